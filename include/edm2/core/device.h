@@ -1,0 +1,43 @@
+/// Choosing where and in which precision to compute.
+#pragma once
+
+#include <c10/core/Device.h>
+#include <c10/core/ScalarType.h>
+
+#include <optional>
+#include <string>
+
+namespace edm2 {
+
+/// "auto" (CUDA if usable, else CPU), "cpu", "cuda" or "cuda:N". Loads libtorch's CUDA library on
+/// demand. Throws UsageError on other text, Error if CUDA is asked for and cannot be used.
+c10::Device select_device(const std::string& name);
+
+/// Data type of the network's activations.
+enum class Precision {
+  automatic,  ///< what the original does: float16 on CUDA if the network says use_fp16, else float32
+  fp32,
+  bf16,
+  fp16,
+};
+
+/// "auto", "fp32", "bf16" or "fp16"; throws UsageError otherwise.
+Precision parse_precision(const std::string& name);
+
+/// The activation type that `precision` means for a network on that device.
+c10::ScalarType activation_dtype(Precision precision, bool use_fp16, const c10::Device& device);
+
+/// What `edm2 --version` says of this machine: libtorch version and CPU capability.
+std::string describe_libtorch();
+std::string describe_cpu();
+
+/// Peak memory that libtorch allocated and reserved on a CUDA device since the last reset, in bytes;
+/// 0 on the CPU.
+struct DeviceMemory {
+  double peak_allocated = 0;
+  double peak_reserved = 0;
+};
+DeviceMemory peak_device_memory(const c10::Device& device);
+void reset_peak_device_memory(const c10::Device& device);
+
+}  // namespace edm2

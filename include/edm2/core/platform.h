@@ -1,0 +1,45 @@
+/// What belongs to one operating system: signals, memory figures, durable files, mapped files.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+
+namespace edm2 {
+
+/// Resident memory of this process and its descendants, in bytes.
+uint64_t resident_memory();
+
+/// From now on SIGINT and SIGTERM set a flag instead of ending the process; a second signal ends it.
+void install_interrupt_handlers();
+/// The signal that arrived, or 0.
+int pending_signal();
+/// Throws Interrupted if a signal arrived. Long work calls this between units.
+void check_interrupt();
+
+/// Standard error is a terminal.
+bool stderr_is_terminal();
+/// Columns of that terminal, or `fallback`.
+int terminal_width(int fallback = 80);
+
+/// Writes what the system holds of the file (or folder) to the disk. Throws Error.
+void sync_to_disk(const std::filesystem::path& path);
+
+/// A whole file as read-only memory. The file must not shrink while mapped.
+class MappedFile {
+ public:
+  /// Throws Error if the file cannot be opened or is not a regular file.
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+
+ private:
+  const std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+}  // namespace edm2

@@ -1,0 +1,36 @@
+/// Where long work reports to: a bar on a terminal, plain lines elsewhere, nothing when quiet,
+/// JSON lines for other programs.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace edm2 {
+
+class Progress {
+ public:
+  virtual ~Progress() = default;
+
+  /// One line for the user ("Loading main network from ..."). Never part of the bar.
+  virtual void message(const std::string& line) = 0;
+  /// Begins a piece of work of `total` units (0 = unknown); `unit` is singular, e.g. "image".
+  virtual void start(const std::string& title, int64_t total, const std::string& unit) = 0;
+  /// `count` more units are done.
+  virtual void advance(int64_t count = 1) = 0;
+  /// Ends the piece of work begun by start().
+  virtual void finish() = 0;
+};
+
+enum class ProgressStyle {
+  automatic,  ///< bar if stderr is a terminal, else lines
+  bar,
+  lines,
+  quiet,
+  json,
+};
+
+/// Messages go to stdout, bars and progress lines to stderr, JSON lines to stdout.
+std::shared_ptr<Progress> make_progress(ProgressStyle style);
+
+}  // namespace edm2

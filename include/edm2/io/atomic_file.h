@@ -1,0 +1,40 @@
+/// Files that appear whole or not at all.
+#pragma once
+
+#include <cstddef>
+#include <cstdio>
+#include <filesystem>
+#include <span>
+#include <string_view>
+
+namespace edm2 {
+
+/// Writes to a temporary name beside the target; commit() flushes, fsyncs, renames and fsyncs the
+/// folder. Without commit() the temporary file is removed. Throws Error naming the file.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::filesystem::path target);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(std::span<const std::byte> bytes);
+  void write(std::string_view text);
+  /// The temporary file, for libraries that write by themselves.
+  const std::filesystem::path& temporary_path() const { return temporary_; }
+  void commit();
+
+ private:
+  std::filesystem::path target_, temporary_;
+  std::FILE* file_ = nullptr;
+  bool committed_ = false;
+};
+
+/// One call for a file whose contents are in memory.
+void write_file(const std::filesystem::path& target, std::span<const std::byte> bytes);
+void write_file(const std::filesystem::path& target, std::string_view text);
+
+/// The whole file as text. Throws Error if it cannot be read or is larger than max_bytes.
+std::string read_text_file(const std::filesystem::path& path, size_t max_bytes = size_t{64} << 20);
+
+}  // namespace edm2
