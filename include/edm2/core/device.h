@@ -15,7 +15,8 @@ c10::Device select_device(const std::string& name);
 
 /// Data type of the network's activations.
 enum class Precision {
-  automatic,  ///< what the original does: float16 on CUDA if the network says use_fp16, else float32
+  automatic,  ///< what the original does: float16 on CUDA if the network says use_fp16, else
+              ///< float32
   fp32,
   bf16,
   fp16,
@@ -31,8 +32,8 @@ c10::ScalarType activation_dtype(Precision precision, bool use_fp16, const c10::
 std::string describe_libtorch();
 std::string describe_cpu();
 
-/// Peak memory that libtorch allocated and reserved on a CUDA device since the last reset, in bytes;
-/// 0 on the CPU.
+/// Peak memory that libtorch allocated and reserved on a CUDA device since the last reset, in
+/// bytes; 0 on the CPU.
 struct DeviceMemory {
   double peak_allocated = 0;
   double peak_reserved = 0;

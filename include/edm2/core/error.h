@@ -1,4 +1,5 @@
-/// Errors that the user can mend. The message is one sentence: what went wrong, where, and what to do.
+/// Errors that the user can mend. The message is one sentence: what went wrong, where, and what to
+/// do.
 #pragma once
 
 #include <stdexcept>

@@ -11,7 +11,8 @@ namespace edm2 {
 /// Resident memory of this process and its descendants, in bytes.
 uint64_t resident_memory();
 
-/// From now on SIGINT and SIGTERM set a flag instead of ending the process; a second signal ends it.
+/// From now on SIGINT and SIGTERM set a flag instead of ending the process; a second signal ends
+/// it.
 void install_interrupt_handlers();
 /// The signal that arrived, or 0.
 int pending_signal();

@@ -20,7 +20,8 @@ uint64_t tuple_hash(std::initializer_list<int64_t> values);
 /// tuple_hash reduced to [0, 2^31): the seed that the original derives from (seed, rank, ...).
 int64_t seed_from_tuple(std::initializer_list<int64_t> values);
 
-/// Seeds libtorch's default generators (CPU, and CUDA if it is in use) with seed_from_tuple(values).
+/// Seeds libtorch's default generators (CPU, and CUDA if it is in use) with
+/// seed_from_tuple(values).
 void set_seed(std::initializer_list<int64_t> values);
 
 /// numpy.random.RandomState: MT19937 with numpy's shuffle, uniform and normal draws.

@@ -51,9 +51,10 @@ struct Snapshot {
 
 enum class SnapshotFormat { pickle, safetensors };
 
-/// Reads a snapshot of any supported container; the contents decide, not the extension. Names, shapes
-/// and completeness are checked against the network that the options describe. Nothing in the file
-/// is executed. Throws Error: not a snapshot, truncated, forbidden global, missing parameter, ...
+/// Reads a snapshot of any supported container; the contents decide, not the extension. Names,
+/// shapes and completeness are checked against the network that the options describe. Nothing in
+/// the file is executed. Throws Error: not a snapshot, truncated, forbidden global, missing
+/// parameter, ...
 Snapshot load_snapshot(const std::filesystem::path& path);
 
 /// Writes atomically. Pickles load in the original's Python tools; safetensors carry the
