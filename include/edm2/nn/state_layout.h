@@ -11,7 +11,7 @@ namespace edm2 {
 
 struct StateEntry {
   std::string name;            ///< as in the original's state_dict
-  std::vector<int64_t> shape;  ///< empty for gains
+  std::vector<int64_t> shape = {};  ///< empty for gains
   bool is_buffer = false;      ///< Fourier frequencies and phases
 };
 

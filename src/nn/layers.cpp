@@ -1,0 +1,109 @@
+#include "edm2/nn/layers.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <numbers>
+
+namespace edm2 {
+
+Tensor normalize(const Tensor& x, at::OptionalIntArrayRef dims, double eps) {
+  std::vector<int64_t> all_but_first(static_cast<size_t>(x.dim() - 1));
+  for (size_t i = 0; i < all_but_first.size(); ++i) all_but_first[i] = static_cast<int64_t>(i) + 1;
+  const at::IntArrayRef reduced = dims.has_value() ? *dims : at::IntArrayRef(all_but_first);
+
+  Tensor norm = at::linalg_vector_norm(x, 2, reduced, /*keepdim=*/true, at::kFloat);
+  const double alpha =
+      std::sqrt(static_cast<double>(norm.numel()) / static_cast<double>(x.numel()));
+  // add(eps, norm, alpha) fuses the multiply-add; norm.mul(alpha).add(eps) would round differently.
+  norm = at::add(at::scalar_tensor(eps, at::kDouble), norm, alpha);
+  return x / norm.to(x.scalar_type());
+}
+
+Tensor resample(const Tensor& x, const std::vector<double>& filter, Resample mode) {
+  if (mode == Resample::keep) return x;
+  const auto length = static_cast<int64_t>(filter.size());
+  const int64_t pad = (length - 1) / 2;
+  const int64_t channels = x.size(1);
+  Tensor f = at::empty({length}, at::kFloat);
+  for (int64_t i = 0; i < length; ++i)
+    f.data_ptr<float>()[i] = static_cast<float>(filter[static_cast<size_t>(i)]);
+  f = f / f.sum();
+  f = at::outer(f, f).reshape({1, 1, length, length}).to(x.options());
+  if (mode == Resample::down)
+    return at::conv2d(x, f.tile({channels, 1, 1, 1}), {}, 2, pad, 1, channels);
+  return at::conv_transpose2d(x, (f * 4).tile({channels, 1, 1, 1}), {}, 2, pad, 0, channels);
+}
+
+Tensor mp_silu(const Tensor& x) { return at::silu(x).div(0.596); }
+
+Tensor mp_sum(const Tensor& a, const Tensor& b, double t) {
+  return at::lerp(a, b, t).div(std::sqrt((1 - t) * (1 - t) + t * t));
+}
+
+Tensor mp_cat(const Tensor& a, const Tensor& b, double t) {
+  const auto channels_a = static_cast<double>(a.size(1));
+  const auto channels_b = static_cast<double>(b.size(1));
+  const double c = std::sqrt((channels_a + channels_b) / ((1 - t) * (1 - t) + t * t));
+  const double weight_a = c / std::sqrt(channels_a) * (1 - t);
+  const double weight_b = c / std::sqrt(channels_b) * t;
+  return at::cat({a.mul(weight_a), b.mul(weight_b)}, 1);
+}
+
+MPFourier::MPFourier(int64_t channels, Init init) {
+  if (init == Init::random) {
+    freqs_ = at::randn({channels}).mul(2 * std::numbers::pi);
+    phases_ = at::rand({channels}).mul(2 * std::numbers::pi);
+  } else {
+    freqs_ = at::empty({channels}, at::kFloat);
+    phases_ = at::empty({channels}, at::kFloat);
+  }
+}
+
+Tensor MPFourier::forward(const Tensor& x) const {
+  Tensor y = at::ger(x.to(at::kFloat), freqs_.to(at::kFloat)) + phases_.to(at::kFloat);
+  return y.cos().mul(std::numbers::sqrt2).to(x.scalar_type());
+}
+
+void MPFourier::collect(const std::string& prefix, std::vector<NamedTensor>& out) {
+  out.push_back({prefix + ".freqs", &freqs_, true});
+  out.push_back({prefix + ".phases", &phases_, true});
+}
+
+MPConv::MPConv(int64_t in_channels, int64_t out_channels, int64_t kernel, Init init) {
+  std::vector<int64_t> shape = {out_channels, in_channels};
+  if (kernel > 0) shape.insert(shape.end(), {kernel, kernel});
+  weight_ = init == Init::random ? at::randn(shape) : at::empty(shape, at::kFloat);
+}
+
+Tensor MPConv::normalized_weight(const ForwardContext& context) {
+  if (context.training) {
+    at::NoGradGuard no_grad;
+    weight_.copy_(normalize(weight_));  // forced weight normalisation
+  }
+  return normalize(weight_.to(at::kFloat));
+}
+
+Tensor MPConv::apply(const Tensor& x, const Tensor& weight) const {
+  const Tensor w = weight.to(x.scalar_type());
+  if (w.dim() == 2) return x.matmul(w.t());
+  return at::conv2d(x, w, {}, 1, w.size(-1) / 2);
+}
+
+Tensor MPConv::forward(const Tensor& x, const ForwardContext& context) {
+  const auto fan_in = static_cast<double>(weight_[0].numel());
+  return apply(x, normalized_weight(context).mul(1.0 / std::sqrt(fan_in)));
+}
+
+Tensor MPConv::forward(const Tensor& x, const Tensor& gain, const ForwardContext& context) {
+  const auto fan_in = static_cast<double>(weight_[0].numel());
+  // The quotient keeps the gain's dtype: a float16 snapshot rounds it to float16, as the original
+  // does.
+  return apply(x, normalized_weight(context).mul(gain.div(std::sqrt(fan_in))));
+}
+
+void MPConv::collect(const std::string& prefix, std::vector<NamedTensor>& out) {
+  out.push_back({prefix + ".weight", &weight_, false});
+}
+
+}  // namespace edm2

@@ -1,0 +1,90 @@
+#include "nn/unet_plan.h"
+
+#include <algorithm>
+
+namespace edm2 {
+namespace {
+
+std::string layer_name(int64_t resolution, const std::string& suffix) {
+  return std::to_string(resolution) + "x" + std::to_string(resolution) + "_" + suffix;
+}
+
+BlockPlan make_block(std::string name, int64_t in_channels, int64_t out_channels) {
+  BlockPlan block;
+  block.name = std::move(name);
+  block.in_channels = in_channels;
+  block.out_channels = out_channels;
+  return block;
+}
+
+}  // namespace
+
+UNetPlan plan_unet(const NetworkOptions& options) {
+  const auto& mult = options.channel_mult;
+  const auto width = [&](size_t level) { return options.model_channels * mult[level]; };
+  const auto heads = [&](int64_t channels) { return channels / options.channels_per_head; };
+  const auto heads_at = [&](int64_t channels, int64_t resolution) -> int64_t {
+    const auto& list = options.attn_resolutions;
+    return std::find(list.begin(), list.end(), resolution) != list.end() ? heads(channels) : 0;
+  };
+
+  UNetPlan plan;
+  plan.noise_channels = options.model_channels * options.channel_mult_noise.value_or(mult[0]);
+  plan.emb_channels = options.model_channels * options.channel_mult_emb.value_or(
+                                                   *std::max_element(mult.begin(), mult.end()));
+
+  // Encoder. Every layer's output is a skip connection.
+  std::vector<int64_t> skips;
+  int64_t channels = options.img_channels + 1;  // the constant channel
+  const auto encode = [&](BlockPlan block) {
+    channels = block.out_channels;
+    skips.push_back(channels);
+    plan.encoder.push_back(std::move(block));
+  };
+  for (size_t level = 0; level < mult.size(); ++level) {
+    const int64_t resolution = options.img_resolution >> level;
+    if (level == 0) {
+      BlockPlan conv = make_block(layer_name(resolution, "conv"), channels, width(0));
+      conv.is_conv = true;
+      encode(std::move(conv));
+    } else {
+      BlockPlan down = make_block(layer_name(resolution, "down"), channels, channels);
+      down.resample = Resample::down;
+      encode(std::move(down));
+    }
+    for (int64_t i = 0; i < options.num_blocks; ++i) {
+      BlockPlan block =
+          make_block(layer_name(resolution, "block" + std::to_string(i)), channels, width(level));
+      block.num_heads = heads_at(width(level), resolution);
+      encode(std::move(block));
+    }
+  }
+
+  // Decoder: from the lowest resolution up, taking the skips in reverse.
+  for (size_t level = mult.size(); level-- > 0;) {
+    const int64_t resolution = options.img_resolution >> level;
+    if (level == mult.size() - 1) {
+      BlockPlan in0 = make_block(layer_name(resolution, "in0"), channels, channels);
+      in0.num_heads = heads(channels);  // whatever attn_resolutions says
+      plan.decoder.push_back(std::move(in0));
+      plan.decoder.push_back(make_block(layer_name(resolution, "in1"), channels, channels));
+    } else {
+      BlockPlan up = make_block(layer_name(resolution, "up"), channels, channels);
+      up.resample = Resample::up;
+      plan.decoder.push_back(std::move(up));
+    }
+    for (int64_t i = 0; i <= options.num_blocks; ++i) {
+      BlockPlan block = make_block(layer_name(resolution, "block" + std::to_string(i)),
+                                   channels + skips.back(), width(level));
+      block.num_heads = heads_at(width(level), resolution);
+      block.takes_skip = true;
+      skips.pop_back();
+      channels = width(level);
+      plan.decoder.push_back(std::move(block));
+    }
+  }
+  plan.out_channels = channels;
+  return plan;
+}
+
+}  // namespace edm2
