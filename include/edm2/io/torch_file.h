@@ -1,0 +1,19 @@
+/// Files of torch.save: training states, VAE and detector weights.
+#pragma once
+
+#include <filesystem>
+
+#include "edm2/io/pickle.h"
+
+namespace edm2 {
+
+/// Reads a torch.save file, zip or legacy, on the CPU. Nothing is executed (see read_pickle).
+/// Throws Error naming the file: not a torch file, truncated, damaged, forbidden global, ...
+PickleValue load_torch_file(const std::filesystem::path& path);
+
+/// Writes a zip file that `torch.load(weights_only=True)` accepts, atomically. `root`: dicts,
+/// lists, tuples, strings, numbers, None and tensors (any device; float16/32/64, bfloat16,
+/// integers, bool). Other values are an Error. Every tensor gets a storage of its own.
+void save_torch_file(const std::filesystem::path& path, const PickleValue& root);
+
+}  // namespace edm2
