@@ -1,6 +1,7 @@
 #include "edm2/nn/layers.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <cmath>
 #include <numbers>
@@ -78,7 +79,7 @@ MPConv::MPConv(int64_t in_channels, int64_t out_channels, int64_t kernel, Init i
 
 Tensor MPConv::normalized_weight(const ForwardContext& context) {
   if (context.training) {
-    at::NoGradGuard no_grad;
+    c10::NoGradGuard no_grad;
     weight_.copy_(normalize(weight_));  // forced weight normalisation
   }
   return normalize(weight_.to(at::kFloat));

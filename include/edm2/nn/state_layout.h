@@ -10,9 +10,9 @@
 namespace edm2 {
 
 struct StateEntry {
-  std::string name;            ///< as in the original's state_dict
+  std::string name;                 ///< as in the original's state_dict
   std::vector<int64_t> shape = {};  ///< empty for gains
-  bool is_buffer = false;      ///< Fourier frequencies and phases
+  bool is_buffer = false;           ///< Fourier frequencies and phases
 };
 
 /// State-dict order: own parameters, own buffers, then children, in construction order.
