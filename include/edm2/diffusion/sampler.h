@@ -1,0 +1,39 @@
+/// Sampling: noise levels, guidance and the second-order Heun sampler (arXiv 2206.00364, Algorithm
+/// 2; guidance of arXiv 2406.02507).
+#pragma once
+
+#include <functional>
+#include <limits>
+
+#include "edm2/nn/denoiser.h"
+
+namespace edm2 {
+
+struct SamplerOptions {
+  int64_t num_steps = 32;    ///< >= 1; the network is evaluated 2 * num_steps - 1 times
+  double sigma_min = 0.002;  ///< lowest noise level, > 0
+  double sigma_max = 80;     ///< highest noise level, > sigma_min
+  double rho = 7;            ///< > 0; larger = more steps at low noise
+  double guidance = 1;       ///< lerp weight from the guiding network to the main one; 1 = off
+  double S_churn = 0;        ///< stochasticity; 0 = deterministic
+  double S_min = 0, S_max = std::numeric_limits<double>::infinity();  ///< noise levels with churn
+  double S_noise = 1;                                                 ///< noise inflation of churn
+  /// Type of all arithmetic outside the networks; the original uses float32.
+  c10::ScalarType dtype = c10::kFloat;
+};
+
+/// num_steps + 1 noise levels from sigma_max down to sigma_min, then 0 (arXiv 2206.00364, Eq. 5),
+/// computed and rounded in options.dtype: in float32 the first one is 79.9999847 for sigma_max 80.
+Tensor noise_levels(const SamplerOptions& options, c10::Device device);
+
+/// Draws noise like its argument; one stream per image.
+using NoiseSource = std::function<Tensor(const Tensor&)>;
+
+/// noise: [N,C,H,W] standard normal. labels: [N,K] or undefined. gnet guides when options.guidance
+/// != 1 (may be the network itself). randn_like is called once a churned step. Returns [N,C,H,W] in
+/// options.dtype. `after_step` (may be empty) is called after each of the num_steps steps.
+Tensor edm_sampler(Denoiser& net, Denoiser& gnet, const Tensor& noise, const Tensor& labels,
+                   const SamplerOptions& options, const NoiseSource& randn_like,
+                   const std::function<void()>& after_step = {});
+
+}  // namespace edm2

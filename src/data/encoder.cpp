@@ -1,0 +1,80 @@
+#include "edm2/data/encoder.h"
+
+#include <ATen/ATen.h>
+
+#include "edm2/core/error.h"
+
+namespace edm2 {
+namespace {
+
+/// uint8 pixels <-> [-1, 1].
+class StandardRgbEncoder : public Encoder {
+ public:
+  std::string name() const override { return "StandardRGBEncoder"; }
+  int64_t raw_channels() const override { return 3; }
+  int64_t latent_channels() const override { return 3; }
+  Tensor encode_latents(const Tensor& raw) const override {
+    return raw.to(at::kFloat).div(127.5).sub(1);
+  }
+  Tensor decode(const Tensor& latents) const override {
+    // 128 with truncation rounds 127.5 x + 127.5 half up, so that decode(encode(v)) = v for every
+    // byte.
+    return latents.to(at::kFloat).mul(127.5).add(128).clip(0, 255).to(at::kByte);
+  }
+  EncoderOptions options() const override { return {}; }
+};
+
+/// Latents of Stability's VAE: the dataset stores mean and deviation, training draws from them.
+class StabilityVaeEncoder : public Encoder {
+ public:
+  explicit StabilityVaeEncoder(EncoderOptions options) : options_(std::move(options)) {
+    const auto to_tensor = [](const std::vector<float>& values) {
+      return at::tensor(values).reshape({1, -1, 1, 1});
+    };
+    scale_ = to_tensor(options_.scale);
+    bias_ = to_tensor(options_.bias);
+  }
+  std::string name() const override { return "StabilityVAEEncoder"; }
+  int64_t raw_channels() const override { return 2 * scale_.numel(); }
+  int64_t latent_channels() const override { return scale_.numel(); }
+  Tensor encode_latents(const Tensor& raw) const override {
+    const auto parts = raw.to(at::kFloat).chunk(2, 1);
+    const Tensor &mean = parts[0], &std = parts[1];
+    const Tensor sample = mean + at::randn_like(mean) * std;
+    return sample * scale_.to(sample.device()) + bias_.to(sample.device());
+  }
+  Tensor decode(const Tensor&) const override {
+    throw Error(
+        "this network makes latents of the VAE '" + options_.vae_name +
+        "', which this version cannot turn into pixels; write the latents with --npz=FILE instead");
+  }
+  EncoderOptions options() const override { return options_; }
+
+ private:
+  EncoderOptions options_;
+  Tensor scale_, bias_;  // [1, C, 1, 1]
+};
+
+}  // namespace
+
+std::unique_ptr<Encoder> make_encoder(const EncoderOptions& options) {
+  if (options.kind == EncoderOptions::Kind::rgb) return std::make_unique<StandardRgbEncoder>();
+  return std::make_unique<StabilityVaeEncoder>(options);
+}
+
+EncoderOptions encoder_for_dataset(int64_t channels) {
+  EncoderOptions options;
+  if (channels == 3) return options;
+  if (channels != 8) throw Error("--data: Unsupported channel count " + std::to_string(channels));
+  // Mean and deviation of the raw latents over ImageNet, mapped to mean 0 and deviation 0.5.
+  const std::vector<float> raw_mean = {5.81f, 3.25f, 0.12f, -2.15f};
+  const std::vector<float> raw_std = {4.17f, 4.62f, 3.71f, 3.28f};
+  options.kind = EncoderOptions::Kind::stability_vae;
+  for (size_t i = 0; i < raw_mean.size(); ++i) {
+    options.scale.push_back(0.5f / raw_std[i]);
+    options.bias.push_back(0.0f - raw_mean[i] * options.scale[i]);
+  }
+  return options;
+}
+
+}  // namespace edm2

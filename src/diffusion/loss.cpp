@@ -1,0 +1,20 @@
+#include "edm2/diffusion/loss.h"
+
+#include <ATen/ATen.h>
+
+namespace edm2 {
+
+LossTerms edm2_loss(Precond& network, const Tensor& images, const Tensor& labels,
+                    const LossOptions& options) {
+  const double sd = options.sigma_data;
+  const Tensor rnd_normal = at::randn({images.size(0), 1, 1, 1}, images.options());
+  const Tensor sigma = (rnd_normal * options.P_std + options.P_mean).exp();  // Eq. 16
+  const Tensor weight = (sigma.pow(2) + sd * sd) / (sigma * sd).pow(2);      // Eq. 15
+  const Tensor noise = at::randn_like(images) * sigma;
+  const auto [denoised, logvar] =
+      network.forward(images + noise, sigma, labels, /*return_logvar=*/true);
+  const Tensor loss = (weight / logvar.exp()) * (denoised - images).pow(2) + logvar;  // Eq. 21
+  return {loss, sigma};
+}
+
+}  // namespace edm2
