@@ -1,0 +1,158 @@
+#include "edm2/core/platform.h"
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "edm2/core/error.h"
+
+namespace edm2 {
+namespace {
+
+namespace fs = std::filesystem;
+
+volatile std::sig_atomic_t arrived_signal = 0;
+
+void on_interrupt(int signal) {
+  if (arrived_signal != 0) {
+    // The second one: the work does not come to a point where it looks, so end as if not handled.
+    std::signal(signal, SIG_DFL);
+    std::raise(signal);
+  }
+  arrived_signal = signal;
+}
+
+[[noreturn]] void fail(const std::string& what, const fs::path& path, int error) {
+  throw Error(what + " " + path.string() + ": " + std::strerror(error));
+}
+
+/// Closes a file descriptor when the scope ends.
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+struct ProcessFigures {
+  int parent = 0;
+  uint64_t resident = 0;  // bytes
+};
+
+// One line of /proc/PID/stat. The name in parentheses may hold blanks, so count from the last ')'.
+bool read_process(const fs::path& folder, ProcessFigures& figures) {
+  std::ifstream file(folder / "stat");
+  std::string line;
+  if (!std::getline(file, line)) return false;
+  const size_t end_of_name = line.rfind(')');
+  if (end_of_name == std::string::npos || end_of_name + 2 >= line.size()) return false;
+  char state = 0;
+  int parent = 0;
+  long pages = 0;
+  // Fields 3 (state), 4 (parent), ... 24 (resident pages) of proc(5).
+  const int read = std::sscanf(line.c_str() + end_of_name + 2,
+                               "%c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+                               "%*s %*s %*s %*s %ld",
+                               &state, &parent, &pages);
+  if (read != 3) return false;
+  figures.parent = parent;
+  figures.resident = static_cast<uint64_t>(pages) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  return true;
+}
+
+}  // namespace
+
+uint64_t resident_memory() {
+  std::map<int, ProcessFigures> processes;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator("/proc", ignored)) {
+    const int pid = std::atoi(entry.path().filename().c_str());
+    ProcessFigures figures;
+    if (pid > 0 && read_process(entry.path(), figures)) processes[pid] = figures;
+  }
+  uint64_t total = 0;
+  for (const auto& [pid, figures] : processes) {
+    // Walk up from every process; those that meet this one are descendants.
+    int ancestor = pid;
+    for (int depth = 0; depth < 100 && ancestor > 0 && ancestor != getpid(); ++depth) {
+      const auto found = processes.find(ancestor);
+      ancestor = found == processes.end() ? 0 : found->second.parent;
+    }
+    if (ancestor == getpid()) total += figures.resident;
+  }
+  return total;
+}
+
+void install_interrupt_handlers() {
+  for (const int signal : {SIGINT, SIGTERM}) {
+    struct sigaction action = {};
+    // A signal that the parent chose to ignore (nohup, a job in the background) stays ignored.
+    if (sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN) continue;
+    action = {};
+    action.sa_handler = on_interrupt;
+    action.sa_flags = SA_RESTART;
+    sigemptyset(&action.sa_mask);
+    sigaction(signal, &action, nullptr);
+  }
+}
+
+int pending_signal() { return arrived_signal; }
+
+void check_interrupt() {
+  if (arrived_signal != 0) throw Interrupted(arrived_signal);
+}
+
+bool stderr_is_terminal() { return isatty(STDERR_FILENO) == 1; }
+
+int terminal_width(int fallback) {
+  winsize size = {};
+  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
+  return fallback;
+}
+
+void sync_to_disk(const fs::path& path) {
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) fail("cannot open", path, errno);
+  // Some file systems cannot sync a folder and say EINVAL; there is nothing more to do there.
+  if (::fsync(file.get()) != 0 && errno != EINVAL && errno != EROFS)
+    fail("cannot write to disk", path, errno);
+}
+
+MappedFile::MappedFile(const fs::path& path) {
+  // O_NONBLOCK: opening a named pipe must not wait for a writer.
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (file.get() < 0) fail("cannot open", path, errno);
+  struct stat info = {};
+  if (::fstat(file.get(), &info) != 0) fail("cannot read", path, errno);
+  if (!S_ISREG(info.st_mode))
+    throw Error("cannot read " + path.string() + ": it is not a regular file");
+  size_ = static_cast<size_t>(info.st_size);
+  if (size_ == 0) return;  // mmap refuses empty ranges
+  void* data = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
+  if (data == MAP_FAILED) fail("cannot map", path, errno);
+  data_ = static_cast<const std::byte*>(data);
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+}  // namespace edm2

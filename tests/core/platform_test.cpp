@@ -1,0 +1,85 @@
+#include "edm2/core/platform.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <fstream>
+
+#include "edm2/core/error.h"
+#include "support/paths.h"
+
+namespace edm2 {
+
+TEST(Platform, ResidentMemoryGrowsWithUse) {
+  const uint64_t before = resident_memory();
+  EXPECT_GT(before, 1u << 20);
+  std::vector<char> block(64 << 20);
+  std::memset(block.data(), 1, block.size());
+  EXPECT_GE(resident_memory(), before + (60u << 20));
+}
+
+TEST(Platform, ResidentMemoryCountsChildren) {
+  int ready[2];
+  ASSERT_EQ(pipe(ready), 0);
+  const uint64_t before = resident_memory();
+  const pid_t child = fork();
+  if (child == 0) {
+    // Only what is safe between fork and exit.
+    static char block[64 << 20];
+    std::memset(block, 1, sizeof block);
+    (void)!write(ready[1], "x", 1);
+    pause();
+  }
+  char byte = 0;
+  ASSERT_EQ(read(ready[0], &byte, 1), 1);
+  const uint64_t with_child = resident_memory();
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  EXPECT_GE(with_child, before + (60u << 20));
+}
+
+TEST(Platform, MappedFileShowsTheBytes) {
+  test::TempDir dir;
+  std::ofstream(dir / "a") << "hello";
+  const MappedFile file(dir / "a");
+  ASSERT_EQ(file.bytes().size(), 5u);
+  EXPECT_EQ(std::memcmp(file.bytes().data(), "hello", 5), 0);
+  std::ofstream(dir / "empty");
+  EXPECT_TRUE(MappedFile(dir / "empty").bytes().empty());
+}
+
+TEST(Platform, MappedFileRefusesWhatIsNoFile) {
+  test::TempDir dir;
+  EXPECT_THROW(MappedFile(dir.path()), Error);
+  EXPECT_THROW(MappedFile(dir / "missing"), Error);
+  ASSERT_EQ(mkfifo((dir / "pipe").c_str(), 0600), 0);
+  EXPECT_THROW(MappedFile(dir / "pipe"), Error);  // and does not wait for a writer
+}
+
+TEST(Platform, FirstSignalIsSeenSecondEnds) {
+  const pid_t child = fork();
+  if (child == 0) {
+    install_interrupt_handlers();
+    if (pending_signal() != 0) _exit(10);
+    raise(SIGTERM);
+    if (pending_signal() != SIGTERM) _exit(11);
+    try {
+      check_interrupt();
+      _exit(12);
+    } catch (const Interrupted& interrupted) {
+      if (interrupted.signal != SIGTERM) _exit(13);
+    }
+    raise(SIGTERM);
+    _exit(14);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFSIGNALED(status)) << "exit code " << WEXITSTATUS(status);
+  EXPECT_EQ(WTERMSIG(status), SIGTERM);
+}
+
+}  // namespace edm2

@@ -1,0 +1,98 @@
+#include "edm2/core/progress.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <thread>
+#include <vector>
+
+namespace edm2 {
+namespace {
+
+struct Output {
+  std::string out, err;
+};
+
+Output run(ProgressStyle style, const std::function<void(Progress&)>& work) {
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  work(*make_progress(style));
+  return {testing::internal::GetCapturedStdout(), testing::internal::GetCapturedStderr()};
+}
+
+void three_images(Progress& progress) {
+  progress.message("Hello");
+  progress.start("Drawing", 3, "image");
+  for (int i = 0; i < 3; ++i) progress.advance();
+  progress.finish();
+}
+
+}  // namespace
+
+TEST(Progress, Lines) {
+  const Output output = run(ProgressStyle::lines, three_images);
+  EXPECT_EQ(output.out, "Hello\n");
+  EXPECT_THAT(output.err, testing::StartsWith("Drawing: 3 images in 0:00"));
+  EXPECT_EQ(std::count(output.err.begin(), output.err.end(), '\n'), 1);
+}
+
+TEST(Progress, AutomaticIsLinesWithoutATerminal) {
+  const Output output = run(ProgressStyle::automatic, three_images);
+  EXPECT_EQ(output.err.find('\r'), std::string::npos);
+}
+
+TEST(Progress, BarKeepsMessagesOnTheirOwnLine) {
+  const Output output = run(ProgressStyle::bar, [](Progress& progress) {
+    progress.start("Drawing", 4, "image");
+    progress.message("Hello");
+    progress.advance(4);
+    progress.finish();
+  });
+  EXPECT_EQ(output.out, "Hello\n");
+  EXPECT_THAT(output.err, testing::HasSubstr("0/4 images"));
+  EXPECT_THAT(output.err, testing::ContainsRegex("Drawing: 4 images in 0:00.*\n$"));
+}
+
+TEST(Progress, BarThatAnErrorEndsLeavesTheLine) {
+  const Output output =
+      run(ProgressStyle::bar, [](Progress& progress) { progress.start("Drawing", 4, "image"); });
+  EXPECT_THAT(output.err, testing::EndsWith("0/4 images\033[K\n"));
+}
+
+TEST(Progress, Quiet) {
+  const Output output = run(ProgressStyle::quiet, three_images);
+  EXPECT_EQ(output.out + output.err, "");
+}
+
+TEST(Progress, JsonLinesParse) {
+  const Output output = run(ProgressStyle::json, [](Progress& progress) {
+    progress.message("caf\xe9 \"x\"");  // not UTF-8
+    progress.start("Drawing", 2, "image");
+    progress.advance(2);
+    progress.finish();
+  });
+  EXPECT_EQ(output.err, "");
+  std::istringstream lines(output.out);
+  std::vector<std::string> events;
+  for (std::string line; std::getline(lines, line);)
+    events.push_back(nlohmann::json::parse(line).at("event"));
+  EXPECT_THAT(events, testing::ElementsAre("message", "start", "finish"));
+}
+
+TEST(Progress, CountsFromSeveralThreads) {
+  const Output output = run(ProgressStyle::lines, [](Progress& progress) {
+    progress.start("Counting", 0, "batch");
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t)
+      threads.emplace_back([&] {
+        for (int i = 0; i < 1000; ++i) progress.advance();
+      });
+    for (auto& thread : threads) thread.join();
+    progress.finish();
+  });
+  EXPECT_THAT(output.err, testing::StartsWith("Counting: 4000 batches in"));
+}
+
+}  // namespace edm2
