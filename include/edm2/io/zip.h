@@ -1,0 +1,87 @@
+/// Zip archives: datasets, .npz files, torch files.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "edm2/io/atomic_file.h"
+
+struct zip;
+
+namespace edm2 {
+
+/// Reads an archive: stored and deflated entries, any order, zip64. All methods may be called from
+/// several threads at once. Archives come from elsewhere: sizes are checked against the size of the
+/// file before memory is taken, contents against their CRC-32.
+class ZipReader {
+ public:
+  struct Entry {
+    std::string name;          ///< UTF-8, as in the archive ("00000/img00000000.png")
+    uint64_t size = 0;         ///< bytes after decompression
+    uint64_t packed_size = 0;  ///< bytes in the archive
+  };
+
+  /// Throws Error if the file cannot be opened or is not a zip archive.
+  explicit ZipReader(std::filesystem::path path);
+  ~ZipReader();
+  ZipReader(const ZipReader&) = delete;
+  ZipReader& operator=(const ZipReader&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  /// In archive order. A name may stand twice; contains() and read() then mean the last one.
+  const std::vector<Entry>& entries() const { return entries_; }
+  std::vector<std::string> names() const;
+  bool contains(const std::string& name) const { return index_.count(name) != 0; }
+
+  /// The contents of one entry. Throws Error naming archive and entry: no such entry, larger than
+  /// max_bytes, damaged, encrypted, an unknown compression.
+  std::vector<std::byte> read(const std::string& name, uint64_t max_bytes = default_limit) const;
+  std::vector<std::byte> read(size_t index, uint64_t max_bytes = default_limit) const;
+
+  static constexpr uint64_t default_limit = uint64_t{16} << 30;
+
+ private:
+  std::filesystem::path path_;
+  struct zip* archive_ = nullptr;
+  mutable std::mutex mutex_;  // libzip handles are not thread-safe
+  std::vector<Entry> entries_;
+  std::unordered_map<std::string, size_t> index_;
+};
+
+/// Writes an archive of stored (uncompressed) entries, one after the other, in bounded memory.
+/// The file appears under its name only with finish(); without it the temporary file is removed.
+class ZipWriter {
+ public:
+  explicit ZipWriter(const std::filesystem::path& target) : file_(target) {}
+
+  /// Appends an entry. `name`: UTF-8, '/' between folders, shorter than 64 KiB. `alignment`: the
+  /// contents begin at a multiple of it within the archive (a power of two, at most 4096).
+  void add(std::string_view name, std::span<const std::byte> contents, unsigned alignment = 1);
+  void add(std::string_view name, std::string_view contents, unsigned alignment = 1);
+  /// Writes the directory and renames the file to its final name.
+  void finish();
+
+ private:
+  struct Record {
+    std::string name;
+    uint32_t crc = 0;
+    uint64_t size = 0;
+    uint64_t offset = 0;
+  };
+
+  void put(std::string_view bytes);
+
+  AtomicFile file_;
+  uint64_t position_ = 0;
+  std::vector<Record> records_;
+};
+
+}  // namespace edm2
