@@ -1,6 +1,3 @@
-#include <cstdio>
+#include "cli/program.h"
 
-int main() {
-  std::puts("edm2 " EDM2_VERSION);
-  return 0;
-}
+int main(int argc, char** argv) { return edm2::cli::run_program(argc, argv); }

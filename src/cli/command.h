@@ -1,0 +1,127 @@
+/// What every command of the program shares: common options and helpers that add options.
+///
+/// A command is one file with one function `add_X_command(CLI::App&, CommandContext&)`, declared in
+/// commands.h: it adds a subcommand, its options (which fill one plain struct) and a callback with
+/// one call into the library. Errors are left to main.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "cli/parsers.h"
+#include "edm2/core/device.h"
+#include "edm2/core/error.h"
+#include "edm2/core/progress.h"
+
+namespace edm2::cli {
+
+/// Values of the options that several commands have.
+class CommandContext {
+ public:
+  bool quiet = false;
+  bool log_json = false;
+  std::string device_name = "auto";
+  edm2::Precision precision = Precision::automatic;
+
+  /// The one progress sink of this run, made at the first call.
+  std::shared_ptr<Progress> progress();
+  /// The device that --device means; loads CUDA if need be. Throws UsageError or Error.
+  c10::Device device() const;
+  /// Ends a progress bar, so that an error message begins on a line of its own.
+  void close_progress() { progress_.reset(); }
+
+ private:
+  std::shared_ptr<Progress> progress_;
+};
+
+/// --quiet and --log-json.
+void add_progress_options(CLI::App& command, CommandContext& context);
+/// --device and --precision.
+void add_device_options(CLI::App& command, CommandContext& context);
+
+/// "[default: 32; x>=1]" with a leading blank; empty without default and range.
+std::string describe_default(const std::string& default_text, const std::string& range_text);
+
+std::string default_text(const std::string& value);
+std::string default_text(int64_t value);
+std::string default_text(double value);
+template <class T>
+std::string default_text(const std::optional<T>& value) {
+  return value ? default_text(*value) : std::string();
+}
+
+/// An option whose text goes through `parse`; `target` may be optional. `metavar` and
+/// `default_text` are for --help. The last occurrence on the command line wins.
+template <class Target, class Parse>
+CLI::Option* add_parsed_option(CLI::App& command, const std::string& names, Target& target,
+                               Parse parse, const std::string& metavar,
+                               const std::string& description, const std::string& default_text = "",
+                               const std::string& range_text = "") {
+  // "-n,--dry-run" -> "--dry-run": what error messages call the option.
+  const std::string name = names.substr(names.rfind(',') + 1);
+  auto assign = [&target, parse = std::move(parse), name](const CLI::results_t& texts) {
+    try {
+      target = parse(texts.back());
+    } catch (const UsageError& error) {
+      throw UsageError("Invalid value for '" + name + "': " + error.what());
+    }
+    return true;
+  };
+  CLI::Option* option = command.add_option(
+      names, std::move(assign), description + describe_default(default_text, range_text));
+  return option->option_text(metavar);
+}
+
+/// Integer (int64_t or optional of it); the default shown is what `target` holds now.
+template <class Target>
+CLI::Option* add_int_option(CLI::App& command, const std::string& names, Target& target,
+                            const IntRange& range, const std::string& description) {
+  return add_parsed_option(
+      command, names, target, [range](const std::string& text) { return parse_int(text, range); },
+      "INT", description, default_text(target), range.describe());
+}
+
+/// Number of images, such as 8Mi (int64_t or optional of it).
+template <class Target>
+CLI::Option* add_nimg_option(CLI::App& command, const std::string& names, Target& target,
+                             const IntRange& range, const std::string& description,
+                             const std::string& default_text = "") {
+  return add_parsed_option(
+      command, names, target, [range](const std::string& text) { return parse_nimg(text, range); },
+      "NIMG", description, default_text, range.describe());
+}
+
+/// Floating-point number (double or optional of it).
+template <class Target>
+CLI::Option* add_float_option(CLI::App& command, const std::string& names, Target& target,
+                              const FloatRange& range, const std::string& description) {
+  return add_parsed_option(
+      command, names, target, [range](const std::string& text) { return parse_float(text, range); },
+      "FLOAT", description, default_text(target), range.describe());
+}
+
+/// `--x=true` and so on (bool or optional of it).
+template <class Target>
+CLI::Option* add_bool_option(CLI::App& command, const std::string& names, Target& target,
+                             const std::string& description, const std::string& default_text = "") {
+  return add_parsed_option(command, names, target, parse_bool, "BOOL", description, default_text);
+}
+
+/// Any text (std::string, std::filesystem::path or optional of them).
+template <class Target>
+CLI::Option* add_text_option(CLI::App& command, const std::string& names, Target& target,
+                             const std::string& metavar, const std::string& description,
+                             const std::string& default_text = "") {
+  return add_parsed_option(
+      command, names, target, [](const std::string& text) { return text; }, metavar, description,
+      default_text);
+}
+
+/// `--x` without a value.
+CLI::Option* add_switch(CLI::App& command, const std::string& names, bool& target,
+                        const std::string& description);
+
+}  // namespace edm2::cli

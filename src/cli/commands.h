@@ -1,0 +1,20 @@
+/// The commands of the program, one file each.
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace edm2::cli {
+
+class CommandContext;
+
+void add_train_command(CLI::App& app, CommandContext& context);
+void add_generate_command(CLI::App& app, CommandContext& context);
+void add_convert_command(CLI::App& app, CommandContext& context);
+void add_dataset_command(CLI::App& app, CommandContext& context);
+
+/// Adds all of them, in the order in which --help lists them.
+void add_commands(CLI::App& app, CommandContext& context);
+
+}  // namespace edm2::cli

@@ -1,0 +1,228 @@
+#include "cli/parsers.h"
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <sstream>
+
+#include "edm2/core/error.h"
+
+namespace edm2::cli {
+namespace {
+
+// More is a slip of the finger, and would fill the memory before anything could complain.
+constexpr int64_t longest_list = 100'000'000;
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+std::string trim(const std::string& text) {
+  const char* blanks = " \t\n\r\f\v";
+  const size_t first = text.find_first_not_of(blanks);
+  if (first == std::string::npos) return {};
+  return text.substr(first, text.find_last_not_of(blanks) - first + 1);
+}
+
+// Without the underscores that Python allows between digits; none if one stands elsewhere.
+std::optional<std::string> without_underscores(const std::string& text) {
+  std::string result;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '_') {
+      result += text[i];
+    } else if (i == 0 || i + 1 == text.size() || !is_digit(text[i - 1]) || !is_digit(text[i + 1])) {
+      return std::nullopt;
+    }
+  }
+  return result;
+}
+
+std::vector<std::string> split_at_commas(const std::string& text) {
+  std::vector<std::string> parts;
+  std::istringstream stream(text + ",");
+  for (std::string part; std::getline(stream, part, ',');) parts.push_back(part);
+  return parts;
+}
+
+[[noreturn]] void not_valid(const std::string& text, const std::string& kind) {
+  throw UsageError("'" + text + "' is not a valid " + kind + ".");
+}
+
+std::string to_text(int64_t value) { return std::to_string(value); }
+std::string to_text(double value) {
+  std::ostringstream stream;
+  stream.precision(15);
+  stream << value;
+  return stream.str();
+}
+
+template <class T>
+T checked(T value, const Range<T>& range) {
+  if (!range.contains(value))
+    throw UsageError(to_text(value) + " is not in the range " + range.describe() + ".");
+  return value;
+}
+
+}  // namespace
+
+template <class T>
+std::string Range<T>::describe() const {
+  if (!min && !max) return {};
+  std::string text;
+  if (min && max) text = to_text(*min) + (min_open ? "<" : "<=");
+  text += "x";
+  if (max) return text + (max_open ? "<" : "<=") + to_text(*max);
+  return text + (min_open ? ">" : ">=") + to_text(*min);
+}
+
+template <class T>
+bool Range<T>::contains(T value) const {
+  if (min && !(min_open ? value > *min : value >= *min)) return false;
+  return !max || (max_open ? value < *max : value <= *max);
+}
+
+template struct Range<int64_t>;
+template struct Range<double>;
+
+int64_t parse_int(const std::string& text, const IntRange& range) {
+  const auto digits = without_underscores(trim(text));
+  if (!digits) not_valid(text, "integer");
+  const char* first = digits->data();
+  const char* last = first + digits->size();
+  // from_chars knows '-' but not '+'.
+  if (digits->size() > 1 && *first == '+' && is_digit(first[1])) ++first;
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(first, last, value);
+  if (end != last || error == std::errc::invalid_argument) not_valid(text, "integer");
+  if (error == std::errc::result_out_of_range)
+    throw UsageError("'" + text + "' does not fit into 64 bits.");
+  return checked(value, range);
+}
+
+double parse_float(const std::string& text, const FloatRange& range) {
+  const auto number = without_underscores(trim(text));
+  if (!number) not_valid(text, "float");
+  const char* first = number->data();
+  const char* last = first + number->size();
+  if (number->size() > 1 && *first == '+' && first[1] != '-') ++first;
+  double value = 0;
+  const auto [end, error] = std::from_chars(first, last, value);
+  // "nan(...)" is C, but not Python.
+  if (end != last || error == std::errc::invalid_argument || number->ends_with(')'))
+    not_valid(text, "float");
+  if (error == std::errc::result_out_of_range) value = std::strtod(first, nullptr);  // 0 or inf
+  return checked(value, range);
+}
+
+bool parse_bool(const std::string& text) {
+  std::string word = trim(text);
+  std::transform(word.begin(), word.end(), word.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  for (const char* yes : {"1", "true", "t", "yes", "y", "on"})
+    if (word == yes) return true;
+  for (const char* no : {"0", "false", "f", "no", "n", "off"})
+    if (word == no) return false;
+  not_valid(text, "boolean");
+}
+
+int64_t parse_nimg(const std::string& text, const IntRange& range) {
+  int shift = 0;
+  if (text.ends_with("Ki")) shift = 10;
+  if (text.ends_with("Mi")) shift = 20;
+  if (text.ends_with("Gi")) shift = 30;
+  const std::string digits = shift > 0 ? text.substr(0, text.size() - 2) : text;
+  int64_t count = 0;
+  try {
+    count = parse_int(digits);
+  } catch (const UsageError&) {
+    throw UsageError("'" + text + "' is not a number of images such as 1000, 64Ki, 8Mi or 1Gi.");
+  }
+  int64_t value = 0;
+  if (__builtin_mul_overflow(count, int64_t{1} << shift, &value))
+    throw UsageError("'" + text + "' does not fit into 64 bits.");
+  return checked(value, range);
+}
+
+std::vector<int64_t> parse_int_list(const std::string& text) {
+  std::vector<int64_t> values;
+  for (const std::string& part : split_at_commas(text)) {
+    const std::string item = trim(part);
+    const size_t dash = item.find('-', 1);
+    const bool is_range = dash != std::string::npos && dash + 1 < item.size() &&
+                          std::all_of(item.begin(), item.begin() + dash, is_digit) &&
+                          std::all_of(item.begin() + dash + 1, item.end(), is_digit);
+    if (!is_range) {
+      values.push_back(parse_int(item));
+      continue;
+    }
+    const int64_t first = parse_int(item.substr(0, dash));
+    const int64_t last = parse_int(item.substr(dash + 1));
+    if (last >= first && last - first >= longest_list)
+      throw UsageError("'" + item + "' has more than " + to_text(longest_list) + " values.");
+    for (int64_t value = first; value <= last; ++value) values.push_back(value);
+    if (static_cast<int64_t>(values.size()) > longest_list)
+      throw UsageError("the list has more than " + to_text(longest_list) + " values.");
+  }
+  return values;
+}
+
+std::vector<int64_t> parse_ints(const std::string& text, const IntRange& range) {
+  std::vector<int64_t> values;
+  for (const std::string& part : split_at_commas(text)) values.push_back(parse_int(part, range));
+  return values;
+}
+
+std::vector<double> parse_floats(const std::string& text, const FloatRange& range) {
+  std::vector<double> values;
+  for (const std::string& part : split_at_commas(text)) values.push_back(parse_float(part, range));
+  return values;
+}
+
+namespace {
+
+// The values that `...` at index i stands for; none in `literals` marks a `...`.
+std::vector<double> fill_interval(const std::vector<std::optional<double>>& literals, size_t i) {
+  if (i < 2 || !literals[i - 2] || !literals[i - 1])
+    throw Error("'...' must be preceded by at least two floats");
+  if (i + 1 >= literals.size() || !literals[i + 1])
+    throw Error("'...' must be followed by at least one float");
+  const double before = *literals[i - 2], start = *literals[i - 1], end = *literals[i + 1];
+  const double step = start - before;
+  if (step == 0) throw Error("The floats preceding '...' must not be equal");
+  const double exact = (end - start) / step - 1;
+  const double count = std::nearbyint(exact);
+  if (count <= 0) throw Error("'...' must correspond to a non-empty interval");
+  if (!(std::abs(count - exact) <= 1e-4))
+    throw Error("'...' must correspond to an evenly spaced interval");
+  if (count > 1e6) throw Error("'...' stands for more than a million values");
+  std::vector<double> values;
+  for (int j = 1; j <= static_cast<int>(count); ++j) values.push_back(start + step * j);
+  return values;
+}
+
+}  // namespace
+
+std::vector<double> parse_std_list(const std::string& text) {
+  std::vector<std::optional<double>> literals;
+  for (const std::string& part : split_at_commas(text)) {
+    const bool is_interval = trim(part) == "...";
+    literals.push_back(is_interval ? std::nullopt : std::optional(parse_float(part)));
+  }
+  std::vector<double> values;
+  for (size_t i = 0; i < literals.size(); ++i) {
+    if (literals[i]) {
+      values.push_back(*literals[i]);
+    } else {
+      const auto filled = fill_interval(literals, i);
+      values.insert(values.end(), filled.begin(), filled.end());
+    }
+  }
+  for (const double value : values)
+    if (!(value > 0 && value < 0.289))
+      throw Error("Relative standard deviation must be positive and less than 0.289");
+  std::sort(values.begin(), values.end());
+  values.erase(std::unique(values.begin(), values.end()), values.end());
+  return values;
+}
+
+}  // namespace edm2::cli

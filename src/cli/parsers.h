@@ -1,0 +1,52 @@
+/// Text of option values -> values, with the original's syntax (that of Python and click).
+///
+/// All throw UsageError with a message that fits behind "Invalid value for '--x': ", except where
+/// another error is named.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace edm2::cli {
+
+/// Bounds of a number; none = unbounded. Open bounds do not belong to the range.
+template <class T>
+struct Range {
+  std::optional<T> min = {}, max = {};
+  bool min_open = false, max_open = false;
+
+  /// "x>=1", "0<=x<=1", "x>0"; empty if unbounded.
+  std::string describe() const;
+  bool contains(T value) const;
+};
+
+using IntRange = Range<int64_t>;
+using FloatRange = Range<double>;
+
+inline IntRange at_least(int64_t min) { return {.min = min}; }
+inline FloatRange at_least(double min) { return {.min = min}; }
+inline FloatRange greater_than(double min) { return {.min = min, .min_open = true}; }
+
+/// Sign and decimal digits; blanks around and single `_` between digits are tolerated.
+int64_t parse_int(const std::string& text, const IntRange& range = {});
+/// As Python's float: also "inf", "nan", "1e-3", ".5". A range excludes nan.
+double parse_float(const std::string& text, const FloatRange& range = {});
+/// 1 true t yes y on / 0 false f no n off, in any case.
+bool parse_bool(const std::string& text);
+/// A count of images: integer, or integer followed by Ki (2^10), Mi (2^20) or Gi (2^30).
+int64_t parse_nimg(const std::string& text, const IntRange& range = {});
+
+/// "1,2,5-10": integers and inclusive ranges A-B of digits; empty if B < A.
+std::vector<int64_t> parse_int_list(const std::string& text);
+/// "1,2,2" and "0.05,0.10": no ranges, at least one value, each within `range`.
+std::vector<int64_t> parse_ints(const std::string& text, const IntRange& range = {});
+std::vector<double> parse_floats(const std::string& text, const FloatRange& range = {});
+
+/// Relative standard deviations of power-function EMAs: "0.05,0.10,...,0.25" (a `...` continues
+/// the step of the two values before it up to the value after it). Sorted, without duplicates.
+/// Throws Error (not UsageError) for a misplaced `...` or a value outside (0, 0.289).
+std::vector<double> parse_std_list(const std::string& text);
+
+}  // namespace edm2::cli

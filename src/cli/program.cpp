@@ -1,0 +1,186 @@
+#include "cli/program.h"
+
+#include <c10/util/Exception.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "cli/command.h"
+#include "cli/commands.h"
+#include "edm2/core/platform.h"
+
+namespace edm2::cli {
+namespace {
+
+constexpr int failed = 1, wrong_usage = 2;
+
+/// Help lines in the manner of `--steps INT   Sampling steps [default: 32; x>=1]`.
+class HelpFormatter final : public CLI::Formatter {
+ public:
+  HelpFormatter() { column_width(32); }
+  std::string make_option_opts(const CLI::Option* option) const override {
+    return option->get_option_text().empty() ? "" : " " + option->get_option_text();
+  }
+  std::string make_option_desc(const CLI::Option* option) const override {
+    return option->get_description() + describe_default(option->get_default_str(), "") +
+           (option->get_required() ? " [required]" : "");
+  }
+};
+
+std::string version_text() {
+  return "edm2 " EDM2_VERSION "\n" + describe_libtorch() + "\nCPU " + describe_cpu();
+}
+
+/// The command that the user got to: `edm2 dataset convert` -> convert.
+CLI::App& innermost_command(CLI::App& app) {
+  CLI::App* command = &app;
+  while (!command->get_subcommands().empty()) command = command->get_subcommands().back();
+  return *command;
+}
+
+/// The program itself, or a command that only holds others.
+bool is_group(const CLI::App& command) {
+  return command.get_parent() == nullptr ||
+         !command.get_subcommands([](const CLI::App*) { return true; }).empty();
+}
+
+/// "edm2 dataset convert"
+std::string full_name(const CLI::App& command) {
+  const CLI::App* parent = command.get_parent();
+  return (parent == nullptr ? "" : full_name(*parent) + " ") + command.get_name();
+}
+
+std::string usage_line(const CLI::App& command) {
+  std::string line = "Usage: " + full_name(command) + " [OPTIONS]";
+  for (const CLI::Option* option : command.get_options())
+    if (option->get_positional()) line += " " + option->get_name(true, false);
+  if (is_group(command)) line += " COMMAND";
+  return line;
+}
+
+int report_usage(CLI::App& app, const std::string& message) {
+  const CLI::App& command = innermost_command(app);
+  std::cerr << usage_line(command) << "\nTry '" << full_name(command) << " --help' for help.\n\n"
+            << "Error: " << message << "\n";
+  return wrong_usage;
+}
+
+int report_error(const std::string& message) {
+  std::cerr << "Error: " << message << "\n";
+  return failed;
+}
+
+/// What the parser did not know comes before its other complaints, because a mistyped option
+/// is also a missing one.
+std::string parse_error_message(CLI::App& app, const CLI::ParseError& error) {
+  auto unknown = app.remaining(true);
+  const bool options_ended = std::erase(unknown, "--") > 0;
+  if (!unknown.empty()) {
+    const std::string& word = unknown.front();
+    if (word.size() > 1 && word[0] == '-' && !options_ended)
+      return "No such option '" + word.substr(0, word.find('=')) + "'.";
+    if (is_group(innermost_command(app))) return "No such command '" + word + "'.";
+    return "Got unexpected extra argument (" + word + ").";
+  }
+  const std::string text = error.what();
+  const std::string name = text.substr(0, text.find_first_of(" :"));
+  if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr)
+    return (name.starts_with("-") ? "Missing option '" : "Missing argument '") + name + "'.";
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr && name.starts_with("-"))
+    return "Option '" + name + "' requires an argument.";
+  return text;
+}
+
+/// CLI11 takes the next word as the value of `--x=`; here it is the empty text.
+std::vector<std::string> split_empty_values(int argc, const char* const* argv) {
+  std::vector<std::string> words(argv + (argc > 0 ? 1 : 0), argv + argc), result;
+  bool options = true;
+  for (const std::string& word : words) {
+    if (word == "--") options = false;
+    const bool empty_value = options && word.starts_with("--") && word.ends_with('=') &&
+                             word.find('=') + 1 == word.size();
+    result.push_back(empty_value ? word.substr(0, word.size() - 1) : word);
+    if (empty_value) result.emplace_back();
+  }
+  return result;
+}
+
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+/// Runs the parser and the command that it calls; throws what they throw.
+int parse_and_run(CLI::App& app, int argc, const char* const* argv) {
+  auto words = split_empty_values(argc, argv);
+  std::reverse(words.begin(), words.end());  // CLI11 takes them from the back
+  app.parse(std::move(words));
+  if (is_group(innermost_command(app))) {
+    std::cerr << app.help();
+    return wrong_usage;
+  }
+  return 0;
+}
+
+/// The one place where errors become messages and exit codes.
+int run_and_report(CLI::App& app, CommandContext& context, int argc, const char* const* argv) {
+  try {
+    return parse_and_run(app, argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    std::cout << app.help() << std::flush;  // of the command that was reached
+    return 0;
+  } catch (const CLI::CallForVersion&) {
+    std::cout << version_text() << std::endl;
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    return report_usage(app, parse_error_message(app, error));
+  } catch (const UsageError& error) {
+    context.close_progress();
+    return report_usage(app, error.what());
+  } catch (const Error& error) {
+    context.close_progress();
+    return report_error(error.what());
+  } catch (const Interrupted& interrupted) {
+    context.close_progress();
+    std::cerr << "Interrupted.\n";
+    return 128 + interrupted.signal;
+  } catch (const std::bad_alloc&) {
+    context.close_progress();
+    return report_error("out of memory");
+  } catch (const c10::Error& error) {
+    context.close_progress();
+    const bool whole = std::getenv("EDM2_STACK_TRACE") != nullptr;
+    return report_error(whole ? error.what() : first_line(error.what_without_backtrace()));
+  } catch (const std::exception& error) {
+    context.close_progress();
+    return report_error(error.what());
+  }
+}
+
+}  // namespace
+
+int run_program(int argc, const char* const* argv) {
+  install_interrupt_handlers();
+  CommandContext context;
+  return run_program(argc, argv, context, add_commands);
+}
+
+int run_program(int argc, const char* const* argv, CommandContext& context,
+                const AddCommands& add) {
+  CLI::App app("Diffusion models of the EDM2 family: train, generate, evaluate", "edm2");
+  app.formatter(std::make_shared<HelpFormatter>());
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  app.require_subcommand(0, 1);  // subcommands inherit the 1: one command a call
+  app.set_version_flag("--version", version_text, "Show version, libtorch and CPU, and exit");
+  add(app, context);
+  const int code = run_and_report(app, context, argc, argv);
+  // A full disk behind `edm2 ... > file` shows up here at the latest.
+  if (code == 0 && (std::fflush(stdout) != 0 || std::ferror(stdout) != 0 || !std::cout.flush()))
+    return report_error("cannot write to standard output");
+  return code;
+}
+
+}  // namespace edm2::cli

@@ -1,0 +1,38 @@
+// Runs a program as a user would and tells all that came of it.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace edm2::test {
+
+struct RunOptions {
+  /// Added to this process's environment; an empty optional removes the variable.
+  std::map<std::string, std::optional<std::string>> environment = {};
+  /// Working folder of the program; none = this process's.
+  std::optional<std::filesystem::path> folder = {};
+  /// After this time the program is killed and `timed_out` is set.
+  std::chrono::milliseconds timeout = std::chrono::seconds(120);
+  /// Sends `kill_signal` this long after the start.
+  std::optional<std::chrono::milliseconds> kill_after = {};
+  int kill_signal = 9;
+};
+
+struct RunResult {
+  int exit_code = -1;  ///< -1 if a signal ended it
+  int signal = 0;      ///< that signal, or 0
+  bool timed_out = false;
+  std::string out, err;
+};
+
+/// Runs `command` (its first word is the program) with empty standard input.
+RunResult run_command(const std::vector<std::string>& command, const RunOptions& options = {});
+
+/// Runs the edm2 program that was built beside the tests.
+RunResult run_edm2(const std::vector<std::string>& arguments, const RunOptions& options = {});
+
+}  // namespace edm2::test
