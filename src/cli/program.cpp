@@ -80,10 +80,10 @@ int report_error(const std::string& message) {
 /// is also a missing one.
 std::string parse_error_message(CLI::App& app, const CLI::ParseError& error) {
   auto unknown = app.remaining(true);
-  const bool options_ended = std::erase(unknown, "--") > 0;
+  std::erase(unknown, "--");
   if (!unknown.empty()) {
     const std::string& word = unknown.front();
-    if (word.size() > 1 && word[0] == '-' && !options_ended)
+    if (word.size() > 1 && word[0] == '-')
       return "No such option '" + word.substr(0, word.find('=')) + "'.";
     if (is_group(innermost_command(app))) return "No such command '" + word + "'.";
     return "Got unexpected extra argument (" + word + ").";
