@@ -119,8 +119,9 @@ class PickleValue {
   // Objects and globals.
   const std::string& module_name() const;  ///< "" for persistent objects
   const std::string& class_name() const;
-  const PickleValue& state() const;   ///< attribute dict of an object (None if it has none)
-  const std::string& source() const;  ///< Python text of a persistent object
+  const PickleValue& state() const;  ///< attribute dict of an object (None if it has none)
+  /// Python text of a persistent object; empty in objects that were read.
+  const std::string& source() const;
 
   /// The same Python object (not: an equal one).
   bool same_as(const PickleValue& other) const { return node_ == other.node_; }

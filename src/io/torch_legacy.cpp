@@ -1,0 +1,125 @@
+// torch.save streams of before zip: five pickles, then the elements of all storages.
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "io/torch_storage.h"
+
+namespace edm2::detail {
+namespace {
+
+// Pickle of the integer 0x1950a86a20f9469cfc6c.
+constexpr std::array<uint8_t, 15> magic_pickle = {0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46,
+                                                  0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e};
+
+struct LegacyStorage {
+  Tensor data;
+  bool untyped = false, filled = false;
+};
+
+class LegacyReader {
+ public:
+  LegacyReader(Bytes data, PickleContext& context) : rest_(data), context_(context) {}
+
+  PickleValue read() {
+    rest_ = rest_.subspan(magic_pickle.size());
+    if (next_pickle().as_int() != 1001) throw Error("unknown version of the torch stream");
+    if (!next_pickle().at("little_endian").as_bool())
+      throw Error("torch streams of big-endian machines are not supported");
+    PickleValue root = next_pickle();
+    const PickleValue keys = next_pickle();
+    for (const PickleValue& key : keys.elements()) fill(key.as_string());
+    for (const auto& [key, storage] : storages_)
+      if (!storage.filled) throw Error("a storage of the torch stream has no data");
+    return root;
+  }
+
+ private:
+  PickleValue next_pickle() {
+    PickleMachine machine(rest_, context_, [&](const PickleValue& id) { return load(id); });
+    PickleValue value = machine.run();
+    rest_ = rest_.subspan(machine.consumed());
+    return value;
+  }
+
+  // The storage gets its memory now and its elements when the whole object is known.
+  PickleValue load(const PickleValue& persistent_id) {
+    const StorageId id = parse_storage_id(persistent_id);
+    auto [entry, is_new] = storages_.try_emplace(id.key);
+    LegacyStorage& storage = entry->second;
+    if (is_new) {
+      storage.data = allocate_storage(id.numel, id.dtype, rest_.size(), context_);
+      storage.untyped = id.untyped;
+    } else if (storage.data.scalar_type() != id.dtype || storage.data.numel() != id.numel) {
+      throw Error("a storage of the torch stream is described in two ways");
+    }
+    if (!id.is_view) return make_pickle(PickleStorage{storage.data, storage.untyped});
+    if (id.view_offset < 0 || id.view_numel < 0 || id.view_offset > id.numel ||
+        id.view_numel > id.numel - id.view_offset)
+      throw Error("a part of a storage reaches beyond its end");
+    return make_pickle(
+        PickleStorage{storage.data.narrow(0, id.view_offset, id.view_numel), storage.untyped});
+  }
+
+  Bytes take(size_t count) {
+    if (count > rest_.size()) throw Error("the torch stream ends early (a truncated file?)");
+    const Bytes taken = rest_.first(count);
+    rest_ = rest_.subspan(count);
+    return taken;
+  }
+
+  void fill(const std::string& key) {
+    const auto entry = storages_.find(key);
+    if (entry == storages_.end() || entry->second.filled)
+      throw Error("the torch stream lists a storage that it does not use");
+    int64_t numel = 0;
+    std::memcpy(&numel, take(sizeof numel).data(), sizeof numel);
+    Tensor& data = entry->second.data;
+    if (numel != data.numel()) throw Error("a storage of the torch stream has another size");
+    const Bytes elements = take(data.nbytes());
+    if (!elements.empty()) std::memcpy(data.mutable_data_ptr(), elements.data(), elements.size());
+    if (data.scalar_type() == at::kBool) normalise_bools(data);
+    entry->second.filled = true;
+  }
+
+  Bytes rest_;
+  PickleContext& context_;
+  std::map<std::string, LegacyStorage> storages_;
+};
+
+}  // namespace
+
+StorageId parse_storage_id(const PickleValue& id) {
+  const auto& parts = id.elements();
+  if (parts.size() < 5 || parts[0].as_string() != "storage")
+    throw Error("a persistent id of the torch stream is not a storage");
+  StorageId result;
+  const auto dtype = storage_dtype(parts[1]);
+  result.untyped = !dtype;
+  result.dtype = dtype.value_or(at::kByte);
+  result.key = parts[2].as_string();
+  if (result.key.size() > 100) throw Error("a storage has an impossible name");
+  result.numel = parts[4].as_int();
+  if (parts.size() > 5 && !parts[5].is_none()) {
+    const auto& view = parts[5].elements();
+    if (view.size() != 3) throw Error("a storage is a view of an unknown form");
+    result.is_view = true;
+    result.view_offset = view[1].as_int();
+    result.view_numel = view[2].as_int();
+  }
+  return result;
+}
+
+bool is_torch_legacy(Bytes data) {
+  return data.size() >= magic_pickle.size() &&
+         std::memcmp(data.data(), magic_pickle.data(), magic_pickle.size()) == 0;
+}
+
+PickleValue read_torch_legacy(Bytes data, PickleContext& context) {
+  if (!is_torch_legacy(data)) throw Error("not a torch stream");
+  return LegacyReader(data, context).read();
+}
+
+}  // namespace edm2::detail
