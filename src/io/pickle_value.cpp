@@ -62,7 +62,7 @@ PickleValue make_sequence(PickleValue::Kind kind, std::vector<PickleValue> eleme
 
 }  // namespace
 
-PickleValue::PickleValue(bool value) : PickleValue(make_pickle(value)) {}
+PickleValue PickleValue::from_bool(bool value) { return make_pickle(value); }
 PickleValue::PickleValue(int value) : PickleValue(int64_t{value}) {}
 PickleValue::PickleValue(int64_t value) : PickleValue(make_pickle(value)) {}
 PickleValue::PickleValue(double value) : PickleValue(make_pickle(value)) {}

@@ -41,7 +41,7 @@ std::string_view array_dtype_code(at::ScalarType dtype) {
 }
 
 std::vector<PickleValue> to_values(at::IntArrayRef integers) {
-  return {integers.begin(), integers.end()};
+  return std::vector<PickleValue>(integers.begin(), integers.end());
 }
 
 }  // namespace

@@ -1,10 +1,9 @@
 #include "edm2/io/torch_file.h"
 
 #include <ATen/ATen.h>
-#include <caffe2/serialize/inline_container.h>
 
 #include "edm2/core/platform.h"
-#include "edm2/io/atomic_file.h"
+#include "edm2/io/zip.h"
 #include "io/pickle_machine.h"
 #include "io/pickle_writer.h"
 
@@ -27,7 +26,6 @@ PickleValue load_torch_file(const std::filesystem::path& path) {
 }
 
 void save_torch_file(const std::filesystem::path& path, const PickleValue& root) {
-  AtomicFile file(path);
   std::string pickle;
   std::vector<Tensor> storages;
   const ByteSink to_pickle = [&](Bytes data) {
@@ -41,22 +39,19 @@ void save_torch_file(const std::filesystem::path& path, const PickleValue& root)
          std::to_string(storages.size() - 1), "cpu", tensor.numel()});
   }).write(root);
 
-  caffe2::serialize::PyTorchStreamWriter writer([&](const void* data, size_t size) {
-    file.write(Bytes(static_cast<const std::byte*>(data), size));
-    return size;
-  });
-  const auto write_text = [&](const char* name, std::string_view text) {
-    writer.writeRecord(name, text.data(), text.size());
-  };
-  write_text("data.pkl", pickle);
-  write_text(".format_version", "1");
-  write_text(".storage_alignment", "64");
-  write_text("byteorder", "little");
-  for (size_t i = 0; i < storages.size(); ++i)
-    writer.writeRecord("data/" + std::to_string(i), storages[i].const_data_ptr(),
-                       storages[i].nbytes());
-  writer.writeEndOfFile();
-  file.commit();
+  constexpr unsigned alignment = 64;  // what torch maps files by
+  ZipWriter zip(path);
+  const std::string prefix = path.stem().string() + '/';
+  zip.add(prefix + "data.pkl", pickle, alignment);
+  zip.add(prefix + ".format_version", "1", alignment);
+  zip.add(prefix + ".storage_alignment", "64", alignment);
+  zip.add(prefix + "byteorder", "little", alignment);
+  for (size_t i = 0; i < storages.size(); ++i) {
+    const auto* data = static_cast<const std::byte*>(storages[i].const_data_ptr());
+    zip.add(prefix + "data/" + std::to_string(i), Bytes(data, storages[i].nbytes()), alignment);
+  }
+  zip.add(prefix + "version", "3\n", alignment);
+  zip.finish();
 }
 
 }  // namespace edm2

@@ -1,6 +1,7 @@
 /// Python pickles without Python: a reader that executes nothing, and a writer.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -53,7 +54,8 @@ class PickleValue {
   using Item = std::pair<PickleValue, PickleValue>;
 
   PickleValue() = default;  ///< None
-  PickleValue(bool value);
+  template <std::same_as<bool> Bool>
+  PickleValue(Bool value) : PickleValue(from_bool(value)) {}  // pointers are no bools
   PickleValue(int value);
   PickleValue(int64_t value);
   PickleValue(double value);
@@ -128,6 +130,8 @@ class PickleValue {
   const std::shared_ptr<detail::PickleNode>& node() const { return node_; }
 
  private:
+  static PickleValue from_bool(bool value);
+
   std::shared_ptr<detail::PickleNode> node_;
 };
 

@@ -1,0 +1,159 @@
+#include "edm2/io/torch_file.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "edm2/core/error.h"
+#include "edm2/io/atomic_file.h"
+#include "edm2/io/npz.h"
+#include "edm2/io/zip.h"
+#include "support/paths.h"
+
+namespace edm2 {
+namespace {
+
+using Kind = PickleValue::Kind;
+
+PickleValue example_state() {
+  const Tensor weight = at::arange(12, at::kFloat).reshape({3, 4});
+  return PickleValue::dict(
+      {{"state", PickleValue::dict({{"cur_nimg", 2048}, {"total_elapsed_time", 1.5}})},
+       {"net", to_pickle({{"b.weight", weight}, {"a.gain", at::full({}, 0.25)}})},
+       {"optimizer",
+        PickleValue::dict(
+            {{"state", PickleValue::dict({{0, PickleValue::dict({{"step", at::full({}, 3.0f)}})}})},
+             {"param_groups",
+              PickleValue::list({PickleValue::dict({{"lr", 1e-2},
+                                                    {"betas", PickleValue::tuple({0.9, 0.99})},
+                                                    {"foreach", {}},
+                                                    {"amsgrad", false},
+                                                    {"params", PickleValue::list({0, 1})}})})}})},
+       {"big", int64_t{1} << 40},
+       {"ema", {}}});
+}
+
+TEST(TorchFile, KeepsEveryValue) {
+  const test::TempDir dir;
+  save_torch_file(dir / "training-state-0000002.pt", example_state());
+  const PickleValue root = load_torch_file(dir / "training-state-0000002.pt");
+
+  EXPECT_EQ(root.at("state").at("cur_nimg").as_int(), 2048);
+  EXPECT_EQ(root.at("state").at("total_elapsed_time").as_double(), 1.5);
+  const StateDict net = to_state_dict(root.at("net"));
+  ASSERT_EQ(net.size(), 2u);
+  EXPECT_EQ(net[0].first, "b.weight");
+  EXPECT_TRUE(at::equal(net[0].second, at::arange(12, at::kFloat).reshape({3, 4})));
+  EXPECT_EQ(net[1].second.sizes(), at::IntArrayRef{});
+  EXPECT_EQ(root.at("net").dict_type(), PickleValue::DictType::ordered);
+  const PickleValue& group = root.at("optimizer").at("param_groups").elements()[0];
+  EXPECT_EQ(group.at("betas").as_doubles(), (std::vector<double>{0.9, 0.99}));
+  EXPECT_TRUE(group.at("foreach").is_none());
+  EXPECT_FALSE(group.at("amsgrad").as_bool());
+  EXPECT_EQ(group.at("params").as_ints(), (std::vector<int64_t>{0, 1}));
+  EXPECT_EQ(root.at("optimizer").at("state").at(0).at("step").as_tensor().item<float>(), 3);
+  EXPECT_EQ(root.at("big").as_int(), int64_t{1} << 40);
+  EXPECT_TRUE(root.at("ema").is_none());
+}
+
+TEST(TorchFile, KeepsEveryTypeOfTensor) {
+  const test::TempDir dir;
+  const std::vector<at::ScalarType> types = {at::kHalf, at::kFloat, at::kDouble, at::kBFloat16,
+                                             at::kByte, at::kChar,  at::kShort,  at::kInt,
+                                             at::kLong, at::kBool};
+  PickleValue root = PickleValue::dict();
+  const Tensor values = at::tensor({0, 1, 3, 0, 100, 7}).reshape({2, 3});
+  for (const auto type : types) root.set(std::string(c10::toString(type)), values.to(type).t());
+  root.set("empty", at::empty({0, 4}));
+  save_torch_file(dir / "x.pt", root);
+  const PickleValue read = load_torch_file(dir / "x.pt");
+  for (const auto type : types) {
+    const Tensor tensor = read.at(std::string(c10::toString(type))).as_tensor();
+    EXPECT_EQ(tensor.scalar_type(), type);
+    EXPECT_TRUE(tensor.is_contiguous());
+    EXPECT_TRUE(at::equal(tensor, values.to(type).t())) << type;
+  }
+  EXPECT_EQ(read.at("empty").as_tensor().sizes(), (at::IntArrayRef{0, 4}));
+}
+
+TEST(TorchFile, RefusesWhatTorchFilesCannotHold) {
+  const test::TempDir dir;
+  const std::vector<PickleValue> odd = {PickleValue::bytes("x"), PickleValue::set(),
+                                        PickleValue::ndarray(at::ones({2})),
+                                        at::ones({2}, at::kComplexFloat)};
+  for (const auto& value : odd)
+    EXPECT_THROW(save_torch_file(dir / "x.pt", value), Error) << value.kind_name();
+  EXPECT_TRUE(std::filesystem::is_empty(dir.path()));
+}
+
+TEST(TorchFile, EveryTruncationIsAnError) {
+  const test::TempDir dir;
+  save_torch_file(dir / "x.pt", PickleValue::dict({{"w", at::ones({5})}}));
+  const std::string whole = read_text_file(dir / "x.pt");
+  for (size_t size = 0; size < whole.size(); ++size) {
+    write_file(dir / "cut.pt", std::string_view(whole).substr(0, size));
+    EXPECT_THROW(load_torch_file(dir / "cut.pt"), Error) << size;
+  }
+}
+
+TEST(TorchFile, ADamagedTensorIsAnError) {
+  const test::TempDir dir;
+  save_torch_file(dir / "x.pt", at::full({64}, 1.0f));
+  std::string whole = read_text_file(dir / "x.pt");
+  const size_t ones = whole.find(std::string("\0\0\x80\x3f\0\0\x80\x3f", 8));
+  ASSERT_NE(ones, std::string::npos);
+  whole[ones + 5] ^= 1;
+  write_file(dir / "x.pt", whole);
+  EXPECT_THROW(load_torch_file(dir / "x.pt"), Error);
+}
+
+TEST(TorchFile, AStorageMustHaveTheSizeItClaims) {
+  const test::TempDir dir;
+  ZipWriter zip(dir / "x.pt");
+  // ('storage', torch.FloatStorage, '0', 'cpu', 4) with three elements of data.
+  zip.add("x/data.pkl", std::string_view("\x80\x02(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0"
+                                         "0X\3\0\0\0cpuK\4tQ.",
+                                         56));
+  zip.add("x/data/0", std::string(12, '\0'));
+  zip.finish();
+  EXPECT_THROW(load_torch_file(dir / "x.pt"), Error);
+}
+
+TEST(TorchFile, OtherFilesAreRefused) {
+  const test::TempDir dir;
+  write_file(dir / "empty", std::string_view());
+  write_file(dir / "text", "hello");
+  write_file(dir / "pickle", std::string_view("\x80\x04N.", 4));
+  ZipWriter zip(dir / "zip");
+  zip.add("readme", "no torch here");
+  zip.finish();
+  for (const char* name : {"empty", "text", "pickle", "zip", "absent"})
+    EXPECT_THROW(load_torch_file(dir / name), Error) << name;
+}
+
+TEST(TorchFileGolden, ReadsATrainingStateOfTheOriginal) {
+  EDM2_REQUIRE_REFERENCE();
+  const auto folder = test::reference_dir() / "training" / "main";
+  const PickleValue root = load_torch_file(folder / "training-state-0000001.pt");
+  EXPECT_EQ(root.at("state").at("cur_nimg").as_int(), 1024);
+  EXPECT_EQ(root.at("loss_fn").at("P_mean").as_double(), -0.4);
+  const PickleValue& group = root.at("optimizer").at("param_groups").elements()[0];
+  EXPECT_GT(group.at("lr").as_double(), 0);  // a numpy scalar
+  const StateDict net = to_state_dict(root.at("net"));
+  EXPECT_EQ(net.front().first, "unet.out_gain");
+  EXPECT_EQ(root.at("ema").at("emas").elements().size(), 2u);
+  EXPECT_EQ(root.at("ema").at("stds").as_doubles(), (std::vector<double>{0.05, 0.1}));
+  // Buffers do not change during training.
+  const NpzFile initial(folder / "weights_init.npz");
+  for (const char* name : {"unet.emb_fourier.freqs", "logvar_fourier.phases"})
+    EXPECT_TRUE(at::equal(find_tensor(net, name), initial.get(name))) << name;
+}
+
+TEST(TorchFileGolden, ReadsDetectorWeights) {
+  EDM2_REQUIRE_REFERENCE();
+  const PickleValue root = load_torch_file(test::reference_dir() / "metrics" / "tiny_dinov2.pth");
+  const StateDict weights = to_state_dict(root);
+  EXPECT_TRUE(find_tensor(weights, "cls_token").defined());
+}
+
+}  // namespace
+}  // namespace edm2
