@@ -1,0 +1,128 @@
+#include "data/file_source.h"
+
+#include <algorithm>
+#include <cctype>
+#include <fstream>
+#include <string_view>
+#include <system_error>
+
+#include "edm2/core/error.h"
+#include "edm2/io/zip.h"
+
+namespace edm2 {
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr uint64_t max_file_bytes = uint64_t{4} << 30;
+
+// What Pillow registers; sorted.
+constexpr std::string_view image_extensions[] = {
+    "apng", "avif", "avifs", "blp",  "bmp", "bufr", "bw",   "cur",  "dcx", "dds",  "dib", "emf",
+    "eps",  "fit",  "fits",  "flc",  "fli", "ftc",  "ftu",  "gbr",  "gif", "grib", "h5",  "hdf",
+    "icb",  "icns", "ico",   "iim",  "im",  "j2c",  "j2k",  "jfif", "jp2", "jpc",  "jpe", "jpeg",
+    "jpf",  "jpg",  "jpx",   "mpeg", "mpg", "mpo",  "msp",  "palm", "pbm", "pcd",  "pcx", "pdf",
+    "pfm",  "pgm",  "png",   "pnm",  "ppm", "ps",   "psd",  "pxr",  "qoi", "ras",  "rgb", "rgba",
+    "sgi",  "tga",  "tif",   "tiff", "vda", "vst",  "webp", "wmf",  "xbm", "xpm"};
+
+class Folder : public FileSource {
+ public:
+  Folder(fs::path root, bool follow_links) : root_(std::move(root)), follow_links_(follow_links) {
+    std::vector<std::string> names;
+    std::vector<fs::path> above;
+    list(root_, "", above, names);
+    set_names(std::move(names));
+  }
+
+  std::vector<std::byte> read(const std::string& name) const override {
+    const fs::path path = root_ / name;
+    std::error_code error;
+    const uintmax_t size = fs::file_size(path, error);
+    if (error) throw Error("cannot read '" + path.string() + "': " + error.message());
+    if (size > max_file_bytes) throw Error("'" + path.string() + "' is larger than 4 GiB");
+    std::vector<std::byte> bytes(size);
+    std::ifstream file(path, std::ios::binary);
+    file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(size));
+    if (!file) throw Error("cannot read '" + path.string() + "'");
+    return bytes;
+  }
+
+ private:
+  void list(const fs::path& folder, const std::string& prefix, std::vector<fs::path>& above,
+            std::vector<std::string>& names) const {
+    std::error_code error;
+    above.push_back(fs::canonical(folder, error));
+    if (std::count(above.begin(), above.end(), above.back()) > 1)
+      throw Error("the link '" + folder.string() + "' leads back to a folder above it");
+    for (auto entry = fs::directory_iterator(folder, error);
+         !error && entry != fs::directory_iterator(); entry.increment(error)) {
+      const std::string name = prefix + entry->path().filename().string();
+      std::error_code ignored;
+      if (entry->is_directory(ignored)) {
+        if (follow_links_ || !entry->is_symlink(ignored))
+          list(entry->path(), name + '/', above, names);
+      } else {
+        names.push_back(name);
+      }
+    }
+    if (error) throw Error("cannot list the folder '" + folder.string() + "': " + error.message());
+    above.pop_back();
+  }
+
+  fs::path root_;
+  bool follow_links_;
+};
+
+class Archive : public FileSource {
+ public:
+  explicit Archive(const fs::path& path) : zip_(path) {
+    std::vector<std::string> names;
+    for (std::string& name : zip_.names())
+      if (!name.ends_with('/')) names.push_back(std::move(name));
+    set_names(std::move(names));
+  }
+  std::vector<std::byte> read(const std::string& name) const override {
+    return zip_.read(name, max_file_bytes);
+  }
+
+ private:
+  ZipReader zip_;
+};
+
+}  // namespace
+
+void FileSource::set_names(std::vector<std::string> names) {
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  names_ = std::move(names);
+}
+
+bool FileSource::contains(const std::string& name) const {
+  return std::binary_search(names_.begin(), names_.end(), name);
+}
+
+std::unique_ptr<FileSource> open_folder(const fs::path& path, bool follow_folder_links) {
+  return std::make_unique<Folder>(path, follow_folder_links);
+}
+
+std::unique_ptr<FileSource> open_zip(const fs::path& path) {
+  return std::make_unique<Archive>(path);
+}
+
+std::string lower_extension(const std::string& name) {
+  const size_t start = name.rfind('/') + 1;  // npos + 1 = 0
+  const size_t dot = name.rfind('.');
+  const size_t first = name.find_first_not_of('.', start);
+  if (dot == std::string::npos || first == std::string::npos || dot < first) return "";
+  std::string extension = name.substr(dot + 1);
+  for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return extension;
+}
+
+bool is_image_name(const std::string& name) {
+  static_assert(std::is_sorted(std::begin(image_extensions), std::end(image_extensions)));
+  return std::binary_search(std::begin(image_extensions), std::end(image_extensions),
+                            std::string_view(lower_extension(name)));
+}
+
+}  // namespace edm2

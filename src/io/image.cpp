@@ -1,0 +1,83 @@
+#include "edm2/io/image.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "edm2/core/error.h"
+#include "io/image_codecs.h"
+
+namespace edm2 {
+namespace {
+
+using Kind = StoredImage::Kind;
+
+StoredImage decode_stored(std::span<const std::byte> bytes, const std::string& name) {
+  if (is_png(bytes)) return decode_png(bytes, name);
+  if (is_jpeg(bytes)) return decode_jpeg(bytes, name);
+  throw Error("'" + name + "' is neither a PNG nor a JPEG picture, the formats that can be read");
+}
+
+/// a * b / 255, rounded, as Pillow's MULDIV255.
+int multiply_255(int a, int b) {
+  const int t = a * b + 128;
+  return ((t >> 8) + t) >> 8;
+}
+
+void cmyk_to_rgb(const uint8_t* cmyk, uint8_t* rgb) {
+  const int light = 255 - cmyk[3];
+  for (int c = 0; c < 3; ++c)
+    rgb[c] = static_cast<uint8_t>(std::clamp(light - multiply_255(cmyk[c], light), 0, 255));
+}
+
+void to_rgb(const StoredImage& stored, size_t pixel, uint8_t* rgb) {
+  const uint8_t* in =
+      stored.image.pixels.data() + pixel * static_cast<size_t>(stored.image.channels);
+  switch (stored.kind) {
+    case Kind::grey:
+    case Kind::grey_alpha:
+      std::fill_n(rgb, 3, in[0]);
+      break;
+    case Kind::grey16:
+      std::fill_n(rgb, 3, static_cast<uint8_t>(std::min<int>(stored.wide[pixel], 255)));
+      break;
+    case Kind::palette:
+      std::copy_n(stored.palette.data() + 3 * size_t{in[0]}, 3, rgb);
+      break;
+    case Kind::rgb:
+    case Kind::rgb_alpha:
+      std::copy_n(in, 3, rgb);
+      break;
+    case Kind::cmyk:
+      cmyk_to_rgb(in, rgb);
+      break;
+  }
+}
+
+}  // namespace
+
+void check_pixel_count(int64_t width, int64_t height, const std::string& name) {
+  constexpr int64_t max_pixels = 178'956'970;
+  if (width < 1 || height < 1 || width > max_pixels / height)
+    throw Error("'" + name + "' claims " + std::to_string(width) + "x" + std::to_string(height) +
+                " pixels, which is not between 1 and " + std::to_string(max_pixels));
+}
+
+Image decode_image(std::span<const std::byte> bytes, const std::string& name) {
+  StoredImage stored = decode_stored(bytes, name);
+  if (stored.kind == Kind::grey16)
+    throw Error("'" + name +
+                "' has 16 bits per pixel; convert the dataset with 'edm2 dataset convert' first");
+  return std::move(stored.image);
+}
+
+Image decode_rgb(std::span<const std::byte> bytes, const std::string& name) {
+  StoredImage stored = decode_stored(bytes, name);
+  if (stored.kind == Kind::rgb) return std::move(stored.image);
+  const size_t count = static_cast<size_t>(stored.image.width * stored.image.height);
+  Image rgb{stored.image.width, stored.image.height, 3, std::vector<uint8_t>(3 * count)};
+  for (size_t pixel = 0; pixel < count; ++pixel)
+    to_rgb(stored, pixel, rgb.pixels.data() + 3 * pixel);
+  return rgb;
+}
+
+}  // namespace edm2

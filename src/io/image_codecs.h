@@ -1,0 +1,30 @@
+// The two decoders behind decode_image and decode_rgb.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "edm2/io/image.h"
+
+namespace edm2 {
+
+/// What the file holds, before any colour conversion.
+struct StoredImage {
+  enum class Kind { grey, grey16, grey_alpha, palette, rgb, rgb_alpha, cmyk };
+  Kind kind = Kind::rgb;
+  Image image;                   ///< grey16: empty pixels, see `wide`
+  std::vector<uint16_t> wide;    ///< grey16 only
+  std::vector<uint8_t> palette;  ///< palette only: 256 RGB triples
+};
+
+bool is_png(std::span<const std::byte> bytes);
+bool is_jpeg(std::span<const std::byte> bytes);
+StoredImage decode_png(std::span<const std::byte> bytes, const std::string& name);
+StoredImage decode_jpeg(std::span<const std::byte> bytes, const std::string& name);
+
+/// Throws Error unless 1 <= width * height <= 178,956,970.
+void check_pixel_count(int64_t width, int64_t height, const std::string& name);
+
+}  // namespace edm2
