@@ -1,0 +1,34 @@
+/// The safetensors format: a JSON header, then the elements of all tensors.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+
+#include "edm2/core/tensor.h"
+
+namespace edm2 {
+
+struct SafetensorsFile {
+  StateDict tensors;                            ///< in the order of their data
+  std::map<std::string, std::string> metadata;  ///< `__metadata__`
+};
+
+/// Reads a whole file into memory. Strict: the data must be covered exactly, without overlaps or
+/// holes; names must be unique. Types F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL.
+/// Throws Error naming the file: truncated, malformed, another type, ...
+SafetensorsFile load_safetensors(const std::filesystem::path& path);
+
+/// The same for the contents of a file; `name` stands in messages.
+SafetensorsFile read_safetensors(std::span<const std::byte> contents, const std::string& name);
+
+/// The contents begin like a safetensors file (header length, then '{').
+bool is_safetensors(std::span<const std::byte> contents);
+
+/// Writes atomically, tensors in the given order, data aligned to 8 bytes. Throws Error: a name
+/// that stands twice, a type the format lacks, a full disk.
+void save_safetensors(const std::filesystem::path& path, const StateDict& tensors,
+                      const std::map<std::string, std::string>& metadata = {});
+
+}  // namespace edm2
