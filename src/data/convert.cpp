@@ -9,11 +9,11 @@
 #include <thread>
 
 #include "data/dataset_writer.h"
-#include "data/file_source.h"
 #include "data/label_file.h"
 #include "data/ordered_workers.h"
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
+#include "edm2/data/file_source.h"
 #include "edm2/io/image.h"
 
 namespace edm2 {
@@ -38,7 +38,7 @@ std::unique_ptr<FileSource> open_source(const std::string& path) {
 std::vector<std::string> image_names(const FileSource& source) {
   std::vector<std::string> images;
   for (const std::string& name : source.names())
-    if (is_image_name(name)) images.push_back(name);
+    if (has_image_extension(name)) images.push_back(name);
   return images;
 }
 

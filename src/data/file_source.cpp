@@ -1,4 +1,4 @@
-#include "data/file_source.h"
+#include "edm2/data/file_source.h"
 
 #include <algorithm>
 #include <cctype>
@@ -109,20 +109,31 @@ std::unique_ptr<FileSource> open_zip(const fs::path& path) {
   return std::make_unique<Archive>(path);
 }
 
+std::unique_ptr<FileSource> open_file_source(const fs::path& path) {
+  std::error_code error;
+  if (fs::is_directory(path, error)) return open_folder(path, /*follow_folder_links=*/false);
+  if (lower_extension(path.filename().string()) != ".zip" || !fs::exists(path, error))
+    throw Error("Path must point to a directory or zip: '" + path.string() + "' " +
+                (fs::exists(path, error) ? "is neither" : "does not exist"));
+  return open_zip(path);
+}
+
 std::string lower_extension(const std::string& name) {
   const size_t start = name.rfind('/') + 1;  // npos + 1 = 0
   const size_t dot = name.rfind('.');
   const size_t first = name.find_first_not_of('.', start);
   if (dot == std::string::npos || first == std::string::npos || dot < first) return "";
-  std::string extension = name.substr(dot + 1);
+  std::string extension = name.substr(dot);
   for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return extension;
 }
 
-bool is_image_name(const std::string& name) {
+bool has_image_extension(const std::string& name) {
   static_assert(std::is_sorted(std::begin(image_extensions), std::end(image_extensions)));
-  return std::binary_search(std::begin(image_extensions), std::end(image_extensions),
-                            std::string_view(lower_extension(name)));
+  const std::string extension = lower_extension(name);
+  return !extension.empty() &&
+         std::binary_search(std::begin(image_extensions), std::end(image_extensions),
+                            std::string_view(extension).substr(1));
 }
 
 }  // namespace edm2

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "data/file_source.h"
+#include "edm2/data/file_source.h"
 
 namespace edm2 {
 

@@ -1,0 +1,75 @@
+/// Training data: pictures (or stored latents) and labels from a folder or zip archive.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "edm2/core/tensor.h"
+#include "edm2/data/file_source.h"
+
+namespace edm2 {
+
+struct ImageDatasetOptions {
+  std::filesystem::path path;       ///< folder, or .zip file
+  bool use_labels = true;           ///< false: as if the dataset had none
+  std::optional<int64_t> max_size;  ///< keep that many images, chosen by random_seed
+  bool xflip = false;               ///< the mirrored images follow the others
+  int64_t random_seed = 0;
+  int64_t cache_bytes = int64_t{1} << 30;  ///< decoded images are kept while they fit
+};
+
+/// Images in the order of their names; all of one shape. Items may be read by several threads at
+/// once.
+class ImageDataset {
+ public:
+  /// Throws Error: no such path, no images, labels that do not cover the images, ...
+  explicit ImageDataset(ImageDatasetOptions options);
+
+  /// Number of items, mirrored ones included.
+  int64_t size() const { return static_cast<int64_t>(items_.size()); }
+  /// [C,H,W] of every item.
+  const std::vector<int64_t>& image_shape() const { return image_shape_; }
+  /// 0 = unlabelled, else number of classes or length of the label vectors.
+  int64_t label_dim() const { return label_dim_; }
+
+  struct Item {
+    Tensor image;  ///< [C,H,W] uint8, or float32 for .npy latents
+    Tensor label;  ///< [label_dim] float32: one-hot, or the vector
+  };
+  /// 0 <= index < size(). Throws Error naming the file if it is damaged or of another shape.
+  Item item(int64_t index) const;
+  /// The file of an item, for messages.
+  const std::string& item_name(int64_t index) const;
+
+ private:
+  struct Entry {
+    size_t image;  // index into image_names_
+    bool flip;
+  };
+
+  void select_items();
+  void load_labels();
+  Tensor load_image(size_t image) const;
+  Tensor decode(size_t image) const;
+
+  ImageDatasetOptions options_;
+  std::unique_ptr<FileSource> source_;
+  std::vector<std::string> image_names_;
+  std::vector<Entry> items_;
+  std::vector<int64_t> image_shape_;
+  c10::ScalarType image_type_ = c10::ScalarType::Byte;
+
+  int64_t label_dim_ = 0;
+  std::vector<int64_t> class_labels_;  // per image, if labels are class indices
+  Tensor vector_labels_;               // [images, label_dim], if labels are vectors
+
+  mutable std::mutex cache_mutex_;
+  mutable std::vector<Tensor> cache_;  // per image; undefined = not decoded yet
+  mutable int64_t cached_bytes_ = 0;
+};
+
+}  // namespace edm2

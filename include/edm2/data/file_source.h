@@ -1,0 +1,47 @@
+/// A folder tree or a zip archive as one list of named files.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace edm2 {
+
+/// May be read by several threads at once.
+class FileSource {
+ public:
+  virtual ~FileSource() = default;
+  /// Paths of the files relative to the root with '/' separators, sorted by code point, without
+  /// duplicates.
+  const std::vector<std::string>& names() const { return names_; }
+  bool contains(const std::string& name) const;
+  /// Whole contents. Throws Error naming the file: unreadable, damaged, larger than 4 GiB.
+  virtual std::vector<std::byte> read(const std::string& name) const = 0;
+
+ protected:
+  void set_names(std::vector<std::string> names);
+
+ private:
+  std::vector<std::string> names_;
+};
+
+/// What datasets are read from: a directory (searched recursively, links to folders left out) or a
+/// file with extension .zip, any case. Throws Error otherwise.
+std::unique_ptr<FileSource> open_file_source(const std::filesystem::path& path);
+
+/// All files below the folder. Links to folders are entered only if `follow_folder_links`; one that
+/// leads back to a folder above it is an Error.
+std::unique_ptr<FileSource> open_folder(const std::filesystem::path& path,
+                                        bool follow_folder_links);
+/// All entries of the archive but folders.
+std::unique_ptr<FileSource> open_zip(const std::filesystem::path& path);
+
+/// The extension, lower case, with its dot; "" if there is none (a leading dot begins none).
+std::string lower_extension(const std::string& name);
+/// An image by its extension, as the original's Python library counts them (whether or not it can
+/// be decoded here).
+bool has_image_extension(const std::string& name);
+
+}  // namespace edm2
