@@ -1,0 +1,193 @@
+# Shared by ./edm2, ./test and tools/lint: brings what is missing (Debian packages, libtorch) and builds.
+# Sourced, not run. Needs: $root, the folder of the repository. Everything it says goes to stderr.
+
+# What the build needs: package, and why. A command behind the package means that any version of it
+# in PATH will do.
+build_packages=(
+  "g++|g++|compiles the program"
+  "cmake|cmake|configures the build"
+  "ninja-build|ninja|runs the build"
+  "ccache|ccache|makes later builds quick"
+  "pkg-config|pkg-config|finds libzip"
+  "python3|python3|fetches libtorch"
+  "python3-venv||keeps libtorch in the folder .venv"
+  "libpng-dev||reads and writes PNG pictures"
+  "libjpeg62-turbo-dev||reads JPEG pictures"
+  "libzip-dev||reads and writes zip datasets"
+  "libssl-dev||checksums"
+  "nlohmann-json3-dev||reads and writes JSON"
+  "libspdlog-dev||logging"
+  "libcli11-dev||command line options"
+)
+test_packages=(
+  "libgtest-dev||runs the tests"
+  "libgmock-dev||states what the tests expect"
+  "librapidcheck-dev||makes random cases for the tests"
+)
+lint_packages=(
+  "python3|python3|runs the include check"
+  "clang-format|clang-format|checks the format of the sources"
+)
+tidy_packages=(
+  "clang-tidy|clang-tidy|looks for mistakes in the sources"
+)
+
+torch_requirement="2.11"
+# The wheel needs two of NVIDIA's libraries even without a GPU; the rest of its dependencies it does not.
+torch_wheels=(torch==2.11.0 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85)
+
+say() { printf 'edm2: %s\n' "$*" >&2; }
+give_up() { say "$*"; exit 1; }
+
+# ---- Debian packages ----
+
+# Prints those lines of the given table whose package is missing.
+missing_packages() {
+  local line package command reason installed
+  installed=$(dpkg-query --show --showformat='${Package} ${Status}\n' 2>/dev/null |
+    sed -n 's/ install ok installed$//p')
+  for line in "$@"; do
+    IFS='|' read -r package command reason <<<"$line"
+    [[ -n $command ]] && command -v "$command" >/dev/null && continue
+    # A Python from elsewhere brings its own venv.
+    [[ $package == python3-venv ]] && python3 -c 'import venv, ensurepip' 2>/dev/null && continue
+    grep -qxF "$package" <<<"$installed" || printf '%s\n' "$line"
+  done
+}
+
+# The way to root: nothing as root, sudo where it works without asking or can ask, else "none".
+root_command() {
+  if [[ $(id -u) == 0 ]]; then echo ""
+  elif ! command -v sudo >/dev/null; then echo none
+  elif sudo -n true 2>/dev/null; then echo "sudo -n"
+  elif [[ -t 0 && -t 2 ]]; then echo sudo
+  else echo none
+  fi
+}
+
+package_lists_are_old() {
+  [[ -z $(find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -mtime -1 -print -quit 2>/dev/null) ]]
+}
+
+run_apt() { # root command, then arguments of apt-get
+  local become=$1
+  shift
+  $become env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600 "$@" </dev/null >&2
+}
+
+ensure_packages() { # purpose, then a table of packages
+  local purpose=$1 missing become packages=()
+  shift
+  command -v dpkg-query >/dev/null || return 0 # not Debian: CMake says what it does not find
+  missing=$(missing_packages "$@")
+  [[ -z $missing ]] && return 0
+  mapfile -t packages < <(cut -d'|' -f1 <<<"$missing")
+  say "$purpose needs these Debian packages, which are not installed:"
+  awk -F'|' '{ printf "  %-22s %s\n", $1, $3 }' <<<"$missing" >&2
+  local by_hand="apt-get update && apt-get install -y --no-install-recommends ${packages[*]}"
+  become=$(root_command)
+  if [[ $become == none ]]; then
+    give_up "installing them needs root. Run this as root, then start again:"$'\n'"  $by_hand"
+  fi
+  say "installing them with apt-get"
+  if package_lists_are_old; then run_apt "$become" update || true; fi
+  if ! run_apt "$become" install --no-install-recommends "${packages[@]}"; then
+    # Fresh lists may name newer versions than those that could not be had.
+    run_apt "$become" update || true
+    run_apt "$become" install --no-install-recommends "${packages[@]}" ||
+      give_up "apt-get could not install them; see above. To try by hand, as root:"$'\n'"  $by_hand"
+  fi
+}
+
+# ---- libtorch ----
+
+# Whether a folder holds a libtorch that is whole and new enough.
+is_libtorch() {
+  local version=""
+  [[ -e $1/lib/libtorch_cpu.so && -e $1/include/ATen/ATen.h ]] || return 1
+  if [[ -e $1/version.py ]]; then version=$(sed -n "s/^__version__ = '\([0-9.]*\).*/\1/p" "$1/version.py")
+  elif [[ -e $1/build-version ]]; then version=$(sed 's/[^0-9.].*//' "$1/build-version")
+  fi
+  [[ -n $version && $(printf '%s\n' "$torch_requirement" "$version" | sort -V | head -n 1) == "$torch_requirement" ]]
+}
+
+# pip writes RECORD last, so a wheel that has it is whole; an interrupted one has not.
+venv_is_whole() {
+  local wheel name records
+  for wheel in "${torch_wheels[@]}"; do
+    name=${wheel//-/_}
+    name=${name/==/-}
+    records=("$root"/.venv/lib/python3*/site-packages/"$name".dist-info/RECORD)
+    [[ -e ${records[0]} ]] || return 1
+  done
+}
+
+# Prints the folder of the libtorch that CMake will find, in the order of cmake/FindLibtorch.cmake.
+find_libtorch() {
+  local candidate prefix prefixes=()
+  for candidate in "$root"/.venv/lib/python3*/site-packages/torch; do
+    if venv_is_whole && is_libtorch "$candidate"; then echo "$candidate" && return; fi
+    # CMake would take the half-made one.
+    [[ -e $candidate ]] && return 1
+  done
+  IFS=: read -r -a prefixes <<<"${CMAKE_PREFIX_PATH:-}"
+  for prefix in ${prefixes[@]+"${prefixes[@]}"}; do
+    for candidate in "$prefix" "$prefix/torch" "$prefix/libtorch"; do
+      if is_libtorch "$candidate"; then echo "$candidate" && return; fi
+    done
+  done
+  candidate=$(python3 -c 'import importlib.util as u; s = u.find_spec("torch"); print(s.submodule_search_locations[0] if s else "")' 2>/dev/null || true)
+  if [[ -n $candidate ]] && is_libtorch "$candidate"; then echo "$candidate" && return; fi
+  return 1
+}
+
+ensure_libtorch() {
+  find_libtorch >/dev/null && return 0
+  local python=python3
+  "$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || python=/usr/bin/python3
+  say "installing libtorch (${torch_wheels[*]}) from PyPI into .venv: a download of about 0.5 GB, 1.3 GB on disk"
+  # Without --clear this also mends a half-made environment.
+  "$python" -m venv "$root/.venv" >&2 || "$python" -m venv --clear "$root/.venv" >&2 ||
+    give_up "cannot make a Python environment in $root/.venv"
+  "$root/.venv/bin/python" -m pip install --no-deps --no-input --disable-pip-version-check --retries 5 \
+    "${torch_wheels[@]}" </dev/null >&2 ||
+    give_up "pip could not install libtorch; see above. Start again to try once more, or set CMAKE_PREFIX_PATH to a libtorch >= $torch_requirement"
+  find_libtorch >/dev/null || give_up "the libtorch in $root/.venv is not usable; remove the folder and start again"
+}
+
+# ---- Build ----
+
+# Compiling against libtorch takes up to 1.5 GB a file.
+build_jobs() {
+  local cores memory
+  cores=$(nproc 2>/dev/null || echo 2)
+  memory=$(awk '/^MemAvailable:/ { print int($2 / 1572864) }' /proc/meminfo 2>/dev/null || echo "$cores")
+  ((memory < cores)) && cores=$memory
+  ((cores < 1)) && cores=1
+  echo "$cores"
+}
+
+configure() { # further arguments of cmake
+  local log=$root/build/configure.log
+  (cd "$root" && cmake --preset release "$@") >"$log" 2>&1 && return 0
+  cat "$log" >&2
+  give_up "the build could not be configured; see above"
+}
+
+build() { # targets; none = everything
+  local targets=()
+  (($# > 0)) && targets=(--target "$@")
+  NINJA_STATUS="[%f/%t, %e s] " cmake --build "$root/build/release" -j "$(build_jobs)" ${targets[@]+"${targets[@]}"} >&2 ||
+    give_up "the build failed; see above"
+}
+
+# Two starts at once must not build into each other. Held until the shell ends or release_build_lock.
+take_build_lock() {
+  mkdir -p "$root/build"
+  command -v flock >/dev/null || return 0
+  exec 9>"$root/build/.lock"
+  flock -n 9 && return 0
+  say "another build of this folder is running; waiting for it"
+  flock 9
+}
+release_build_lock() { exec 9>&-; }
