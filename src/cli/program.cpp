@@ -88,7 +88,7 @@ std::string parse_error_message(CLI::App& app, const CLI::ParseError& error) {
     if (is_group(innermost_command(app))) return "No such command '" + word + "'.";
     return "Got unexpected extra argument (" + word + ").";
   }
-  const std::string text = error.what();
+  std::string text = error.what();
   const std::string name = text.substr(0, text.find_first_of(" :"));
   if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr)
     return (name.starts_with("-") ? "Missing option '" : "Missing argument '") + name + "'.";

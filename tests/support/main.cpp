@@ -1,4 +1,5 @@
-// Runs GoogleTest; exit code 77 (CTest: skipped) when nothing failed and every selected test was skipped.
+// Runs GoogleTest; exit code 77 (CTest: skipped) when nothing failed and every selected test was
+// skipped.
 #include <gtest/gtest.h>
 
 int main(int argc, char** argv) {

@@ -6,7 +6,8 @@
 
 namespace edm2::test {
 
-/// The folder of reference numbers computed by the original (outside the repository; may be missing).
+/// The folder of reference numbers computed by the original (outside the repository; may be
+/// missing).
 std::filesystem::path reference_dir();
 
 /// Small data kept in the repository: tests/data.
@@ -32,9 +33,9 @@ class TempDir {
 }  // namespace edm2::test
 
 /// Skips the test, visibly, where the reference numbers are not there.
-#define EDM2_REQUIRE_REFERENCE()                                                       \
-  do {                                                                                 \
-    if (!std::filesystem::exists(edm2::test::reference_dir()))                         \
-      GTEST_SKIP() << "no reference numbers at " << edm2::test::reference_dir()        \
-                   << " (set EDM2_REFERENCE_DIR)";                                     \
+#define EDM2_REQUIRE_REFERENCE()                                                \
+  do {                                                                          \
+    if (!std::filesystem::exists(edm2::test::reference_dir()))                  \
+      GTEST_SKIP() << "no reference numbers at " << edm2::test::reference_dir() \
+                   << " (set EDM2_REFERENCE_DIR)";                              \
   } while (false)
