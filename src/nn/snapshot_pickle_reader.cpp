@@ -1,0 +1,225 @@
+// Snapshots of the original: pickles of persistent objects. Only their states are read.
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <optional>
+#include <type_traits>
+
+#include "edm2/core/error.h"
+#include "nn/network_fields.h"
+#include "nn/snapshot_formats.h"
+#include "nn/unet_plan.h"
+
+namespace edm2 {
+namespace {
+
+constexpr int deepest_module = 8;  // Precond, UNet, ModuleDict, Block, MPConv are five
+constexpr size_t most_modules = 100'000;
+
+const PickleValue& object_state(const PickleValue& object, const std::string& what) {
+  if (!object.is_object() || !object.state().is_dict())
+    throw Error(what + " is " + object.kind_name() + " instead of an object with attributes");
+  return object.state();
+}
+
+// ---- Tensors
+
+class ModuleWalker {
+ public:
+  StateDict tensors;
+
+  void walk(const PickleValue& module, const std::string& prefix, int depth = 0) {
+    if (depth > deepest_module || ++modules_ > most_modules)
+      throw Error("the network has too many modules");
+    const PickleValue& state = object_state(module, prefix.empty() ? "the network" : prefix);
+    for (const char* group : {"_parameters", "_buffers"}) {
+      if (const PickleValue* named = state.find(group))
+        for (const auto& [name, value] : named->items()) add(prefix + name.as_string(), value);
+    }
+    if (const PickleValue* children = state.find("_modules"))
+      for (const auto& [name, child] : children->items())
+        if (!child.is_none()) walk(child, prefix + name.as_string() + '.', depth + 1);
+  }
+
+ private:
+  void add(const std::string& name, const PickleValue& value) {
+    if (value.is_none()) return;
+    if (!value.is_tensor()) throw Error(name + " is " + value.kind_name() + ", not a tensor");
+    tensors.emplace_back(name, value.as_tensor());
+  }
+  size_t modules_ = 0;
+};
+
+// ---- Options
+
+void read_value(const PickleValue& value, bool& member) { member = value.as_bool(); }
+void read_value(const PickleValue& value, int64_t& member) { member = value.as_int(); }
+void read_value(const PickleValue& value, double& member) { member = value.as_double(); }
+void read_value(const PickleValue& value, std::vector<int64_t>& member) {
+  member = value.as_ints();
+}
+void read_value(const PickleValue& value, std::vector<double>& member) {
+  member = value.as_doubles();
+}
+template <class T>
+void read_value(const PickleValue& value, std::optional<T>& member) {
+  member.reset();
+  if (!value.is_none()) read_value(value, member.emplace());
+}
+
+// Copies what `dict` records: constructor arguments or attributes. Of `names`, or of all fields.
+void read_fields(const PickleValue& dict, NetworkOptions& options,
+                 std::initializer_list<std::string_view> names = {}) {
+  for_each_field(options, [&](const char* name, auto& member) {
+    const bool wanted =
+        names.size() == 0 || std::find(names.begin(), names.end(), name) != names.end();
+    const PickleValue* value = wanted ? dict.find(name) : nullptr;
+    if (!value) return;
+    try {
+      read_value(*value, member);
+    } catch (const Error& error) {
+      throw Error(std::string("the network option ") + name + ": " + error.what());
+    }
+  });
+}
+
+// The recorded constructor arguments, if they are complete.
+const PickleValue* constructor_arguments(const PickleValue& state) {
+  const PickleValue* positional = state.find("_init_args");
+  const PickleValue* named = state.find("_init_kwargs");
+  const bool complete = named && named->is_dict() &&
+                        (!positional || positional->is_none() || positional->size() == 0);
+  return complete ? named : nullptr;
+}
+
+struct BlockRecord {
+  std::string name;  // "enc.16x16_block0"
+  HeadCount heads;
+};
+
+// Reads what every block repeats, and checks that all blocks agree.
+std::vector<BlockRecord> read_blocks(const PickleValue& unet, NetworkOptions& options) {
+  std::vector<BlockRecord> records;
+  bool is_first = true;
+  for (const char* part : {"enc", "dec"}) {
+    const PickleValue& blocks = object_state(unet.at("_modules").at(part), part).at("_modules");
+    for (const auto& [key, block] : blocks.items()) {
+      if (!block.is_object() || block.class_name() != "Block") continue;
+      const std::string name = std::string(part) + '.' + key.as_string();
+      const PickleValue& state = object_state(block, name);
+      NetworkOptions own = options;
+      read_fields(state, own,
+                  {"resample_filter", "dropout", "res_balance", "attn_balance", "clip_act"});
+      if (is_first) options = own;
+      if (own != options) throw Error("the block " + name + " has other options than the first");
+      is_first = false;
+      const PickleValue *channels = state.find("out_channels"), *heads = state.find("num_heads");
+      if (channels && heads) records.push_back({name, {channels->as_int(), heads->as_int()}});
+    }
+  }
+  return records;
+}
+
+void check_heads(const NetworkOptions& options, const std::vector<BlockRecord>& records) {
+  const UNetPlan plan = plan_unet(options);
+  std::map<std::string, int64_t> planned;
+  for (const BlockPlan& block : plan.encoder) planned["enc." + block.name] = block.num_heads;
+  for (const BlockPlan& block : plan.decoder) planned["dec." + block.name] = block.num_heads;
+  for (const BlockRecord& record : records)
+    if (planned[record.name] != record.heads.heads)
+      throw Error("the block " + record.name + " has " + std::to_string(record.heads.heads) +
+                  " attention heads, but the network's options demand " +
+                  std::to_string(planned[record.name]));
+}
+
+void read_network(const PickleValue& precond, Snapshot& snapshot) {
+  if (!precond.is_object() || precond.class_name() != "Precond")
+    throw Error("\"ema\" is " + precond.kind_name() + " instead of an EDM2 network (Precond)");
+  ModuleWalker walker;
+  walker.walk(precond, "");
+  const PickleValue& outer = precond.state();
+  const PickleValue& unet = object_state(outer.at("_modules").at("unet"), "unet");
+
+  NetworkOptions& options = snapshot.network;
+  const PickleValue *outer_arguments = constructor_arguments(outer),
+                    *unet_arguments = constructor_arguments(unet);
+  if (unet_arguments) read_fields(*unet_arguments, options);
+  if (outer_arguments) read_fields(*outer_arguments, options);
+  const std::vector<BlockRecord> blocks = read_blocks(unet, options);
+  if (!outer_arguments) {
+    std::vector<HeadCount> heads;
+    for (const BlockRecord& block : blocks)
+      if (block.heads.heads > 0) heads.push_back(block.heads);
+    infer_structure(walker.tensors, heads, options);
+  }
+  read_fields(outer, options,
+              {"img_resolution", "img_channels", "label_dim", "use_fp16", "sigma_data"});
+  read_fields(unet, options, {"label_balance", "concat_balance"});
+  snapshot.tensors = check_tensors(options, walker.tensors);
+  check_heads(options, blocks);
+}
+
+// ---- The rest
+
+std::vector<float> read_floats(const PickleValue& array, const char* name) {
+  const Tensor values = array.as_tensor().to(at::kFloat).contiguous();
+  if (values.dim() != 1 || !at::isfinite(values).all().item<bool>())
+    throw Error(std::string("the encoder's ") + name + " is not a list of finite numbers");
+  return {values.const_data_ptr<float>(), values.const_data_ptr<float>() + values.numel()};
+}
+
+EncoderOptions read_encoder(const PickleValue& encoder) {
+  EncoderOptions options;
+  if (encoder.is_none()) return options;
+  const PickleValue& state = object_state(encoder, "the encoder");
+  if (encoder.class_name() == "StandardRGBEncoder") return options;
+  if (encoder.class_name() != "StabilityVAEEncoder")
+    throw Error("the snapshot needs the unknown encoder " + encoder.class_name());
+  options.kind = EncoderOptions::Kind::stability_vae;
+  options.vae_name = state.at("vae_name").as_string();
+  options.scale = read_floats(state.at("scale"), "scale");
+  options.bias = read_floats(state.at("bias"), "bias");
+  if (const PickleValue* batch_size = state.find("batch_size"))
+    options.batch_size = batch_size->as_int();
+  return options;
+}
+
+std::optional<DatasetOptions> read_dataset(const PickleValue& dataset) {
+  if (!dataset.is_dict()) return std::nullopt;
+  const PickleValue *path = dataset.find("path"), *use_labels = dataset.find("use_labels");
+  if (!path || !path->is_string()) return std::nullopt;
+  DatasetOptions options{path->as_string(), true};
+  if (use_labels) options.use_labels = use_labels->as_bool();
+  return options;
+}
+
+std::optional<LossOptions> read_loss(const PickleValue& loss) {
+  if (!loss.is_object() || loss.class_name() != "EDM2Loss") return std::nullopt;
+  const PickleValue& state = object_state(loss, "the loss");
+  return LossOptions{state.at("P_mean").as_double(), state.at("P_std").as_double(),
+                     state.at("sigma_data").as_double()};
+}
+
+}  // namespace
+
+Snapshot snapshot_from_pickle(const PickleValue& root) {
+  if (!root.is_dict() || !root.find("ema")) {
+    if (root.is_dict() && root.find("optimizer"))
+      throw Error("this is a training state, not a network snapshot");
+    throw Error("this is not a network snapshot: it has no \"ema\"");
+  }
+  const auto optional = [&](const char* key) {
+    const PickleValue* value = root.find(key);
+    return value ? *value : PickleValue();
+  };
+  if (root.at("ema").is_dict() && root.find("optimizer"))
+    throw Error("this is a training state, not a network snapshot");
+  Snapshot snapshot;
+  read_network(root.at("ema"), snapshot);
+  snapshot.encoder = read_encoder(optional("encoder"));
+  snapshot.dataset = read_dataset(optional("dataset_kwargs"));
+  snapshot.loss = read_loss(optional("loss_fn"));
+  return snapshot;
+}
+
+}  // namespace edm2
