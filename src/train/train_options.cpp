@@ -1,0 +1,162 @@
+#include "edm2/train/train_options.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "edm2/core/error.h"
+
+namespace edm2 {
+namespace {
+
+struct Preset {
+  const char* name;
+  int64_t mebi_images;
+  int64_t channels;
+  double lr, dropout;
+};
+
+constexpr std::array<Preset, 12> presets = {{
+    {"edm2-img512-xxs", 2048, 64, 0.0170, 0.00},
+    {"edm2-img512-xs", 2048, 128, 0.0120, 0.00},
+    {"edm2-img512-s", 2048, 192, 0.0100, 0.00},
+    {"edm2-img512-m", 2048, 256, 0.0090, 0.10},
+    {"edm2-img512-l", 1792, 320, 0.0080, 0.10},
+    {"edm2-img512-xl", 1280, 384, 0.0070, 0.10},
+    {"edm2-img512-xxl", 896, 448, 0.0065, 0.10},
+    {"edm2-img64-xs", 1024, 128, 0.0120, 0.00},
+    {"edm2-img64-s", 1024, 192, 0.0100, 0.00},
+    {"edm2-img64-m", 2048, 256, 0.0090, 0.10},
+    {"edm2-img64-l", 1024, 320, 0.0080, 0.10},
+    {"edm2-img64-xl", 640, 384, 0.0070, 0.10},
+}};
+
+template <class T>
+nlohmann::ordered_json or_null(const std::optional<T>& value) {
+  return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
+}
+
+}  // namespace
+
+double learning_rate_at(const LearningRateOptions& options, int64_t cur_nimg, int64_t batch_size) {
+  const auto nimg = static_cast<double>(cur_nimg);
+  double lr = options.ref_lr;
+  if (options.ref_batches > 0)
+    lr /= std::sqrt(
+        std::max(nimg / (options.ref_batches * static_cast<double>(batch_size)), 1.0));
+  if (options.rampup_nimg > 0) lr *= std::min(nimg / options.rampup_nimg, 1.0);
+  return lr;
+}
+
+void apply_training_preset(TrainOptions& options, const std::string& name) {
+  const auto preset = std::find_if(presets.begin(), presets.end(),
+                                   [&](const Preset& entry) { return name == entry.name; });
+  if (preset == presets.end()) {
+    std::string known;
+    for (const auto& entry : presets) known += std::string(known.empty() ? "" : ", ") + entry.name;
+    throw Error("Invalid configuration preset \"" + name + "\"; known presets are " + known);
+  }
+  const bool latents = name.find("img512") != std::string::npos;
+  options.total_nimg = preset->mebi_images << 20;
+  options.batch_size = 2048;
+  options.network.model_channels = preset->channels;
+  options.network.dropout = preset->dropout;
+  options.learning_rate.ref_lr = preset->lr;
+  options.learning_rate.ref_batches = latents ? 70000 : 35000;
+  options.learning_rate.ref_batches_is_integer = true;
+  options.P_mean = latents ? -0.4 : -0.8;
+  options.P_std = latents ? 1.0 : 1.6;
+}
+
+std::vector<std::string> training_preset_names() {
+  std::vector<std::string> names;
+  for (const auto& preset : presets) names.emplace_back(preset.name);
+  return names;
+}
+
+void validate(const TrainOptions& options) {
+  const auto text = [](int64_t n) { return std::to_string(n); };
+  if (options.batch_size < 1)
+    throw Error("--batch is " + text(options.batch_size) + ", it must be at least 1");
+  if (options.total_nimg < 1)
+    throw Error("--duration is " + text(options.total_nimg) + ", it must be at least one batch");
+  const auto multiple_of_batch = [&](const char* option, std::optional<int64_t> value) {
+    if (value && *value % options.batch_size != 0)
+      throw Error(std::string(option) + "=" + text(*value) + " is not a multiple of --batch=" +
+                  text(options.batch_size) + "; choose a multiple");
+  };
+  multiple_of_batch("--duration", options.total_nimg);
+  multiple_of_batch("--status", options.status_nimg);
+  multiple_of_batch("--snapshot", options.snapshot_nimg);
+  multiple_of_batch("--checkpoint", options.checkpoint_nimg);
+  const auto multiple_of_1024 = [&](const char* option, std::optional<int64_t> value) {
+    if (value && *value % 1024 != 0)
+      throw Error(std::string(option) + "=" + text(*value) +
+                  " is not a multiple of 1024 images (file names count in units of 1024)");
+  };
+  multiple_of_1024("--snapshot", options.snapshot_nimg);
+  multiple_of_1024("--checkpoint", options.checkpoint_nimg);
+  if (options.batch_gpu && *options.batch_gpu < options.batch_size &&
+      options.batch_size % *options.batch_gpu != 0)
+    throw Error("--batch=" + text(options.batch_size) + " is not divisible by --batch-gpu=" +
+                text(*options.batch_gpu) + "; choose a divisor of the batch");
+  for (const double std : options.stds)
+    if (!(std > 0 && std < 0.289))
+      throw Error("Relative standard deviation must be positive and less than 0.289");
+}
+
+nlohmann::ordered_json training_config(const TrainOptions& options, int64_t raw_channels) {
+  using Json = nlohmann::ordered_json;
+  Json config;
+
+  Json& dataset = config["dataset_kwargs"];
+  dataset = {{"class_name", "training.dataset.ImageFolderDataset"},
+             {"path", options.data.string()},
+             {"use_labels", options.use_labels}};
+  if (options.xflip) dataset["xflip"] = true;
+  if (options.max_size) dataset["max_size"] = *options.max_size;
+  config["encoder_kwargs"]["class_name"] = raw_channels == 8
+                                               ? "training.encoders.StabilityVAEEncoder"
+                                               : "training.encoders.StandardRGBEncoder";
+  config["total_nimg"] = options.total_nimg;
+  config["batch_size"] = options.batch_size;
+
+  Json& network = config["network_kwargs"];
+  network = {{"class_name", "training.networks_edm2.Precond"},
+             {"model_channels", options.network.model_channels},
+             {"dropout", options.network.dropout},
+             {"use_fp16", options.network.use_fp16}};
+  const auto all = to_json(options.network);
+  const auto defaults = to_json(NetworkOptions{});
+  for (const char* key : {"channel_mult", "num_blocks", "attn_resolutions", "channels_per_head",
+                          "logvar_channels"})
+    if (all[key] != defaults[key]) network[key] = all[key];
+
+  config["loss_kwargs"] = {{"class_name", "training.training_loop.EDM2Loss"},
+                           {"P_mean", options.P_mean},
+                           {"P_std", options.P_std}};
+  Json& lr = config["lr_kwargs"];
+  lr = {{"func_name", "training.training_loop.learning_rate_schedule"},
+        {"ref_lr", options.learning_rate.ref_lr}};
+  if (options.learning_rate.ref_batches_is_integer)
+    lr["ref_batches"] = static_cast<int64_t>(options.learning_rate.ref_batches);
+  else
+    lr["ref_batches"] = options.learning_rate.ref_batches;
+  if (options.learning_rate.rampup_nimg != LearningRateOptions{}.rampup_nimg)
+    lr["rampup_Mimg"] = options.learning_rate.rampup_nimg / 1e6;
+
+  config["batch_gpu"] = or_null(options.batch_gpu);
+  config["loss_scaling"] = options.loss_scaling;
+  config["cudnn_benchmark"] = options.cudnn_benchmark;
+  config["status_nimg"] = or_null(options.status_nimg);
+  config["snapshot_nimg"] = or_null(options.snapshot_nimg);
+  config["checkpoint_nimg"] = or_null(options.checkpoint_nimg);
+  config["seed"] = options.seed;
+  if (options.stds != TrainOptions{}.stds)
+    config["ema_kwargs"] = {{"class_name", "training.phema.PowerFunctionEMA"},
+                            {"stds", options.stds}};
+  return config;
+}
+
+}  // namespace edm2

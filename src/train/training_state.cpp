@@ -1,0 +1,161 @@
+#include "train/training_state.h"
+
+#include <ATen/ATen.h>
+
+#include <cstdio>
+#include <regex>
+
+#include "edm2/core/error.h"
+#include "edm2/io/torch_file.h"
+
+namespace edm2 {
+namespace fs = std::filesystem;
+namespace {
+
+PickleValue loss_to_pickle(const LossOptions& loss) {
+  PickleValue arguments = PickleValue::dict();
+  arguments.set("P_mean", loss.P_mean);
+  arguments.set("P_std", loss.P_std);
+  PickleValue value = PickleValue::dict();
+  value.set("P_mean", loss.P_mean);
+  value.set("P_std", loss.P_std);
+  value.set("sigma_data", loss.sigma_data);
+  value.set("_init_args", PickleValue::tuple());
+  value.set("_init_kwargs", arguments);
+  return value;
+}
+
+PickleValue optimizer_to_pickle(const Adam& optimizer, double lr) {
+  PickleValue states = PickleValue::dict();
+  PickleValue indices = PickleValue::list();
+  for (size_t i = 0; i < optimizer.moments.size(); ++i) {
+    const auto& moments = optimizer.moments[i];
+    const auto index = static_cast<int64_t>(i);
+    indices.append(index);
+    if (moments.step == 0) continue;  // PyTorch makes a parameter's state in its first step
+    PickleValue state = PickleValue::dict();
+    state.set("step", at::scalar_tensor(static_cast<double>(moments.step), at::kFloat));
+    state.set("exp_avg", moments.exp_avg);
+    state.set("exp_avg_sq", moments.exp_avg_sq);
+    states.set(index, state);
+  }
+  PickleValue group = PickleValue::dict();
+  group.set("lr", lr);
+  group.set("betas", PickleValue::tuple({optimizer.beta1, optimizer.beta2}));
+  group.set("eps", optimizer.eps);
+  group.set("weight_decay", 0);
+  group.set("amsgrad", false);
+  group.set("maximize", false);
+  group.set("foreach", PickleValue());
+  group.set("capturable", false);
+  group.set("differentiable", false);
+  group.set("fused", PickleValue());
+  group.set("decoupled_weight_decay", false);
+  group.set("params", indices);
+  PickleValue value = PickleValue::dict();
+  value.set("state", states);
+  value.set("param_groups", PickleValue::list({group}));
+  return value;
+}
+
+void optimizer_from_pickle(const PickleValue& value, Adam& optimizer) {
+  const PickleValue& group = value.at("param_groups").elements().at(0);
+  const auto betas = group.at("betas").as_doubles();
+  if (betas.size() != 2) throw Error("the optimizer's betas are not two numbers");
+  optimizer.beta1 = betas[0];
+  optimizer.beta2 = betas[1];
+  optimizer.eps = group.at("eps").as_double();
+  const PickleValue& states = value.at("state");
+  for (size_t i = 0; i < optimizer.moments.size(); ++i) {
+    auto& moments = optimizer.moments[i];
+    const PickleValue* state = states.find(static_cast<int64_t>(i));
+    if (state == nullptr) continue;
+    const PickleValue& step = state->at("step");
+    moments.step = step.is_tensor() ? static_cast<int64_t>(step.as_tensor().item<double>())
+                                    : step.as_int();
+    const Tensor &avg = state->at("exp_avg").as_tensor(),
+                 &avg_sq = state->at("exp_avg_sq").as_tensor();
+    if (avg.sizes() != moments.exp_avg.sizes() || avg_sq.sizes() != moments.exp_avg.sizes())
+      throw Error("the optimizer's state of parameter " + std::to_string(i) +
+                  " has another shape than the network's");
+    moments.exp_avg.copy_(avg);
+    moments.exp_avg_sq.copy_(avg_sq);
+  }
+}
+
+}  // namespace
+
+std::string training_state_name(int64_t cur_nimg) {
+  char name[64];
+  std::snprintf(name, sizeof name, "training-state-%07lld.pt",
+                static_cast<long long>(cur_nimg / 1000));
+  return name;
+}
+
+std::optional<fs::path> newest_training_state(const fs::path& folder) {
+  static const std::regex pattern(R"(training-state-(\d{1,18}).pt)");
+  std::optional<fs::path> newest;
+  int64_t newest_kimg = -1;
+  if (!fs::is_directory(folder)) return newest;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    std::smatch match;
+    if (!entry.is_regular_file() || !std::regex_match(name, match, pattern)) continue;
+    const int64_t kimg = std::stoll(match[1]);
+    if (kimg > newest_kimg) {
+      newest_kimg = kimg;
+      newest = entry.path();
+    }
+  }
+  return newest;
+}
+
+void save_training_state(const fs::path& path, const RunProgress& progress, Precond& network,
+                         const LossOptions& loss, double lr, const Adam& optimizer,
+                         const PowerFunctionEma& ema) {
+  PickleValue state = PickleValue::dict();
+  state.set("cur_nimg", progress.cur_nimg);
+  state.set("total_elapsed_time", progress.total_elapsed_time);
+
+  PickleValue stds = PickleValue::list(), emas = PickleValue::list();
+  for (size_t i = 0; i < ema.stds().size(); ++i) {
+    stds.append(ema.stds()[i]);
+    emas.append(to_pickle(ema.weights(i)));
+  }
+  PickleValue ema_state = PickleValue::dict();
+  ema_state.set("stds", stds);
+  ema_state.set("emas", emas);
+
+  PickleValue root = PickleValue::dict();
+  root.set("state", state);
+  root.set("net", to_pickle(network.state_dict()));
+  root.set("loss_fn", loss_to_pickle(loss));
+  root.set("optimizer", optimizer_to_pickle(optimizer, lr));
+  root.set("ema", ema_state);
+  save_torch_file(path, root);
+}
+
+RunProgress load_training_state(const fs::path& path, Precond& network, LossOptions& loss,
+                                Adam& optimizer, PowerFunctionEma& ema) {
+  const PickleValue root = load_torch_file(path);
+  try {
+    RunProgress progress;
+    progress.cur_nimg = root.at("state").at("cur_nimg").as_int();
+    progress.total_elapsed_time = root.at("state").at("total_elapsed_time").as_double();
+    network.load_state_dict(to_state_dict(root.at("net")));
+    const PickleValue& saved_loss = root.at("loss_fn");
+    loss.P_mean = saved_loss.at("P_mean").as_double();
+    loss.P_std = saved_loss.at("P_std").as_double();
+    loss.sigma_data = saved_loss.at("sigma_data").as_double();
+    optimizer_from_pickle(root.at("optimizer"), optimizer);
+    std::vector<StateDict> copies;
+    for (const auto& copy : root.at("ema").at("emas").elements())
+      copies.push_back(to_state_dict(copy));
+    ema.load(root.at("ema").at("stds").as_doubles(), copies);
+    return progress;
+  } catch (const Error& error) {
+    throw Error("cannot resume from '" + path.string() + "': " + error.what());
+  }
+}
+
+}  // namespace edm2
