@@ -80,6 +80,13 @@ bool read_process(const fs::path& folder, ProcessFigures& figures) {
 
 }  // namespace
 
+std::filesystem::path executable_path() {
+  std::error_code failed;
+  const auto path = std::filesystem::read_symlink("/proc/self/exe", failed);
+  if (failed) throw Error("cannot find out where the program is installed: " + failed.message());
+  return path;
+}
+
 uint64_t resident_memory() {
   std::map<int, ProcessFigures> processes;
   std::error_code ignored;

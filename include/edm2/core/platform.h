@@ -11,6 +11,9 @@ namespace edm2 {
 /// Resident memory of this process and its descendants, in bytes.
 uint64_t resident_memory();
 
+/// The running program's own file.
+std::filesystem::path executable_path();
+
 /// From now on SIGINT and SIGTERM set a flag instead of ending the process; a second signal ends
 /// it.
 void install_interrupt_handlers();
