@@ -136,7 +136,7 @@ TEST_P(DenoiserGolden, LossGradientsAndForcedNormalisation) {
 INSTANTIATE_TEST_SUITE_P(Reference, DenoiserGolden,
                          testing::Values("rgb16_cond", "rgb16_uncond", "rgb8_multihead",
                                          "lat8_cond_drop"),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& parameter) { return parameter.param; });
 
 TEST(ReleasedLayoutGolden, SnapshotOfAnOlderTorch) {
   EDM2_REQUIRE_REFERENCE();
