@@ -2,9 +2,12 @@
 
 namespace edm2::cli {
 
-void add_commands([[maybe_unused]] CLI::App& app, [[maybe_unused]] CommandContext& context) {
-  // One line per command, in the order of a user's work: dataset, train, generate, convert.
+void add_commands(CLI::App& app, CommandContext& context) {
+  // In the order of a user's work.
   add_dataset_command(app, context);
+  add_train_command(app, context);
+  add_generate_command(app, context);
+  add_convert_command(app, context);
 }
 
 }  // namespace edm2::cli

@@ -200,7 +200,8 @@ Precond::Output Precond::forward(const Tensor& x_in, const Tensor& sigma_in, con
   const Tensor c_in = variance.sqrt().reciprocal();
   const Tensor c_noise = sigma.flatten().log().div(4);
 
-  const Tensor f = unet_.forward((c_in * x).to(dtype), c_noise, class_labels, context);
+  const Tensor f = unet_.forward((c_in * x).to(dtype).contiguous(at::MemoryFormat::ChannelsLast),
+                                 c_noise, class_labels, context);
   Output output;
   output.denoised = c_skip * x + c_out * f.to(at::kFloat);
   if (return_logvar)
