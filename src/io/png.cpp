@@ -76,6 +76,8 @@ bool read_header(png_structp png, png_infop info, PngContext* context) {
     if (color == PNG_COLOR_TYPE_GRAY) png_set_expand_gray_1_2_4_to_8(png);
   }
   if (depth == 16 && color != PNG_COLOR_TYPE_GRAY) png_set_strip_16(png);
+  // Pillow has no 16-bit grey with alpha and opens it as RGBA.
+  if (depth == 16 && color == PNG_COLOR_TYPE_GRAY_ALPHA) png_set_gray_to_rgb(png);
   png_set_interlace_handling(png);
   png_read_update_info(png, info);
   return true;
