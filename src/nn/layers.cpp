@@ -7,13 +7,23 @@
 #include <numbers>
 
 namespace edm2 {
+namespace {
+
+/// float16 and bfloat16 on the CPU, where the original does not go: some of libtorch's kernels are
+/// many times slower there than an equal way round them.
+bool is_reduced_on_cpu(const Tensor& x) {
+  return x.is_cpu() && (x.scalar_type() == at::kHalf || x.scalar_type() == at::kBFloat16);
+}
+
+}  // namespace
 
 Tensor normalize(const Tensor& x, at::OptionalIntArrayRef dims, double eps) {
   std::vector<int64_t> all_but_first(static_cast<size_t>(x.dim() - 1));
   for (size_t i = 0; i < all_but_first.size(); ++i) all_but_first[i] = static_cast<int64_t>(i) + 1;
   const at::IntArrayRef reduced = dims.has_value() ? *dims : at::IntArrayRef(all_but_first);
 
-  Tensor norm = at::linalg_vector_norm(x, 2, reduced, /*keepdim=*/true, at::kFloat);
+  const Tensor wide = is_reduced_on_cpu(x) ? x.to(at::kFloat) : x;
+  Tensor norm = at::linalg_vector_norm(wide, 2, reduced, /*keepdim=*/true, at::kFloat);
   const double alpha =
       std::sqrt(static_cast<double>(norm.numel()) / static_cast<double>(x.numel()));
   // add(eps, norm, alpha) fuses the multiply-add; norm.mul(alpha).add(eps) would round differently.
@@ -23,6 +33,10 @@ Tensor normalize(const Tensor& x, at::OptionalIntArrayRef dims, double eps) {
 
 Tensor resample(const Tensor& x, const std::vector<double>& filter, Resample mode) {
   if (mode == Resample::keep) return x;
+  if (is_reduced_on_cpu(x) && filter == std::vector<double>{1, 1})
+    return mode == Resample::down
+               ? at::avg_pool2d(x, 2)
+               : at::upsample_nearest2d(x, at::IntArrayRef{2 * x.size(2), 2 * x.size(3)});
   const auto length = static_cast<int64_t>(filter.size());
   const int64_t pad = (length - 1) / 2;
   const int64_t channels = x.size(1);
