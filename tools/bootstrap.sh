@@ -69,10 +69,12 @@ package_lists_are_old() {
   [[ -z $(find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -mtime -1 -print -quit 2>/dev/null) ]]
 }
 
+apt_log=$root/build/apt.log
+
 run_apt() { # root command, then arguments of apt-get
   local become=$1
   shift
-  $become env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600 "$@" </dev/null >&2
+  $become env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600 "$@" </dev/null >>"$apt_log" 2>&1
 }
 
 ensure_packages() { # purpose, then a table of packages
@@ -89,13 +91,17 @@ ensure_packages() { # purpose, then a table of packages
   if [[ $become == none ]]; then
     give_up "installing them needs root. Run this as root, then start again:"$'\n'"  $by_hand"
   fi
-  say "installing them with apt-get"
+  say "installing them with apt-get (log: $apt_log)"
+  mkdir -p "${apt_log%/*}"
+  : >"$apt_log"
   if package_lists_are_old; then run_apt "$become" update || true; fi
   if ! run_apt "$become" install --no-install-recommends "${packages[@]}"; then
     # Fresh lists may name newer versions than those that could not be had.
     run_apt "$become" update || true
-    run_apt "$become" install --no-install-recommends "${packages[@]}" ||
+    run_apt "$become" install --no-install-recommends "${packages[@]}" || {
+      tail -n 20 "$apt_log" >&2
       give_up "apt-get could not install them; see above. To try by hand, as root:"$'\n'"  $by_hand"
+    }
   fi
 }
 
@@ -143,12 +149,16 @@ find_libtorch() {
 
 ensure_libtorch() {
   find_libtorch >/dev/null && return 0
-  local python=python3
+  local python=python3 folder
   "$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || python=/usr/bin/python3
   say "installing libtorch (${torch_wheels[*]}) from PyPI into .venv: a download of about 0.5 GB, 1.3 GB on disk"
   # Without --clear this also mends a half-made environment.
   "$python" -m venv "$root/.venv" >&2 || "$python" -m venv --clear "$root/.venv" >&2 ||
     give_up "cannot make a Python environment in $root/.venv"
+  # pip takes a package that an interruption left without RECORD for installed, and cannot remove it.
+  for folder in "$root"/.venv/lib/python3*/site-packages/*.dist-info; do
+    [[ -e $folder/RECORD ]] || rm -rf "$folder"
+  done
   "$root/.venv/bin/python" -m pip install --no-deps --no-input --disable-pip-version-check --retries 5 \
     "${torch_wheels[@]}" </dev/null >&2 ||
     give_up "pip could not install libtorch; see above. Start again to try once more, or set CMAKE_PREFIX_PATH to a libtorch >= $torch_requirement"
