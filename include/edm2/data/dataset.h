@@ -14,10 +14,10 @@
 namespace edm2 {
 
 struct ImageDatasetOptions {
-  std::filesystem::path path;       ///< folder, or .zip file
-  bool use_labels = true;           ///< false: as if the dataset had none
-  std::optional<int64_t> max_size;  ///< keep that many images, chosen by random_seed
-  bool xflip = false;               ///< the mirrored images follow the others
+  std::filesystem::path path;            ///< folder, or .zip file
+  bool use_labels = true;                ///< false: as if the dataset had none
+  std::optional<int64_t> max_size = {};  ///< keep that many images, chosen by random_seed
+  bool xflip = false;                    ///< the mirrored images follow the others
   int64_t random_seed = 0;
   int64_t cache_bytes = int64_t{1} << 30;  ///< decoded images are kept while they fit
 };
