@@ -14,9 +14,9 @@ struct ConvertOptions {
   std::string source;  ///< folder, or file whose name ends with ".zip"
   std::string dest;    ///< ".zip" makes an archive, anything else a folder
   Transform transform = Transform::none;
-  std::optional<Resolution> resolution;
-  std::optional<int64_t> max_images;  ///< at least 1
-  int threads = 0;                    ///< 0: one per processor
+  std::optional<Resolution> resolution = {};
+  std::optional<int64_t> max_images = {};  ///< at least 1
+  int threads = 0;                         ///< 0: one per processor
 };
 
 /// Pictures written and left out (center_crop_wide leaves out what is too small).
