@@ -3,6 +3,10 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+
 #include "edm2/core/error.h"
 #include "edm2/io/atomic_file.h"
 #include "edm2/io/npz.h"
@@ -90,7 +94,7 @@ TEST(TorchFile, EveryTruncationIsAnError) {
   save_torch_file(dir / "x.pt", PickleValue::dict({{"w", at::ones({5})}}));
   const std::string whole = read_text_file(dir / "x.pt");
   for (size_t size = 0; size < whole.size(); ++size) {
-    write_file(dir / "cut.pt", std::string_view(whole).substr(0, size));
+    std::ofstream(dir / "cut.pt", std::ios::binary) << whole.substr(0, size);
     EXPECT_THROW(load_torch_file(dir / "cut.pt"), Error) << size;
   }
 }
@@ -164,6 +168,92 @@ TEST(TorchFileGolden, ReadsDetectorWeights) {
   const PickleValue root = load_torch_file(test::reference_dir() / "metrics" / "tiny_dinov2.pth");
   const StateDict weights = to_state_dict(root);
   EXPECT_TRUE(find_tensor(weights, "cls_token").defined());
+}
+
+// ---- PyTorch as a partner: the Python in EDM2_TORCH_PYTHON, or python3 if it has torch.
+
+std::string torch_python() {
+  const char* chosen = std::getenv("EDM2_TORCH_PYTHON");
+  const std::string python = chosen ? chosen : "python3";
+  return std::system((python + " -c 'import torch' > /dev/null 2>&1").c_str()) == 0 ? python : "";
+}
+
+std::string run_torch(const std::string& python, const std::string& arguments) {
+  const auto script = test::data_dir().parent_path() / "interop" / "torch_file.py";
+  std::FILE* pipe = popen((python + " '" + script.string() + "' " + arguments).c_str(), "r");
+  std::string output;
+  char buffer[4096];
+  while (const size_t got = std::fread(buffer, 1, sizeof buffer, pipe)) output.append(buffer, got);
+  EXPECT_EQ(pclose(pipe), 0);
+  return output;
+}
+
+TEST(TorchFileInterop, TorchLoadsWhatWeWrite) {
+  const std::string python = torch_python();
+  if (python.empty()) GTEST_SKIP() << "no Python with torch (set EDM2_TORCH_PYTHON)";
+  const test::TempDir dir;
+  PickleValue root = example_state();
+  root.set("half", at::tensor({1, 2}).to(at::kHalf));
+  root.set("flags", at::tensor({1, 0}).to(at::kBool));
+  root.set("text", "ä");
+  save_torch_file(dir / "x.pt", root);
+  EXPECT_EQ(run_torch(python, "load '" + (dir / "x.pt").string() + "'"),
+            "root dict\n"
+            "root.state dict\n"
+            "root.state.cur_nimg 2048\n"
+            "root.state.total_elapsed_time 1.5\n"
+            "root.net OrderedDict\n"
+            "root.net.b.weight float32 [3, 4] [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, "
+            "10.0, 11.0]\n"
+            "root.net.a.gain float32 [] [0.25]\n"
+            "root.optimizer dict\n"
+            "root.optimizer.state dict\n"
+            "root.optimizer.state.0 dict\n"
+            "root.optimizer.state.0.step float32 [] [3.0]\n"
+            "root.optimizer.param_groups list\n"
+            "root.optimizer.param_groups.0 dict\n"
+            "root.optimizer.param_groups.0.lr 0.01\n"
+            "root.optimizer.param_groups.0.betas tuple\n"
+            "root.optimizer.param_groups.0.betas.0 0.9\n"
+            "root.optimizer.param_groups.0.betas.1 0.99\n"
+            "root.optimizer.param_groups.0.foreach None\n"
+            "root.optimizer.param_groups.0.amsgrad False\n"
+            "root.optimizer.param_groups.0.params list\n"
+            "root.optimizer.param_groups.0.params.0 0\n"
+            "root.optimizer.param_groups.0.params.1 1\n"
+            "root.big 1099511627776\n"
+            "root.ema None\n"
+            "root.half float16 [2] [1.0, 2.0]\n"
+            "root.flags bool [2] [1.0, 0.0]\n"
+            "root.text 'ä'\n");
+}
+
+TEST(TorchFileInterop, WeReadWhatTorchWrites) {
+  const std::string python = torch_python();
+  if (python.empty()) GTEST_SKIP() << "no Python with torch (set EDM2_TORCH_PYTHON)";
+  const test::TempDir dir;
+  run_torch(python, "save '" + dir.path().string() + "'");
+  const Tensor base = at::arange(12, at::kFloat);
+  for (const char* name : {"zip.pt", "legacy.pt"}) {
+    const PickleValue root = load_torch_file(dir / name);
+    const auto tensor = [&](const char* key) { return root.at(key).as_tensor(); };
+    EXPECT_TRUE(at::equal(tensor("view"), base.reshape({3, 4}).t())) << name;
+    EXPECT_TRUE(tensor("view").is_contiguous());
+    EXPECT_TRUE(at::equal(tensor("same"), base));
+    EXPECT_TRUE(at::equal(tensor("part"), base.slice(0, 5, 7)));
+    EXPECT_TRUE(at::equal(tensor("half"), at::tensor({1.5, -2.}).to(at::kHalf)));
+    EXPECT_TRUE(at::equal(tensor("bfloat"), at::tensor({1.5, -2.}).to(at::kBFloat16)));
+    EXPECT_TRUE(at::equal(tensor("flags"), at::tensor({1, 0}).to(at::kBool)));
+    EXPECT_EQ(root.at("parameter").tensor_type(), PickleValue::TensorType::parameter);
+    EXPECT_EQ(root.at("state").at("a").as_tensor().item<int64_t>(), 7);
+    EXPECT_TRUE(root.at("state").at("b").is_none());
+    const auto& numbers = root.at("numbers").elements();
+    EXPECT_EQ(numbers.at(1).as_double(), 2.5);
+    EXPECT_EQ(numbers.at(2).as_int(), int64_t{1} << 40);
+    EXPECT_EQ(numbers.at(3).as_int(), -(int64_t{1} << 40));
+    EXPECT_EQ(numbers.at(5).elements().at(1).size(), 0u);
+    EXPECT_EQ(root.at("text").as_string(), "ä");
+  }
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <zlib.h>
 
 #include <cstdio>
+#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -279,7 +280,7 @@ RC_GTEST_PROP(SnapshotProperty, ChangedBytesNeverCrash, ()) {
   const int flips = *rc::gen::inRange(1, 6);
   for (int i = 0; i < flips; ++i)
     changed[*rc::gen::inRange<size_t>(0, changed.size())] = *rc::gen::arbitrary<char>();
-  write_file(dir / "x", changed);
+  std::ofstream(dir / "x", std::ios::binary) << changed;
   try {
     load_snapshot(dir / "x");
   } catch (const Error&) {
@@ -290,7 +291,7 @@ TEST(SnapshotProperty, TruncationsAreErrors) {
   const std::string whole = small_pickle();
   const test::TempDir dir;
   for (size_t size = 0; size < whole.size(); size += 1 + size / 50) {
-    write_file(dir / "x", std::string_view(whole).substr(0, size));
+    std::ofstream(dir / "x", std::ios::binary) << whole.substr(0, size);
     EXPECT_THROW(load_snapshot(dir / "x"), Error) << size;
   }
 }
