@@ -15,6 +15,23 @@ bool is_reduced_on_cpu(const Tensor& x) {
   return x.is_cpu() && (x.scalar_type() == at::kHalf || x.scalar_type() == at::kBFloat16);
 }
 
+// In inference an image must come out the same, to the last bit, whatever batch it is in.
+// libtorch's matrix product rounds differently for different numbers of rows, so rows are taken one
+// by one.
+Tensor linear_by_row(const Tensor& x, const Tensor& w) {
+  std::vector<Tensor> rows;
+  for (const Tensor& row : x.unbind(0)) rows.push_back(at::mv(w, row));
+  return at::stack(rows);
+}
+
+// A small single image would be sent to another convolution kernel than a batch; two images are a
+// batch.
+Tensor conv_single(const Tensor& x, const Tensor& w) {
+  constexpr int64_t largest_for_that_kernel = 20480;
+  const Tensor input = x.numel() <= largest_for_that_kernel ? at::cat({x, x}) : x;
+  return at::conv2d(input, w, {}, 1, w.size(-1) / 2).narrow(0, 0, 1);
+}
+
 }  // namespace
 
 Tensor normalize(const Tensor& x, at::OptionalIntArrayRef dims, double eps) {
@@ -101,7 +118,9 @@ Tensor MPConv::normalized_weight(const ForwardContext& context) {
 
 Tensor MPConv::apply(const Tensor& x, const Tensor& weight) const {
   const Tensor w = weight.to(x.scalar_type());
-  if (w.dim() == 2) return x.matmul(w.t());
+  const bool keep_batches_apart = x.is_cpu() && !c10::GradMode::is_enabled();
+  if (w.dim() == 2) return keep_batches_apart ? linear_by_row(x, w) : x.matmul(w.t());
+  if (keep_batches_apart && x.size(0) == 1) return conv_single(x, w);
   return at::conv2d(x, w, {}, 1, w.size(-1) / 2);
 }
 
