@@ -10,6 +10,7 @@
 #include "edm2/generate/presets.h"
 #include "edm2/nn/network.h"
 #include "support/golden.h"
+#include "support/small_models.h"
 
 namespace edm2 {
 namespace {
@@ -20,25 +21,8 @@ std::vector<int64_t> seeds_from(int64_t first, int64_t count) {
   return seeds;
 }
 
-NetworkOptions small_options(int64_t label_dim) {
-  NetworkOptions options;
-  options.img_resolution = 16;
-  options.label_dim = label_dim;
-  options.model_channels = 16;
-  options.channel_mult = {1, 2};
-  options.num_blocks = 1;
-  options.attn_resolutions = {8};
-  options.channels_per_head = 16;
-  return options;
-}
-
-/// A network with gains, so that it does something.
 std::unique_ptr<Precond> small_network(int64_t label_dim) {
-  at::manual_seed(7);
-  auto network = std::make_unique<Precond>(small_options(label_dim));
-  for (auto& entry : network->named_parameters())
-    if (entry.name.ends_with("gain")) entry.tensor->fill_(0.7);
-  return network;
+  return std::make_unique<Precond>(test::small_snapshot(label_dim));
 }
 
 /// All seeds in batches of at most that size.

@@ -4,38 +4,18 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <nlohmann/json.hpp>
-
 #include "edm2/core/error.h"
 #include "edm2/core/progress.h"
 #include "edm2/ema/power_function.h"
-#include "edm2/io/npz.h"
 #include "edm2/nn/network.h"
 #include "edm2/train/statistics.h"
 #include "support/golden.h"
+#include "support/small_models.h"
 
 namespace edm2 {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// The ten 3x8x8 images of the specification's end-to-end answer.
-void write_dataset(const fs::path& folder) {
-  fs::create_directories(folder);
-  nlohmann::json labels = nlohmann::json::array();
-  for (int i = 0; i < 10; ++i) {
-    Tensor image = at::empty({3, 8, 8}, at::kByte);
-    for (int c = 0; c < 3; ++c)
-      for (int y = 0; y < 8; ++y)
-        for (int x = 0; x < 8; ++x) image[c][y][x] = (37 * i + 11 * c + 5 * y + 3 * x) % 256;
-    char name[32];
-    std::snprintf(name, sizeof name, "img%03d.npy", i);
-    std::ofstream(folder / name, std::ios::binary) << npy_bytes(image);
-    labels.push_back({name, i % 3});
-  }
-  std::ofstream(folder / "dataset.json") << nlohmann::json{{"labels", labels}}.dump();
-}
 
 TrainOptions small_options(const fs::path& data, const fs::path& outdir) {
   TrainOptions o;
@@ -69,7 +49,7 @@ bool same_state(const StateDict& a, const StateDict& b) {
 // made.
 TEST(Trainer, KnownAnswerOfTheSpecification) {
   const test::TempDir folder;
-  write_dataset(folder / "data");
+  test::write_small_dataset(folder / "data");
   auto options = small_options(folder / "data", folder / "run");
   options.network.dropout = 0.1;
   Trainer trainer(options, make_progress(ProgressStyle::quiet));
@@ -109,7 +89,7 @@ TEST(Trainer, KnownAnswerOfTheSpecification) {
 
 TEST(Trainer, ResumesBitForBit) {
   const test::TempDir folder;
-  write_dataset(folder / "data");
+  test::write_small_dataset(folder / "data");
   auto options = small_options(folder / "data", folder / "whole");
   options.batch_size = 256;  // training states are named by units of 1024 images
   options.batch_gpu = std::nullopt;
@@ -145,7 +125,7 @@ TEST(Trainer, ResumesBitForBit) {
 
 TEST(Trainer, RefusesOptionsThatDoNotFit) {
   const test::TempDir folder;
-  write_dataset(folder / "data");
+  test::write_small_dataset(folder / "data");
   const auto message = [&](auto change) -> std::string {
     auto options = small_options(folder / "data", folder / "run");
     change(options);

@@ -1,0 +1,17 @@
+// Tiny networks and datasets for tests of the program.
+#pragma once
+
+#include <filesystem>
+
+#include "edm2/nn/network.h"
+
+namespace edm2::test {
+
+/// 16x16 RGB, untrained weights drawn from `seed`, gains that let it do something.
+Snapshot small_snapshot(int64_t label_dim, uint64_t seed = 7, int64_t resolution = 16);
+
+/// A folder of ten 8x8 RGB images (.npy) in three classes: the data of the specification's
+/// end-to-end answer.
+void write_small_dataset(const std::filesystem::path& folder);
+
+}  // namespace edm2::test
