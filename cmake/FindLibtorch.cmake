@@ -66,3 +66,9 @@ if(Libtorch_FOUND AND NOT TARGET Libtorch::Libtorch)
     INTERFACE_INCLUDE_DIRECTORIES "${Libtorch_ROOT_DIR}/include"
     INTERFACE_LINK_LIBRARIES Libtorch::c10)
 endif()
+
+# The CUDA preset wants a libtorch that can use a GPU: the full wheel with its nvidia packages, or an archive with CUDA.
+if(Libtorch_FOUND AND EDM2_CUDA AND NOT EXISTS "${Libtorch_ROOT_DIR}/lib/libtorch_cuda.so")
+  message(FATAL_ERROR "EDM2_CUDA is on, but the libtorch in ${Libtorch_ROOT_DIR} was built without CUDA; "
+    "install one with CUDA (pip install torch==2.11.0) or switch EDM2_CUDA off")
+endif()

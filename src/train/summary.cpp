@@ -48,7 +48,8 @@ std::string summarize_network(Precond& network, int64_t batch_size) {
   const auto tensors = network.named_tensors();
   std::set<std::string> listed;
   int64_t total_parameters = 0, total_buffers = 0;
-  // Layers report when they finish, so a tensor belongs to the first (innermost) layer whose name it has.
+  // Layers report when they finish, so a tensor belongs to the first (innermost) layer whose name
+  // it has.
   const auto add_row = [&](const std::string& name, const Tensor& output) {
     int64_t parameters = 0, buffers = 0;
     for (const auto& entry : tensors) {

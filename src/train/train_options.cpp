@@ -43,8 +43,7 @@ double learning_rate_at(const LearningRateOptions& options, int64_t cur_nimg, in
   const auto nimg = static_cast<double>(cur_nimg);
   double lr = options.ref_lr;
   if (options.ref_batches > 0)
-    lr /= std::sqrt(
-        std::max(nimg / (options.ref_batches * static_cast<double>(batch_size)), 1.0));
+    lr /= std::sqrt(std::max(nimg / (options.ref_batches * static_cast<double>(batch_size)), 1.0));
   if (options.rampup_nimg > 0) lr *= std::min(nimg / options.rampup_nimg, 1.0);
   return lr;
 }
@@ -129,8 +128,8 @@ nlohmann::ordered_json training_config(const TrainOptions& options, int64_t raw_
              {"use_fp16", options.network.use_fp16}};
   const auto all = to_json(options.network);
   const auto defaults = to_json(NetworkOptions{});
-  for (const char* key : {"channel_mult", "num_blocks", "attn_resolutions", "channels_per_head",
-                          "logvar_channels"})
+  for (const char* key :
+       {"channel_mult", "num_blocks", "attn_resolutions", "channels_per_head", "logvar_channels"})
     if (all[key] != defaults[key]) network[key] = all[key];
 
   config["loss_kwargs"] = {{"class_name", "training.training_loop.EDM2Loss"},

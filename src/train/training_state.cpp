@@ -71,8 +71,8 @@ void optimizer_from_pickle(const PickleValue& value, Adam& optimizer) {
     const PickleValue* state = states.find(static_cast<int64_t>(i));
     if (state == nullptr) continue;
     const PickleValue& step = state->at("step");
-    moments.step = step.is_tensor() ? static_cast<int64_t>(step.as_tensor().item<double>())
-                                    : step.as_int();
+    moments.step =
+        step.is_tensor() ? static_cast<int64_t>(step.as_tensor().item<double>()) : step.as_int();
     const Tensor &avg = state->at("exp_avg").as_tensor(),
                  &avg_sq = state->at("exp_avg_sq").as_tensor();
     if (avg.sizes() != moments.exp_avg.sizes() || avg_sq.sizes() != moments.exp_avg.sizes())

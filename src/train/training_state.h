@@ -24,8 +24,8 @@ std::optional<std::filesystem::path> newest_training_state(const std::filesystem
 void save_training_state(const std::filesystem::path& path, const RunProgress& progress,
                          Precond& network, const LossOptions& loss, double lr,
                          const Adam& optimizer, const PowerFunctionEma& ema);
-/// Copies the saved values in; loss, EMA widths and optimizer options are replaced by the saved ones.
-/// Throws Error naming the file.
+/// Copies the saved values in; loss, EMA widths and optimizer options are replaced by the saved
+/// ones. Throws Error naming the file.
 RunProgress load_training_state(const std::filesystem::path& path, Precond& network,
                                 LossOptions& loss, Adam& optimizer, PowerFunctionEma& ema);
 

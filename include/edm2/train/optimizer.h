@@ -5,8 +5,8 @@
 
 namespace edm2 {
 
-/// Adam (arXiv 1412.6980) over all parameters of a network. The first moment is updated by lerp as in
-/// current PyTorch, which differs in the last bit from libtorch's torch::optim::Adam.
+/// Adam (arXiv 1412.6980) over all parameters of a network. The first moment is updated by lerp as
+/// in current PyTorch, which differs in the last bit from libtorch's torch::optim::Adam.
 class Adam {
  public:
   explicit Adam(Precond& network);

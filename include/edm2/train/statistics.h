@@ -11,15 +11,15 @@ namespace edm2 {
 
 /// Collects moments of named quantities between two status times.
 ///
-/// Every report is taken to float32; elements whose square is not finite are dropped; sums of one report
-/// are float32 and accumulate in float64, as in the original.
+/// Every report is taken to float32; elements whose square is not finite are dropped; sums of one
+/// report are float32 and accumulate in float64, as in the original.
 class Statistics {
  public:
   void report(const std::string& name, const Tensor& values);
   void report(const std::string& name, double value);
 
-  /// One line of stats.jsonl with the means since the last call, in the order of first report, and the
-  /// time stamp (Unix seconds). Means without data print as NaN, as in the original.
+  /// One line of stats.jsonl with the means since the last call, in the order of first report, and
+  /// the time stamp (Unix seconds). Means without data print as NaN, as in the original.
   std::string flush(double timestamp);
 
  private:

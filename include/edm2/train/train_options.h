@@ -15,9 +15,9 @@ namespace edm2 {
 
 /// Inverse square root decay after a linear ramp-up (arXiv 2312.02696, Eq. 67).
 struct LearningRateOptions {
-  double ref_lr = 0.01;         ///< alpha_ref, > 0
-  double ref_batches = 70000;   ///< t_ref in batches; 0 = no decay
-  double rampup_nimg = 10e6;    ///< images until the full rate; 0 = no ramp-up
+  double ref_lr = 0.01;        ///< alpha_ref, > 0
+  double ref_batches = 70000;  ///< t_ref in batches; 0 = no decay
+  double rampup_nimg = 10e6;   ///< images until the full rate; 0 = no ramp-up
   /// The configuration prints ref_batches as an integer (presets) or as a float (command line).
   bool ref_batches_is_integer = false;
 };
@@ -34,7 +34,7 @@ struct TrainOptions {
   double P_mean = -0.4, P_std = 1.0;
   LearningRateOptions learning_rate;
 
-  int64_t total_nimg = 0;   ///< images to train for, a multiple of batch_size
+  int64_t total_nimg = 0;  ///< images to train for, a multiple of batch_size
   int64_t batch_size = 2048;
   std::optional<int64_t> batch_gpu;  ///< largest batch computed at once; none = no limit
   double loss_scaling = 1;
@@ -62,8 +62,9 @@ std::vector<std::string> training_preset_names();
 /// Throws Error, in one sentence that names the options, if the numbers do not fit together.
 void validate(const TrainOptions& options);
 
-/// The configuration as the original prints and saves it (training_options.json); keys that only this
-/// program knows are added where they differ from their default. `raw_channels`: of the dataset.
+/// The configuration as the original prints and saves it (training_options.json); keys that only
+/// this program knows are added where they differ from their default. `raw_channels`: of the
+/// dataset.
 nlohmann::ordered_json training_config(const TrainOptions& options, int64_t raw_channels);
 
 }  // namespace edm2

@@ -15,12 +15,12 @@ namespace edm2 {
 class Precond;
 class PowerFunctionEma;
 
-/// Trains one network in one process, deterministically: every step is seeded by (seed, rank, images so
-/// far), so that a resumed run continues bit for bit.
+/// Trains one network in one process, deterministically: every step is seeded by (seed, rank,
+/// images so far), so that a resumed run continues bit for bit.
 ///
 ///   Trainer trainer(options, progress);
-///   trainer.setup();   // reads the data, builds the network, resumes from the newest training state
-///   trainer.run();
+///   trainer.setup();   // reads the data, builds the network, resumes from the newest training
+///   state trainer.run();
 class Trainer {
  public:
   Trainer(TrainOptions options, std::shared_ptr<Progress> progress);
@@ -28,8 +28,9 @@ class Trainer {
 
   /// Validates everything before it writes anything; then creates options.outdir. Throws Error.
   void setup();
-  /// Trains to the end, writing status lines, snapshots and training states. A run that is already at its
-  /// end says so and returns. Throws Interrupted after a signal (the last training state stays).
+  /// Trains to the end, writing status lines, snapshots and training states. A run that is already
+  /// at its end says so and returns. Throws Interrupted after a signal (the last training state
+  /// stays).
   void run();
 
   /// One optimizer step by itself (for tests and other loops); setup() first.
