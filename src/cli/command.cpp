@@ -14,14 +14,6 @@ std::shared_ptr<Progress> CommandContext::progress() {
   return progress_;
 }
 
-c10::Device CommandContext::device() const {
-  try {
-    return select_device(device_name);
-  } catch (const UsageError& error) {
-    throw UsageError(std::string("Invalid value for '--device': ") + error.what());
-  }
-}
-
 void add_progress_options(CLI::App& command, CommandContext& context) {
   CLI::Option* quiet =
       add_switch(command, "--quiet", context.quiet, "Print nothing but errors and results");

@@ -28,8 +28,6 @@ class CommandContext {
 
   /// The one progress sink of this run, made at the first call.
   std::shared_ptr<Progress> progress();
-  /// The device that --device means; loads CUDA if need be. Throws UsageError or Error.
-  c10::Device device() const;
   /// Ends a progress bar, so that an error message begins on a line of its own.
   void close_progress() { progress_.reset(); }
 
@@ -75,13 +73,16 @@ CLI::Option* add_parsed_option(CLI::App& command, const std::string& names, Targ
   return option->option_text(metavar);
 }
 
-/// Integer (int64_t or optional of it); the default shown is what `target` holds now.
+/// Integer (int64_t or optional of it); the default shown is what `target` holds now, unless
+/// another text is given.
 template <class Target>
 CLI::Option* add_int_option(CLI::App& command, const std::string& names, Target& target,
-                            const IntRange& range, const std::string& description) {
+                            const IntRange& range, const std::string& description,
+                            const std::string& shown_default = "") {
   return add_parsed_option(
       command, names, target, [range](const std::string& text) { return parse_int(text, range); },
-      "INT", description, default_text(target), range.describe());
+      "INT", description, shown_default.empty() ? default_text(target) : shown_default,
+      range.describe());
 }
 
 /// Number of images, such as 8Mi (int64_t or optional of it).
@@ -97,10 +98,12 @@ CLI::Option* add_nimg_option(CLI::App& command, const std::string& names, Target
 /// Floating-point number (double or optional of it).
 template <class Target>
 CLI::Option* add_float_option(CLI::App& command, const std::string& names, Target& target,
-                              const FloatRange& range, const std::string& description) {
+                              const FloatRange& range, const std::string& description,
+                              const std::string& shown_default = "") {
   return add_parsed_option(
       command, names, target, [range](const std::string& text) { return parse_float(text, range); },
-      "FLOAT", description, default_text(target), range.describe());
+      "FLOAT", description, shown_default.empty() ? default_text(target) : shown_default,
+      range.describe());
 }
 
 /// `--x=true` and so on (bool or optional of it).

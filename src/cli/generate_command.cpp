@@ -41,8 +41,8 @@ void add_sampler_options(CLI::App& command, GenerateArguments& a) {
   add_float_option(command, "--sigma_min", s.sigma_min, greater_than(0.0), "Lowest noise level");
   add_float_option(command, "--sigma_max", s.sigma_max, greater_than(0.0), "Highest noise level");
   add_float_option(command, "--rho", s.rho, greater_than(0.0), "Time step exponent");
-  add_float_option(command, "--guidance", a.guidance, {},
-                   "Guidance strength, 1 = none [default: preset or 1]");
+  add_float_option(command, "--guidance", a.guidance, {}, "Guidance strength, 1 = none",
+                   "preset or 1");
   add_float_option(command, "--S_churn", s.S_churn, at_least(0.0), "Stochasticity strength");
   add_float_option(command, "--S_min", s.S_min, at_least(0.0), "Lowest noise level with churn");
   add_float_option(command, "--S_max", s.S_max, at_least(0.0), "Highest noise level with churn");
@@ -65,7 +65,7 @@ void add_generate_command(CLI::App& app, CommandContext& context) {
   add_parsed_option(*command, "--seeds", a->options.seeds, parse_int_list, "LIST",
                     "Random seeds, such as 1,2,5-10", "16-19");
   add_int_option(*command, "--class", a->options.class_idx, at_least(int64_t{0}),
-                 "Class of all pictures [default: random]");
+                 "Class of all pictures", "random");
   add_int_option(*command, "--batch", a->options.max_batch_size, at_least(int64_t{1}),
                  "Pictures sampled together");
   add_sampler_options(*command, *a);

@@ -145,8 +145,7 @@ int64_t parse_nimg(const std::string& text, const IntRange& range) {
 
 std::vector<int64_t> parse_int_list(const std::string& text) {
   std::vector<int64_t> values;
-  for (const std::string& part : split_at_commas(text)) {
-    const std::string item = trim(part);
+  for (const std::string& item : split_at_commas(text)) {
     const size_t dash = item.find('-', 1);
     const bool is_range = dash != std::string::npos && dash + 1 < item.size() &&
                           std::all_of(item.begin(), item.begin() + dash, is_digit) &&

@@ -107,31 +107,30 @@ void run(const TrainArguments& arguments, CommandContext& context) {
 
 void add_network_options(CLI::App& command, TrainArguments& a) {
   add_int_option(command, "--channels", a.channels, at_least(int64_t{1}),
-                 "Width of the network's first level [default: preset]");
+                 "Width of the network's first level", "preset");
   const auto ints = [](const std::string& text) { return parse_ints(text, at_least(int64_t{1})); };
   add_parsed_option(command, "--channel-mult", a.channel_mult, ints, "LIST",
                     "Width of each level, relative to --channels", "1,2,3,4", "x>=1");
   add_int_option(command, "--num-blocks", a.num_blocks, at_least(int64_t{1}),
-                 "Residual blocks per level [default: 3]");
+                 "Residual blocks per level", "3");
   add_parsed_option(command, "--attn-resolutions", a.attn_resolutions, ints, "LIST",
                     "Resolutions with self-attention", "16,8", "x>=1");
   add_int_option(command, "--channels-per-head", a.channels_per_head, at_least(int64_t{1}),
-                 "Channels of an attention head [default: 64]");
+                 "Channels of an attention head", "64");
   add_int_option(command, "--logvar-channels", a.logvar_channels, at_least(int64_t{1}),
-                 "Fourier features of the uncertainty head [default: 128]");
-  add_float_option(command, "--dropout", a.dropout, {.min = 0.0, .max = 1.0},
-                   "Dropout probability [default: preset]");
+                 "Fourier features of the uncertainty head", "128");
+  add_float_option(command, "--dropout", a.dropout, {.min = 0.0, .max = 1.0}, "Dropout probability",
+                   "preset");
 }
 
 void add_schedule_options(CLI::App& command, TrainArguments& a) {
-  add_float_option(command, "--P_mean", a.P_mean, {},
-                   "Mean of the log-normal noise level [default: preset]");
+  add_float_option(command, "--P_mean", a.P_mean, {}, "Mean of the log-normal noise level",
+                   "preset");
   add_float_option(command, "--P_std", a.P_std, greater_than(0.0),
-                   "Deviation of the log-normal noise level [default: preset]");
-  add_float_option(command, "--lr", a.lr, greater_than(0.0),
-                   "Learning rate alpha_ref [default: preset]");
+                   "Deviation of the log-normal noise level", "preset");
+  add_float_option(command, "--lr", a.lr, greater_than(0.0), "Learning rate alpha_ref", "preset");
   add_float_option(command, "--decay", a.decay, at_least(0.0),
-                   "Learning rate decay t_ref in batches, 0 = none [default: preset]");
+                   "Learning rate decay t_ref in batches, 0 = none", "preset");
   add_nimg_option(command, "--rampup", a.rampup, at_least(int64_t{0}),
                   "Images until the learning rate is reached, 0 = at once", "10000000");
   add_parsed_option(command, "--stds", a.stds, parse_std_list, "LIST",
@@ -168,13 +167,12 @@ void add_train_command(CLI::App& app, CommandContext& context) {
   add_bool_option(*command, "--cond", a->cond, "Train a class-conditional network", "true");
   add_text_option(*command, "--preset", a->preset, "STR", "Settings for options that are not given",
                   a->preset);
-  add_nimg_option(*command, "--duration", a->duration, at_least(int64_t{1}),
-                  "Images to train for [default: preset]");
-  add_nimg_option(*command, "--batch", a->batch, at_least(int64_t{1}),
-                  "Images per step [default: preset]");
+  add_nimg_option(*command, "--duration", a->duration, at_least(int64_t{1}), "Images to train for",
+                  "preset");
+  add_nimg_option(*command, "--batch", a->batch, at_least(int64_t{1}), "Images per step", "preset");
   add_switch(*command, "--xflip", a->xflip, "Add every image mirrored");
   add_int_option(*command, "--max-size", a->max_size, at_least(int64_t{1}),
-                 "Use that many images of the dataset [default: all]");
+                 "Use that many images of the dataset", "all");
   add_network_options(*command, *a);
   add_schedule_options(*command, *a);
   add_run_options(*command, *a);

@@ -58,7 +58,8 @@ c10::Device select_device(const std::string& name) {
     if (error == std::errc() && parsed == end && index >= 0 && index <= 127)
       return select_cuda(index);
   }
-  throw UsageError("'" + name + "' is not one of 'auto', 'cpu', 'cuda', 'cuda:N'.");
+  throw UsageError("Invalid value for '--device': '" + name +
+                   "' is not one of 'auto', 'cpu', 'cuda', 'cuda:N'.");
 }
 
 Precision parse_precision(const std::string& name) {

@@ -177,10 +177,8 @@ TEST(Command, ErrorsBecomeOneSentenceAndACode) {
 }
 
 TEST(Command, DeviceErrorsNameTheOption) {
-  CommandContext context;
-  context.device_name = "gpu";
   try {
-    context.device();
+    select_device("gpu");
     FAIL() << "no error";
   } catch (const UsageError& error) {
     EXPECT_THAT(error.what(), HasSubstr("Invalid value for '--device': 'gpu'"));

@@ -134,10 +134,8 @@ TEST_F(GenerateCli, HostileSnapshots) {
   expect_error(generate({"--net", dir / "cut.pkl"}), 1, "cut.pkl");
   // A pickle that would run a command.
   std::ofstream(dir / "evil.pkl", std::ios::binary)
-      << std::string("\x80\x02") + "cos\nsystem\nX\x0c\x00\x00\x00touch pwned1\x85R.";
-  std::ofstream(dir / "evil2.pkl", std::ios::binary) << "cos\nsystem\n(S'touch pwned'\ntR.";
-  expect_error(generate({"--net", dir / "evil2.pkl"}), 1, "os.system");
-  EXPECT_NE(generate({"--net", dir / "evil.pkl"}).exit_code, 0);
+      << std::string("\x80\x02") + "cos\nsystem\nU\x0b" + "touch pwned" + "\x85R.";
+  expect_error(generate({"--net", dir / "evil.pkl"}), 1, "os.system");
   EXPECT_FALSE(fs::exists("pwned"));
   // A parameter is missing.
   Snapshot incomplete = test::small_snapshot(5);

@@ -106,7 +106,8 @@ TEST(Parsers, IntList) {
   EXPECT_THAT(parse_int_list("9-3"), IsEmpty());
   EXPECT_THAT(parse_int_list("-5"), ElementsAre(-5));
   EXPECT_THAT(parse_int_list("3, -5 ,3"), ElementsAre(3, -5, 3));
-  for (const char* text : {"", "a", "1,", ",1", "1-", "1-b", "-1-2", "1-2-3", "1--2", "1.5"})
+  for (const char* text :
+       {"", "a", "1,", ",1", "1-", "1-b", "-1-2", "1-2-3", "1--2", "1.5", "1, 2-3"})
     EXPECT_THAT(error_of([&] { parse_int_list(text); }), HasSubstr("2: '")) << text;
   EXPECT_THAT(error_of([] { parse_int_list("0-9999999999999"); }), HasSubstr("more than"));
   EXPECT_THAT(error_of([] { parse_int_list("0-99999999999999999999"); }), HasSubstr("64 bits"));
