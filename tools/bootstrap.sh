@@ -14,9 +14,7 @@ build_packages=(
   "libpng-dev||reads and writes PNG pictures"
   "libjpeg62-turbo-dev||reads JPEG pictures"
   "libzip-dev||reads and writes zip datasets"
-  "libssl-dev||checksums"
   "nlohmann-json3-dev||reads and writes JSON"
-  "libspdlog-dev||logging"
   "libcli11-dev||command line options"
 )
 test_packages=(

@@ -59,7 +59,9 @@ PickleValue optimizer_to_pickle(const Adam& optimizer, double lr) {
 }
 
 void optimizer_from_pickle(const PickleValue& value, Adam& optimizer) {
-  const PickleValue& group = value.at("param_groups").elements().at(0);
+  const auto& groups = value.at("param_groups").elements();
+  if (groups.size() != 1) throw Error("the optimizer does not have one parameter group");
+  const PickleValue& group = groups.front();
   const auto betas = group.at("betas").as_doubles();
   if (betas.size() != 2) throw Error("the optimizer's betas are not two numbers");
   optimizer.beta1 = betas[0];
