@@ -49,17 +49,6 @@ void check_class(const Precond& net, std::optional<int64_t> class_idx, Progress&
                 std::to_string(net.label_dim() - 1));
 }
 
-/// Makes the folder and proves that files can be written there.
-void prepare_folder(const fs::path& folder) {
-  std::error_code failed;
-  fs::create_directories(folder, failed);
-  if (failed || !fs::is_directory(folder))
-    throw Error("cannot create the folder '" + folder.string() + "' (" +
-                (failed ? failed.message() : "a file is in the way") +
-                "); choose another --outdir");
-  AtomicFile probe(folder / ".edm2-write-test");  // removed again: never committed
-}
-
 /// All batches together, for --grid and --npz.
 struct Collected {
   std::vector<Tensor> images, latents, labels;
@@ -165,9 +154,9 @@ void generate_images(const GenerateOptions& options, Progress& progress) {
   const auto encoder = make_encoder(snapshot.encoder);
   progress.message("Setting up " + encoder->name() + "...");
   const bool decode = options.outdir || options.grid || encoder->latent_channels() == 3;
-  if (options.outdir) prepare_folder(*options.outdir);
-  for (const auto& file : {options.grid, options.npz})
-    if (file) prepare_folder(fs::absolute(*file).parent_path());
+  if (options.outdir) prepare_output_folder(*options.outdir);
+  if (options.grid) prepare_output_folder(fs::absolute(*options.grid).parent_path(), "--grid");
+  if (options.npz) prepare_output_folder(fs::absolute(*options.npz).parent_path(), "--npz");
 
   const auto count = static_cast<int64_t>(options.seeds.size());
   progress.message("Generating " + std::to_string(count) + " images...");

@@ -102,6 +102,16 @@ void write_file(const fs::path& target, std::string_view text) {
   write_file(target, std::as_bytes(std::span(text.data(), text.size())));
 }
 
+void prepare_output_folder(const std::filesystem::path& folder, const std::string& option) {
+  std::error_code failed;
+  std::filesystem::create_directories(folder, failed);
+  if (failed || !std::filesystem::is_directory(folder))
+    throw Error("cannot create the folder '" + folder.string() + "' (" +
+                (failed ? failed.message() : "a file is in the way") + "); choose another " +
+                option);
+  AtomicFile probe(folder / ".edm2-write-test");  // removed again: never committed
+}
+
 std::string read_text_file(const fs::path& path, size_t max_bytes) {
   const MappedFile file(path);
   const auto bytes = file.bytes();

@@ -171,12 +171,7 @@ void Trainer::State::create_outdir() {
   const fs::path& outdir = options.outdir;
   const auto config = training_config(options, dataset->image_shape()[0]);
   const bool existed = fs::exists(outdir);
-  std::error_code failed;
-  fs::create_directories(outdir, failed);
-  if (failed || !fs::is_directory(outdir))
-    throw Error("cannot create the folder '" + outdir.string() + "' (" +
-                (failed ? failed.message() : "a file is in the way") +
-                "); choose another --outdir");
+  prepare_output_folder(outdir);
   if (!existed) progress->message("Creating output directory...");
   log.open(outdir / "log.txt");
   const fs::path config_file = outdir / "training_options.json";

@@ -7,26 +7,13 @@
 #include "edm2/nn/snapshot.h"
 #include "support/paths.h"
 #include "support/run_program.h"
+#include "support/small_models.h"
 
 namespace edm2 {
 namespace {
 
 namespace fs = std::filesystem;
 using test::run_edm2;
-
-void expect_same(const Snapshot& a, const Snapshot& b) {
-  EXPECT_EQ(a.network, b.network);
-  EXPECT_EQ(a.encoder, b.encoder);
-  EXPECT_EQ(a.dataset, b.dataset);
-  EXPECT_EQ(a.loss, b.loss);
-  ASSERT_EQ(a.tensors.size(), b.tensors.size());
-  for (size_t i = 0; i < a.tensors.size(); ++i) {
-    const auto& [name, tensor] = a.tensors[i];
-    EXPECT_EQ(name, b.tensors[i].first);
-    EXPECT_EQ(tensor.scalar_type(), b.tensors[i].second.scalar_type()) << name;
-    EXPECT_TRUE(tensor.equal(b.tensors[i].second)) << name;
-  }
-}
 
 }  // namespace
 
@@ -43,8 +30,8 @@ TEST(ConvertCli, BothWaysBitForBit) {
     const auto back = run_edm2({"convert", dir / "a.safetensors", dir / "b.pkl"});
     ASSERT_EQ(back.exit_code, 0) << back.err;
     const Snapshot original = load_snapshot(input);
-    expect_same(load_snapshot(dir / "a.safetensors"), original);
-    expect_same(load_snapshot(dir / "b.pkl"), original);
+    test::expect_same_snapshot(load_snapshot(dir / "a.safetensors"), original);
+    test::expect_same_snapshot(load_snapshot(dir / "b.pkl"), original);
   }
 }
 

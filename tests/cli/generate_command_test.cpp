@@ -17,27 +17,15 @@ namespace edm2 {
 namespace {
 
 namespace fs = std::filesystem;
+using test::expect_error;
+using test::read_file;
 using test::run_edm2;
 using test::RunResult;
 using Words = std::vector<std::string>;
 
-std::string read(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
 Image read_png(const fs::path& path) {
-  const std::string bytes = read(path);
+  const std::string bytes = read_file(path);
   return decode_image(std::as_bytes(std::span(bytes)), path);
-}
-
-/// One "Error:" sentence, nothing that looks like a crash.
-void expect_error(const RunResult& run, int code, const std::string& text) {
-  EXPECT_EQ(run.exit_code, code) << run.err;
-  EXPECT_NE(run.err.find(text), std::string::npos) << run.err;
-  const size_t error = run.err.find("Error: ");
-  ASSERT_NE(error, std::string::npos) << run.err;
-  EXPECT_EQ(run.err.find('\n', error), run.err.size() - 1) << run.err;
 }
 
 class GenerateCli : public testing::Test {
@@ -63,10 +51,10 @@ TEST_F(GenerateCli, SamePicturesInAnyBatch) {
   }
   for (int seed = 0; seed < 8; ++seed) {
     const std::string name = "00000" + std::to_string(seed) + ".png";
-    const std::string expected = read(dir / "8" / name);
+    const std::string expected = read_file(dir / "8" / name);
     EXPECT_FALSE(expected.empty());
-    EXPECT_EQ(read(dir / "1" / name), expected) << name;
-    EXPECT_EQ(read(dir / "3" / name), expected) << name;
+    EXPECT_EQ(read_file(dir / "1" / name), expected) << name;
+    EXPECT_EQ(read_file(dir / "3" / name), expected) << name;
   }
 }
 
@@ -129,7 +117,7 @@ TEST_F(GenerateCli, UnwritableFolder) {
 
 TEST_F(GenerateCli, HostileSnapshots) {
   // Truncated.
-  const std::string whole = read(dir / "net.pkl");
+  const std::string whole = read_file(dir / "net.pkl");
   std::ofstream(dir / "cut.pkl", std::ios::binary) << whole.substr(0, whole.size() / 2);
   expect_error(generate({"--net", dir / "cut.pkl"}), 1, "cut.pkl");
   // A pickle that would run a command.

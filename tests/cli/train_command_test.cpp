@@ -17,22 +17,11 @@ namespace edm2 {
 namespace {
 
 namespace fs = std::filesystem;
+using test::expect_error;
+using test::read_file;
 using test::run_edm2;
 using test::RunResult;
 using Words = std::vector<std::string>;
-
-std::string read(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-void expect_error(const RunResult& run, int code, const std::string& text) {
-  EXPECT_EQ(run.exit_code, code) << run.err;
-  EXPECT_NE(run.err.find(text), std::string::npos) << run.err;
-  const size_t error = run.err.find("Error: ");
-  ASSERT_NE(error, std::string::npos) << run.err;
-  EXPECT_EQ(run.err.find('\n', error), run.err.size() - 1) << run.err;
-}
 
 class TrainCli : public testing::Test {
  protected:
@@ -143,11 +132,11 @@ TEST_F(TrainCli, ContinuesBitForBitAfterBeingKilled) {
   ASSERT_TRUE(killed_midway);
   const RunResult rest = train(words);
   ASSERT_EQ(rest.exit_code, 0) << rest.err;
-  EXPECT_NE(read(dir / "run" / "log.txt").find("Loading " + (dir / "run").string()),
+  EXPECT_NE(read_file(dir / "run" / "log.txt").find("Loading " + (dir / "run").string()),
             std::string::npos);
   for (const char* name :
        {"network-snapshot-0000003-0.050.pkl", "network-snapshot-0000003-0.100.pkl"})
-    EXPECT_EQ(read(dir / "run" / name), read(dir / "whole" / name)) << name;
+    EXPECT_EQ(read_file(dir / "run" / name), read_file(dir / "whole" / name)) << name;
 }
 
 TEST_F(TrainCli, InterruptEndsCleanly) {

@@ -20,6 +20,7 @@
 #include "edm2/nn/state_layout.h"
 #include "nn/snapshot_formats.h"
 #include "support/paths.h"
+#include "support/small_models.h"
 
 namespace edm2 {
 namespace {
@@ -57,20 +58,6 @@ Snapshot small_snapshot(NetworkOptions options = small_network(),
   return snapshot;
 }
 
-void expect_equal(const Snapshot& a, const Snapshot& b) {
-  EXPECT_EQ(to_json(a.network), to_json(b.network));
-  EXPECT_EQ(a.encoder, b.encoder);
-  EXPECT_EQ(a.dataset, b.dataset);
-  EXPECT_EQ(a.loss, b.loss);
-  ASSERT_EQ(a.tensors.size(), b.tensors.size());
-  for (size_t i = 0; i < a.tensors.size(); ++i) {
-    const auto& [name, tensor] = a.tensors[i];
-    EXPECT_EQ(name, b.tensors[i].first);
-    EXPECT_EQ(tensor.scalar_type(), b.tensors[i].second.scalar_type()) << name;
-    EXPECT_TRUE(at::equal(tensor, b.tensors[i].second)) << name;
-  }
-}
-
 std::string load_error(const fs::path& path) {
   try {
     load_snapshot(path);
@@ -86,9 +73,9 @@ TEST(Snapshot, BothFormatsKeepEverything) {
   for (const auto dtype : {at::kHalf, at::kFloat, at::kBFloat16, at::kDouble}) {
     const Snapshot snapshot = small_snapshot(small_network(), dtype);
     save_snapshot(dir / "a.pkl", snapshot, SnapshotFormat::pickle);
-    expect_equal(load_snapshot(dir / "a.pkl"), snapshot);
+    test::expect_same_snapshot(load_snapshot(dir / "a.pkl"), snapshot);
     save_snapshot(dir / "b.safetensors", load_snapshot(dir / "a.pkl"), SnapshotFormat::safetensors);
-    expect_equal(load_snapshot(dir / "b.safetensors"), snapshot);
+    test::expect_same_snapshot(load_snapshot(dir / "b.safetensors"), snapshot);
     save_snapshot(dir / "c.pkl", load_snapshot(dir / "b.safetensors"), SnapshotFormat::pickle);
     EXPECT_EQ(read_text_file(dir / "a.pkl"), read_text_file(dir / "c.pkl"));
   }
@@ -125,7 +112,7 @@ TEST(Snapshot, EveryOptionSurvives) {
     snapshot.loss.reset();
     for (const auto format : {SnapshotFormat::pickle, SnapshotFormat::safetensors}) {
       save_snapshot(dir / "x", snapshot, format);
-      expect_equal(load_snapshot(dir / "x"), snapshot);
+      test::expect_same_snapshot(load_snapshot(dir / "x"), snapshot);
     }
   }
 }
@@ -150,7 +137,7 @@ TEST(Snapshot, StructureIsInferredWhereNothingIsRecorded) {
     const PickleValue& precond = root.at("ema").state();
     PickleValue(precond).set("_init_kwargs", {});
     PickleValue(precond.at("_modules").at("unet").state()).set("_init_kwargs", {});
-    expect_equal(snapshot_from_pickle(root), snapshot);
+    test::expect_same_snapshot(snapshot_from_pickle(root), snapshot);
   }
 }
 
@@ -169,7 +156,7 @@ TEST(Snapshot, TorchSavedSnapshotsAreRead) {
   ZipWriter zip(dir / "x.pt");
   zip.add("x/data.pkl", read_text_file(dir / "x.pkl"));
   zip.finish();
-  expect_equal(load_snapshot(dir / "x.pt"), snapshot);
+  test::expect_same_snapshot(load_snapshot(dir / "x.pt"), snapshot);
 }
 
 TEST(Snapshot, MissingAndOddTensorsAreNamed) {
@@ -355,7 +342,7 @@ TEST(SnapshotGolden, EveryReferenceSnapshotSurvivesBothFormats) {
       const Snapshot original = load_snapshot(entry.path());
       save_snapshot(dir / "x.safetensors", original, SnapshotFormat::safetensors);
       save_snapshot(dir / "y.pkl", load_snapshot(dir / "x.safetensors"), SnapshotFormat::pickle);
-      expect_equal(load_snapshot(dir / "y.pkl"), original);
+      test::expect_same_snapshot(load_snapshot(dir / "y.pkl"), original);
       ++count;
     }
   }

@@ -1,6 +1,7 @@
 #include "support/run_program.h"
 
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -10,6 +11,8 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 #include <stdexcept>
 
 #include "support/paths.h"
@@ -107,6 +110,19 @@ RunResult run_edm2(const std::vector<std::string>& arguments, const RunOptions& 
   std::vector<std::string> command = {program().string()};
   command.insert(command.end(), arguments.begin(), arguments.end());
   return run_command(command, options);
+}
+
+void expect_error(const RunResult& run, int code, const std::string& text) {
+  EXPECT_EQ(run.exit_code, code) << run.err;
+  EXPECT_NE(run.err.find(text), std::string::npos) << run.err;
+  const size_t error = run.err.find("Error: ");
+  ASSERT_NE(error, std::string::npos) << run.err;
+  EXPECT_EQ(run.err.find('\n', error), run.err.size() - 1) << run.err;
+}
+
+std::string read_file(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 }  // namespace edm2::test

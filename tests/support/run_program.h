@@ -35,4 +35,11 @@ RunResult run_command(const std::vector<std::string>& command, const RunOptions&
 /// Runs the edm2 program that was built beside the tests.
 RunResult run_edm2(const std::vector<std::string>& arguments, const RunOptions& options = {});
 
+/// The program ended with that code and one "Error:" sentence that holds `text`, and nothing that
+/// looks like a crash.
+void expect_error(const RunResult& run, int code, const std::string& text);
+
+/// The whole file; empty if it cannot be read.
+std::string read_file(const std::filesystem::path& path);
+
 }  // namespace edm2::test

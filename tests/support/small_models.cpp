@@ -1,6 +1,7 @@
 #include "support/small_models.h"
 
 #include <ATen/ATen.h>
+#include <gtest/gtest.h>
 
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -23,6 +24,20 @@ Snapshot small_snapshot(int64_t label_dim, uint64_t seed, int64_t resolution) {
   for (auto& entry : network.named_parameters())
     if (entry.name.ends_with("gain")) entry.tensor->fill_(0.7);
   return make_snapshot(network);
+}
+
+void expect_same_snapshot(const Snapshot& a, const Snapshot& b) {
+  EXPECT_EQ(to_json(a.network), to_json(b.network));
+  EXPECT_EQ(a.encoder, b.encoder);
+  EXPECT_EQ(a.dataset, b.dataset);
+  EXPECT_EQ(a.loss, b.loss);
+  ASSERT_EQ(a.tensors.size(), b.tensors.size());
+  for (size_t i = 0; i < a.tensors.size(); ++i) {
+    const auto& [name, tensor] = a.tensors[i];
+    EXPECT_EQ(name, b.tensors[i].first);
+    EXPECT_EQ(tensor.scalar_type(), b.tensors[i].second.scalar_type()) << name;
+    EXPECT_TRUE(at::equal(tensor, b.tensors[i].second)) << name;
+  }
 }
 
 void write_small_dataset(const std::filesystem::path& folder) {

@@ -10,6 +10,9 @@ namespace edm2::test {
 /// 16x16 RGB, untrained weights drawn from `seed`, gains that let it do something.
 Snapshot small_snapshot(int64_t label_dim, uint64_t seed = 7, int64_t resolution = 16);
 
+/// Options, tensors (bit for bit, with their types) and everything else.
+void expect_same_snapshot(const Snapshot& a, const Snapshot& b);
+
 /// A folder of ten 8x8 RGB images (.npy) in three classes: the data of the specification's
 /// end-to-end answer.
 void write_small_dataset(const std::filesystem::path& folder);

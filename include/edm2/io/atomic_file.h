@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace edm2 {
@@ -33,6 +34,11 @@ class AtomicFile {
 /// One call for a file whose contents are in memory.
 void write_file(const std::filesystem::path& target, std::span<const std::byte> bytes);
 void write_file(const std::filesystem::path& target, std::string_view text);
+
+/// Makes the folder if need be and proves that files can be written there. Throws Error that
+/// advises another `option`.
+void prepare_output_folder(const std::filesystem::path& folder,
+                           const std::string& option = "--outdir");
 
 /// The whole file as text. Throws Error if it cannot be read or is larger than max_bytes.
 std::string read_text_file(const std::filesystem::path& path, size_t max_bytes = size_t{64} << 20);
