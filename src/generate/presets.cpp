@@ -11,7 +11,7 @@ namespace fs = std::filesystem;
 const std::vector<GeneratePreset>& generate_presets() {
   static const std::vector<GeneratePreset> presets = {
       {"demo", "emoji, 32x32, 9 classes, autoguidance (bundled)", "demo-emoji32.pkl",
-       "demo-emoji32-guide.pkl", 1.5},
+       "demo-emoji32-guide.pkl", 1.7},
   };
   return presets;
 }

@@ -84,6 +84,16 @@ TEST_F(GenerateCli, SaysWhatItDoes) {
     EXPECT_NE(run.out.find(text), std::string::npos) << run.out;
 }
 
+TEST_F(GenerateCli, BundledDemo) {
+  const RunResult run = run_edm2({"generate", "--preset=demo", "--outdir", dir / "demo",
+                                  "--steps=2", "--seeds=3", "--class=8"});
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_NE(run.out.find("Loading guiding network from "), std::string::npos) << run.out;
+  const Image picture = read_png(dir / "demo" / "000003.png");
+  EXPECT_EQ(picture.width, 32);
+  EXPECT_EQ(picture.channels, 3);
+}
+
 TEST_F(GenerateCli, WrongUsage) {
   expect_error(generate({"--seeds=a"}), 2, "'--seeds'");
   expect_error(generate({"--seeds=1, 2-3"}), 2, "'--seeds'");
