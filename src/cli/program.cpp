@@ -163,6 +163,7 @@ int run_and_report(CLI::App& app, CommandContext& context, int argc, const char*
 }  // namespace
 
 int run_program(int argc, const char* const* argv) {
+  keep_freed_memory();
   install_interrupt_handlers();
   CommandContext context;
   return run_program(argc, argv, context, add_commands);

@@ -11,6 +11,11 @@ namespace edm2 {
 /// Resident memory of this process and its descendants, in bytes.
 uint64_t resident_memory();
 
+/// From now on the allocator keeps freed memory instead of giving it back to the system. Networks
+/// allocate and free large tensors all the time, and fetching fresh pages for each is slower than
+/// computing on them. Call it once, at the start of a program.
+void keep_freed_memory();
+
 /// The running program's own file.
 std::filesystem::path executable_path();
 

@@ -39,7 +39,7 @@ class ZipReader {
   /// In archive order. A name may stand twice; contains() and read() then mean the last one.
   const std::vector<Entry>& entries() const { return entries_; }
   std::vector<std::string> names() const;
-  bool contains(const std::string& name) const { return index_.count(name) != 0; }
+  bool contains(const std::string& name) const { return index_.contains(name); }
 
   /// The contents of one entry. Throws Error naming archive and entry: no such entry, larger than
   /// max_bytes, damaged, encrypted, an unknown compression.
