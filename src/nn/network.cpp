@@ -4,12 +4,25 @@
 #include <c10/core/GradMode.h>
 
 #include <cmath>
+#include <functional>
 
 #include "edm2/core/error.h"
 #include "edm2/nn/state_layout.h"
 #include "nn/unet_plan.h"
 
 namespace edm2 {
+namespace {
+
+/// Replaces every tensor by what `convert` makes of it; gradients are dropped, requires_grad stays.
+void convert_all(const std::vector<NamedTensor>& tensors,
+                 const std::function<Tensor(const Tensor&)>& convert) {
+  for (const auto& entry : tensors) {
+    const bool grad = entry.tensor->requires_grad();
+    *entry.tensor = convert(entry.tensor->detach()).requires_grad_(grad);
+  }
+}
+
+}  // namespace
 
 Block::Block(const BlockPlan& plan, bool encoder, int64_t emb_channels,
              const NetworkOptions& options, Init init)
@@ -261,17 +274,11 @@ void Precond::load_state_dict(const StateDict& state) {
 }
 
 void Precond::to(c10::Device device) {
-  for (auto& entry : named_tensors()) {
-    const bool grad = entry.tensor->requires_grad();
-    *entry.tensor = entry.tensor->detach().to(device).requires_grad_(grad);
-  }
+  convert_all(named_tensors(), [&](const Tensor& tensor) { return tensor.to(device); });
 }
 
 void Precond::to(c10::ScalarType dtype) {
-  for (auto& entry : named_tensors()) {
-    const bool grad = entry.tensor->requires_grad();
-    *entry.tensor = entry.tensor->detach().to(dtype).requires_grad_(grad);
-  }
+  convert_all(named_tensors(), [&](const Tensor& tensor) { return tensor.to(dtype); });
 }
 
 void Precond::requires_grad(bool on) {

@@ -86,7 +86,7 @@ struct Trainer::State {
   int64_t start_nimg = 0;
   double last_lr = 0;
   Statistics statistics;
-  double start_time = 0, status_time = 0, training_time = 0;
+  double status_time = 0, training_time = 0;
   int64_t status_nimg = 0;
 
   void build_network();
@@ -126,7 +126,7 @@ void Trainer::load_data() {
 
 void Trainer::setup() {
   State& s = *state_;
-  s.start_time = s.status_time = seconds_now();
+  s.status_time = seconds_now();
   if (const char* world = std::getenv("WORLD_SIZE"); world && std::string(world) != "1")
     throw Error("Distributed execution is not supported; unset WORLD_SIZE");
   if (!s.dataset) load_data();
