@@ -37,7 +37,7 @@ Tensor noise_levels(const SamplerOptions& options, c10::Device device) {
 
 Tensor edm_sampler(Denoiser& net, Denoiser& gnet, const Tensor& noise, const Tensor& labels,
                    const SamplerOptions& options, const NoiseSource& randn_like,
-                   const std::function<void()>& after_step) {
+                   const StepCallback& on_step) {
   c10::NoGradGuard no_grad;
   const auto denoise = [&](const Tensor& x, const Tensor& t) {
     const Tensor main = net.denoise(x, t, labels).to(options.dtype);
@@ -47,6 +47,7 @@ Tensor edm_sampler(Denoiser& net, Denoiser& gnet, const Tensor& noise, const Ten
   };
 
   const Tensor levels = noise_levels(options, noise.device());
+  const Tensor sigmas = levels.to(at::kCPU, at::kDouble);  // for on_step: read the device once
   const double max_gamma = std::numbers::sqrt2 - 1;
   const int64_t n = options.num_steps;
   Tensor x = noise.to(options.dtype) * levels[0];
@@ -62,13 +63,15 @@ Tensor edm_sampler(Denoiser& net, Denoiser& gnet, const Tensor& noise, const Ten
     }
 
     // Euler step, then Heun's correction except in the step to sigma 0.
-    const Tensor d_cur = (x_hat - denoise(x_hat, t_hat)) / t_hat;
+    Tensor denoised = denoise(x_hat, t_hat);
+    const Tensor d_cur = (x_hat - denoised) / t_hat;
     x = x_hat + (t_next - t_hat) * d_cur;
     if (i < n - 1) {
-      const Tensor d_prime = (x - denoise(x, t_next)) / t_next;
+      denoised = denoise(x, t_next);
+      const Tensor d_prime = (x - denoised) / t_next;
       x = x_hat + (t_next - t_hat) * (d_cur * 0.5 + d_prime * 0.5);
     }
-    if (after_step) after_step();
+    if (on_step) on_step({i, sigmas[i + 1].item<double>(), x, denoised});
   }
   return x;
 }

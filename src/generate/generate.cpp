@@ -105,7 +105,7 @@ std::vector<std::pair<int64_t, int64_t>> split_batches(int64_t count, int64_t ma
 GeneratedBatch generate_batch(Denoiser& net, Denoiser& gnet, const Encoder& encoder,
                               std::span<const int64_t> seeds, std::optional<int64_t> class_idx,
                               const SamplerOptions& sampler, bool decode,
-                              const std::function<void()>& after_step) {
+                              const StepCallback& on_step) {
   c10::NoGradGuard no_grad;
   GeneratedBatch batch;
   batch.seeds.assign(seeds.begin(), seeds.end());
@@ -120,7 +120,7 @@ GeneratedBatch generate_batch(Denoiser& net, Denoiser& gnet, const Encoder& enco
   }
   batch.latents = edm_sampler(
       net, gnet, batch.noise, batch.labels, sampler,
-      [&](const Tensor& x) { return random.randn_like(x); }, after_step);
+      [&](const Tensor& x) { return random.randn_like(x); }, on_step);
   if (decode) batch.images = encoder.decode(batch.latents);
   return batch;
 }
@@ -165,11 +165,12 @@ void generate_images(const GenerateOptions& options, Progress& progress) {
   for (const auto& [begin, end] : split_batches(count, options.max_batch_size)) {
     const auto seeds = std::span(options.seeds)
                            .subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
-    const auto batch = generate_batch(*net, guide ? *guide : *net, *encoder, seeds,
-                                      options.class_idx, options.sampler, decode, [&] {
-                                        check_interrupt();
-                                        progress.advance(static_cast<int64_t>(seeds.size()));
-                                      });
+    const auto batch =
+        generate_batch(*net, guide ? *guide : *net, *encoder, seeds, options.class_idx,
+                       options.sampler, decode, [&](const SamplerStep&) {
+                         check_interrupt();
+                         progress.advance(static_cast<int64_t>(seeds.size()));
+                       });
     if (options.outdir)
       for (size_t i = 0; i < seeds.size(); ++i) {
         const fs::path file = *options.outdir / image_file_name(seeds[i], options.subdirs);

@@ -29,11 +29,20 @@ Tensor noise_levels(const SamplerOptions& options, c10::Device device);
 /// Draws noise like its argument; one stream per image.
 using NoiseSource = std::function<Tensor(const Tensor&)>;
 
+/// A view of the sampler's state after one step; valid during the call that it is given to.
+struct SamplerStep {
+  int64_t step;            ///< the step just made, 0 to num_steps - 1
+  double sigma;            ///< noise level of x: level step + 1 of noise_levels(), 0 after the last
+  const Tensor& x;         ///< [N,C,H,W] in options.dtype: noisy images; the result after the last
+  const Tensor& denoised;  ///< [N,C,H,W] in options.dtype: latest guided estimate of clean images
+};
+using StepCallback = std::function<void(const SamplerStep&)>;
+
 /// noise: [N,C,H,W] standard normal. labels: [N,K] or undefined. gnet guides when options.guidance
 /// != 1 (may be the network itself). randn_like is called once a churned step. Returns [N,C,H,W] in
-/// options.dtype. `after_step` (may be empty) is called after each of the num_steps steps.
+/// options.dtype. `on_step` (may be empty) is called after each of the num_steps steps.
 Tensor edm_sampler(Denoiser& net, Denoiser& gnet, const Tensor& noise, const Tensor& labels,
                    const SamplerOptions& options, const NoiseSource& randn_like,
-                   const std::function<void()>& after_step = {});
+                   const StepCallback& on_step = {});
 
 }  // namespace edm2

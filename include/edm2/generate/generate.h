@@ -2,7 +2,6 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -47,7 +46,7 @@ struct GeneratedBatch {
 GeneratedBatch generate_batch(Denoiser& net, Denoiser& gnet, const Encoder& encoder,
                               std::span<const int64_t> seeds, std::optional<int64_t> class_idx,
                               const SamplerOptions& sampler, bool decode = true,
-                              const std::function<void()>& after_step = {});
+                              const StepCallback& on_step = {});
 
 /// Consecutive parts, as even as possible, of `count` seeds in batches of at most `max_batch_size`:
 /// [begin, end) pairs.
