@@ -285,12 +285,16 @@ void Precond::requires_grad(bool on) {
   for (auto& entry : named_parameters()) entry.tensor->requires_grad_(on);
 }
 
-Snapshot make_snapshot(Precond& network) {
+Snapshot make_snapshot(const NetworkOptions& options, const StateDict& weights) {
   Snapshot snapshot;
-  snapshot.network = network.options();
-  for (const auto& [name, tensor] : network.state_dict())
-    snapshot.tensors.emplace_back(name, tensor.to(at::kCPU).to(at::kHalf).clone());
+  snapshot.network = options;
+  for (const auto& [name, tensor] : weights)
+    snapshot.tensors.emplace_back(name, tensor.detach().to(at::kCPU, at::kHalf, false, true));
   return snapshot;
+}
+
+Snapshot make_snapshot(Precond& network) {
+  return make_snapshot(network.options(), network.state_dict());
 }
 
 }  // namespace edm2

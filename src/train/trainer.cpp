@@ -287,10 +287,7 @@ void Trainer::State::status() {
 void Trainer::State::save_snapshots() {
   ema->copy_buffers(*network);
   for (size_t i = 0; i < ema->stds().size(); ++i) {
-    Snapshot snapshot;
-    snapshot.network = network->options();
-    for (const auto& [name, tensor] : ema->weights(i))
-      snapshot.tensors.emplace_back(name, tensor.detach().to(at::kCPU, at::kHalf));
+    Snapshot snapshot = make_snapshot(network->options(), ema->weights(i));
     snapshot.encoder = encoder->options();
     snapshot.dataset = DatasetOptions{options.data.string(), options.use_labels};
     snapshot.loss = loss;

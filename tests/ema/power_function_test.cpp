@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include "support/small_models.h"
+
 namespace edm2 {
 
 TEST(PowerFunction, WidthsAndExponents) {
@@ -24,12 +26,7 @@ TEST(PowerFunction, DecayFactors) {
 }
 
 TEST(PowerFunctionEma, FirstUpdateCopiesAndLaterOnesAverage) {
-  NetworkOptions options;
-  options.img_resolution = 8;
-  options.model_channels = 8;
-  options.channel_mult = {1, 2};
-  options.num_blocks = 1;
-  Precond network(options);
+  Precond network(test::tiny_options(/*label_dim=*/0));
   PowerFunctionEma ema(network, {0.05, 0.10});
   const auto weight = [&](const StateDict& state) {
     return find_tensor(state, "unet.out_conv.weight");

@@ -8,6 +8,7 @@
 #include "edm2/nn/network.h"
 #include "edm2/nn/state_layout.h"
 #include "support/golden.h"
+#include "support/small_models.h"
 
 namespace edm2 {
 namespace {
@@ -16,18 +17,8 @@ void expect_values(const Tensor& actual, std::vector<float> expected, double tol
   EXPECT_LE(test::max_difference(actual.flatten(), at::tensor(expected)), tolerance) << actual;
 }
 
-NetworkOptions example_options() {
-  NetworkOptions options;
-  options.img_resolution = 8;
-  options.img_channels = 3;
-  options.label_dim = 10;
-  options.model_channels = 16;
-  options.channel_mult = {1, 2};
-  options.num_blocks = 1;
-  options.attn_resolutions = {4};
-  options.channels_per_head = 16;
-  return options;
-}
+// The example of the specification.
+NetworkOptions example_options() { return test::tiny_options(/*label_dim=*/10); }
 
 NetworkOptions preset_options(int64_t channels, int64_t img_channels) {
   NetworkOptions options;

@@ -28,15 +28,8 @@ namespace {
 namespace fs = std::filesystem;
 
 NetworkOptions small_network() {
-  NetworkOptions options;
-  options.img_resolution = 8;
+  NetworkOptions options = test::tiny_options(/*label_dim=*/3, /*resolution=*/8, /*channels=*/4);
   options.img_channels = 4;
-  options.label_dim = 3;
-  options.model_channels = 4;
-  options.channel_mult = {1, 2};
-  options.num_blocks = 1;
-  options.attn_resolutions = {4};
-  options.channels_per_head = 4;
   options.logvar_channels = 6;
   options.dropout = 0.125;
   options.clip_act = 300;

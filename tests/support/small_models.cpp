@@ -10,17 +10,21 @@
 
 namespace edm2::test {
 
-Snapshot small_snapshot(int64_t label_dim, uint64_t seed, int64_t resolution) {
+NetworkOptions tiny_options(int64_t label_dim, int64_t resolution, int64_t channels) {
   NetworkOptions options;
   options.img_resolution = resolution;
   options.label_dim = label_dim;
-  options.model_channels = 16;
+  options.model_channels = channels;
   options.channel_mult = {1, 2};
   options.num_blocks = 1;
-  options.attn_resolutions = {8};
-  options.channels_per_head = 16;
+  options.attn_resolutions = {resolution / 2};
+  options.channels_per_head = channels;
+  return options;
+}
+
+Snapshot small_snapshot(int64_t label_dim, uint64_t seed, int64_t resolution) {
   at::manual_seed(seed);
-  Precond network(options);
+  Precond network(tiny_options(label_dim, resolution));
   for (auto& entry : network.named_parameters())
     if (entry.name.ends_with("gain")) entry.tensor->fill_(0.7);
   return make_snapshot(network);

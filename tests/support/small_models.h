@@ -7,7 +7,10 @@
 
 namespace edm2::test {
 
-/// 16x16 RGB, untrained weights drawn from `seed`, gains that let it do something.
+/// RGB, two levels with one block each, attention at the lower one (two heads).
+NetworkOptions tiny_options(int64_t label_dim, int64_t resolution = 8, int64_t channels = 16);
+
+/// A tiny network with untrained weights drawn from `seed`, and gains that let it do something.
 Snapshot small_snapshot(int64_t label_dim, uint64_t seed = 7, int64_t resolution = 16);
 
 /// Options, tensors (bit for bit, with their types) and everything else.

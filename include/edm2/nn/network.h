@@ -136,7 +136,10 @@ class Precond : public Denoiser {
   MPConv logvar_linear_;
 };
 
-/// The network's weights as float16 CPU copies with everything a snapshot file needs.
+/// A snapshot of these weights (the network's own or averaged ones) as the original stores it:
+/// float16 copies on the CPU, an RGB encoder.
+Snapshot make_snapshot(const NetworkOptions& options, const StateDict& weights);
+/// The same of the network's own weights.
 Snapshot make_snapshot(Precond& network);
 
 }  // namespace edm2
