@@ -7,6 +7,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "edm2/core/error.h"
+
 namespace edm2 {
 namespace {
 
@@ -22,6 +24,14 @@ bool churns_at(const Tensor& t, const SamplerOptions& options) {
 }
 
 }  // namespace
+
+void validate(const SamplerOptions& options) {
+  if (options.num_steps < 1) throw UsageError("--steps must be at least 1");
+  if (!(options.sigma_min > 0) || !(options.rho > 0))
+    throw UsageError("--sigma_min and --rho must be greater than 0");
+  if (!(options.sigma_min < options.sigma_max))
+    throw UsageError("--sigma_min must be less than --sigma_max");
+}
 
 Tensor noise_levels(const SamplerOptions& options, c10::Device device) {
   const auto tensor_options = at::TensorOptions().dtype(options.dtype).device(device);

@@ -6,9 +6,21 @@
 
 namespace edm2 {
 
-/// images: [N,3,H,W] uint8, N >= 1, row by row. columns 0: about square. Cells are two pixels apart
-/// on white.
-Image contact_sheet(const Tensor& images, int64_t columns);
+/// `count` pictures of one size, row by row, two pixels apart on white; missing ones stay white.
+class ContactSheet {
+ public:
+  /// count >= 1; columns 0: about square.
+  ContactSheet(int64_t count, int64_t columns);
+
+  /// The next pictures: [N,3,H,W] uint8.
+  void add(const Tensor& images);
+  /// What has been added so far, at least one picture.
+  Image image() const;
+
+ private:
+  int64_t count_, columns_, filled_ = 0;
+  Tensor sheet_;  // [3, rows, columns] of pixels
+};
 
 /// [3,H,W] uint8 -> HWC pixels.
 Image to_image(const Tensor& image);

@@ -22,6 +22,9 @@ struct SamplerOptions {
   c10::ScalarType dtype = c10::kFloat;
 };
 
+/// Throws UsageError if the numbers cannot be used.
+void validate(const SamplerOptions& options);
+
 /// num_steps + 1 noise levels from sigma_max down to sigma_min, then 0 (arXiv 2206.00364, Eq. 5),
 /// computed and rounded in options.dtype: in float32 the first one is 79.9999847 for sigma_max 80.
 Tensor noise_levels(const SamplerOptions& options, c10::Device device);

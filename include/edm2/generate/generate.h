@@ -1,17 +1,14 @@
-/// From snapshots and seeds to pictures: what `edm2 generate` does.
+/// From snapshots and seeds to files: what `edm2 generate` does.
 #pragma once
 
 #include <filesystem>
-#include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "edm2/core/device.h"
 #include "edm2/core/progress.h"
-#include "edm2/data/encoder.h"
-#include "edm2/diffusion/sampler.h"
+#include "edm2/generate/sampler.h"
 
 namespace edm2 {
 
@@ -31,26 +28,6 @@ struct GenerateOptions {
   int64_t grid_columns = 0;                     ///< 0: about square
   std::optional<std::filesystem::path> npz;     ///< images, labels, seeds and latents as arrays
 };
-
-/// Images of one batch, as they come out of the sampler.
-struct GeneratedBatch {
-  std::vector<int64_t> seeds;
-  Tensor noise;    ///< [N,C,H,W] float32
-  Tensor labels;   ///< [N,K] float32, or undefined for unconditional networks
-  Tensor latents;  ///< [N,C,H,W] float32
-  Tensor images;   ///< [N,3,H',W'] uint8; undefined if only latents were asked for
-};
-
-/// Draws pictures for the seeds of one batch. Each image depends on its seed alone: the draws are
-/// noise [C,H,W], then the class (also when one is forced), then churn noise.
-GeneratedBatch generate_batch(Denoiser& net, Denoiser& gnet, const Encoder& encoder,
-                              std::span<const int64_t> seeds, std::optional<int64_t> class_idx,
-                              const SamplerOptions& sampler, bool decode = true,
-                              const StepCallback& on_step = {});
-
-/// Consecutive parts, as even as possible, of `count` seeds in batches of at most `max_batch_size`:
-/// [begin, end) pairs.
-std::vector<std::pair<int64_t, int64_t>> split_batches(int64_t count, int64_t max_batch_size);
 
 /// Throws UsageError or Error if the numbers cannot be used.
 void validate(const GenerateOptions& options);

@@ -1,0 +1,78 @@
+/// Pictures from seeds, for programs: networks, guidance and sampler in one object.
+#pragma once
+
+#include <filesystem>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "edm2/core/device.h"
+#include "edm2/data/encoder.h"
+#include "edm2/diffusion/sampler.h"
+
+namespace edm2 {
+
+/// Images of one batch, as they come out of the sampler.
+struct GeneratedBatch {
+  std::vector<int64_t> seeds;
+  Tensor noise;    ///< [N,C,H,W] float32
+  Tensor labels;   ///< [N,K] float32, or undefined for unconditional networks
+  Tensor latents;  ///< [N,C,H,W] float32
+  Tensor images;   ///< [N,3,H',W'] uint8; undefined if only latents were asked for
+};
+
+/// Draws pictures for the seeds of one batch. Each image depends on its seed alone: the draws are
+/// noise [C,H,W], then the class (also when one is forced), then churn noise.
+GeneratedBatch generate_batch(Denoiser& net, Denoiser& gnet, const Encoder& encoder,
+                              std::span<const int64_t> seeds, std::optional<int64_t> class_idx,
+                              const SamplerOptions& sampler, bool decode = true,
+                              const StepCallback& on_step = {});
+
+/// Consecutive parts, as even as possible, of `count` seeds in batches of at most `max_batch_size`:
+/// [begin, end) pairs.
+std::vector<std::pair<int64_t, int64_t>> split_batches(int64_t count, int64_t max_batch_size);
+
+/// Draws pictures with a network, or with two (guidance). The public fields may be changed between
+/// calls. Not for several threads at once.
+class Sampler {
+ public:
+  /// Loads a snapshot. `device` as select_device() has it. Throws Error, UsageError.
+  explicit Sampler(const std::filesystem::path& net, const std::string& device = "auto",
+                   Precision precision = Precision::automatic);
+  /// With a network and an encoder of one's own.
+  Sampler(std::shared_ptr<Denoiser> net, std::shared_ptr<const Encoder> encoder);
+
+  /// Guidance by another network (Autoguidance, or classifier-free with an unconditional one):
+  /// options.guidance = `strength`. Throws Error if it makes other images or knows other classes.
+  void set_guide(const std::filesystem::path& gnet, double strength);
+  void set_guide(std::shared_ptr<Denoiser> gnet, double strength);
+
+  /// One picture for each seed, in batches of at most max_batch_size; all of them are in memory at
+  /// once. `decode` false leaves `images` undefined. Throws Error: options that cannot be used, or
+  /// Interrupted if interrupt handlers are installed.
+  GeneratedBatch generate(std::span<const int64_t> seeds, bool decode = true);
+  GeneratedBatch generate(std::initializer_list<int64_t> seeds, bool decode = true);
+
+  /// Throws UsageError or Error if the options cannot be used with these networks.
+  void check() const;
+
+  const Denoiser& net() const { return *net_; }
+  const Encoder& encoder() const { return *encoder_; }
+  c10::Device device() const { return net_->device(); }
+
+  SamplerOptions options;
+  std::optional<int64_t> class_idx;  ///< none: drawn from the seed
+  int64_t max_batch_size = 32;
+  StepCallback on_step;  ///< called after every step of every batch; may be empty
+
+ private:
+  Precision precision_ = Precision::automatic;
+  std::shared_ptr<Denoiser> net_, gnet_;
+  std::shared_ptr<const Encoder> encoder_;
+};
+
+}  // namespace edm2

@@ -1,0 +1,142 @@
+#include "edm2/generate/sampler.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include "edm2/core/error.h"
+#include "edm2/core/platform.h"
+#include "edm2/core/random.h"
+#include "edm2/nn/network.h"
+
+namespace edm2 {
+namespace {
+
+std::shared_ptr<Denoiser> build_network(const Snapshot& snapshot, Precision precision,
+                                        c10::Device device) {
+  auto network = std::make_shared<Precond>(snapshot);
+  network->precision = precision;
+  network->to(device);
+  return network;
+}
+
+void check_compatible(const Denoiser& net, const Denoiser& gnet) {
+  if (gnet.img_channels() != net.img_channels() || gnet.img_resolution() != net.img_resolution())
+    throw Error("the guiding network makes " + std::to_string(gnet.img_channels()) + "x" +
+                std::to_string(gnet.img_resolution()) + " images, the main network " +
+                std::to_string(net.img_channels()) + "x" + std::to_string(net.img_resolution()) +
+                " (channels x resolution); choose a --gnet trained on the same data");
+  if (gnet.label_dim() != 0 && gnet.label_dim() != net.label_dim())
+    throw Error("the guiding network knows " + std::to_string(gnet.label_dim()) +
+                " classes, the main network " + std::to_string(net.label_dim()) +
+                "; choose a --gnet trained on the same classes, or an unconditional one");
+}
+
+void check_class(const Denoiser& net, std::optional<int64_t> class_idx) {
+  if (class_idx && net.label_dim() > 0 && (*class_idx < 0 || *class_idx >= net.label_dim()))
+    throw Error("--class=" + std::to_string(*class_idx) + " is out of range: the network knows " +
+                std::to_string(net.label_dim()) + " classes, 0 to " +
+                std::to_string(net.label_dim() - 1));
+}
+
+/// Batches one after the other in one; tensors that are undefined stay so.
+GeneratedBatch join(std::vector<GeneratedBatch> parts) {
+  if (parts.size() == 1) return std::move(parts.front());
+  GeneratedBatch all;
+  for (const GeneratedBatch& part : parts)
+    all.seeds.insert(all.seeds.end(), part.seeds.begin(), part.seeds.end());
+  for (Tensor GeneratedBatch::*field : {&GeneratedBatch::noise, &GeneratedBatch::labels,
+                                        &GeneratedBatch::latents, &GeneratedBatch::images}) {
+    std::vector<Tensor> tensors;
+    for (GeneratedBatch& part : parts)
+      if ((part.*field).defined()) tensors.push_back(std::move(part.*field));
+    if (!tensors.empty()) all.*field = at::cat(tensors);
+  }
+  return all;
+}
+
+}  // namespace
+
+std::vector<std::pair<int64_t, int64_t>> split_batches(int64_t count, int64_t max_batch_size) {
+  std::vector<std::pair<int64_t, int64_t>> parts;
+  if (count == 0) return parts;
+  const int64_t number = (count - 1) / max_batch_size + 1;
+  int64_t begin = 0;
+  for (int64_t i = 0; i < number; ++i) {
+    const int64_t size = count / number + (i < count % number ? 1 : 0);
+    parts.emplace_back(begin, begin + size);
+    begin += size;
+  }
+  return parts;
+}
+
+GeneratedBatch generate_batch(Denoiser& net, Denoiser& gnet, const Encoder& encoder,
+                              std::span<const int64_t> seeds, std::optional<int64_t> class_idx,
+                              const SamplerOptions& sampler, bool decode,
+                              const StepCallback& on_step) {
+  c10::NoGradGuard no_grad;
+  GeneratedBatch batch;
+  batch.seeds.assign(seeds.begin(), seeds.end());
+  StackedGenerator random(net.device(), seeds);
+  const int64_t resolution = net.img_resolution(), classes = net.label_dim();
+  batch.noise = random.randn({net.img_channels(), resolution, resolution});
+  if (classes > 0) {
+    // The draw is made for forced classes too, so that churn noise does not depend on --class.
+    Tensor index = random.randint(classes);
+    if (class_idx) index.fill_(*class_idx);
+    batch.labels = at::one_hot(index, classes).to(at::kFloat);
+  }
+  batch.latents = edm_sampler(
+      net, gnet, batch.noise, batch.labels, sampler,
+      [&](const Tensor& x) { return random.randn_like(x); }, on_step);
+  if (decode) batch.images = encoder.decode(batch.latents);
+  return batch;
+}
+
+Sampler::Sampler(const std::filesystem::path& net, const std::string& device, Precision precision)
+    : precision_(precision) {
+  const c10::Device where = select_device(device);
+  const Snapshot snapshot = load_snapshot(net);
+  net_ = build_network(snapshot, precision, where);
+  encoder_ = make_encoder(snapshot.encoder);
+}
+
+Sampler::Sampler(std::shared_ptr<Denoiser> net, std::shared_ptr<const Encoder> encoder)
+    : net_(std::move(net)), encoder_(std::move(encoder)) {}
+
+void Sampler::set_guide(const std::filesystem::path& gnet, double strength) {
+  set_guide(build_network(load_snapshot(gnet), precision_, device()), strength);
+}
+
+void Sampler::set_guide(std::shared_ptr<Denoiser> gnet, double strength) {
+  check_compatible(*net_, *gnet);
+  gnet_ = std::move(gnet);
+  options.guidance = strength;
+}
+
+void Sampler::check() const {
+  validate(options);
+  check_class(*net_, class_idx);
+  if (max_batch_size < 1) throw UsageError("--batch must be at least 1");
+  if (options.guidance != 1 && !gnet_) throw Error("Please specify --gnet when using guidance");
+}
+
+GeneratedBatch Sampler::generate(std::span<const int64_t> seeds, bool decode) {
+  check();
+  if (seeds.empty()) throw Error("no seeds were given to draw pictures from");
+  std::vector<GeneratedBatch> parts;
+  for (const auto& [begin, end] : split_batches(static_cast<int64_t>(seeds.size()), max_batch_size))
+    parts.push_back(
+        generate_batch(*net_, gnet_ ? *gnet_ : *net_, *encoder_,
+                       seeds.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)),
+                       class_idx, options, decode, [&](const SamplerStep& step) {
+                         check_interrupt();
+                         if (on_step) on_step(step);
+                       }));
+  return join(std::move(parts));
+}
+
+GeneratedBatch Sampler::generate(std::initializer_list<int64_t> seeds, bool decode) {
+  return generate(std::span(seeds.begin(), seeds.size()), decode);
+}
+
+}  // namespace edm2
