@@ -22,6 +22,12 @@ void add_progress_options(CLI::App& command, CommandContext& context) {
   quiet->excludes(json);
 }
 
+void add_fetch_options(CLI::App& command, CommandContext& context) {
+  add_switch(command, "--offline", context.fetch.offline, "Use downloaded files, download nothing");
+  add_text_option(command, "--cache-dir", context.fetch.cache_dir, "DIR",
+                  "Where downloaded files are kept", "DNNLIB_CACHE_DIR or ~/.cache/dnnlib");
+}
+
 void add_device_options(CLI::App& command, CommandContext& context) {
   add_text_option(command, "--device", context.device_name, "DEVICE",
                   "Where to compute: auto, cpu, cuda or cuda:N", context.device_name);

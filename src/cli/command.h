@@ -15,6 +15,7 @@
 #include "edm2/core/device.h"
 #include "edm2/core/error.h"
 #include "edm2/core/progress.h"
+#include "edm2/io/source.h"
 
 namespace edm2::cli {
 
@@ -25,6 +26,7 @@ class CommandContext {
   bool log_json = false;
   std::string device_name = "auto";
   edm2::Precision precision = Precision::automatic;
+  FetchOptions fetch;
 
   /// The one progress sink of this run, made at the first call.
   std::shared_ptr<Progress> progress();
@@ -37,6 +39,8 @@ class CommandContext {
 
 /// --quiet and --log-json.
 void add_progress_options(CLI::App& command, CommandContext& context);
+/// --offline and --cache-dir: for commands that take addresses where others take files.
+void add_fetch_options(CLI::App& command, CommandContext& context);
 /// --device and --precision.
 void add_device_options(CLI::App& command, CommandContext& context);
 

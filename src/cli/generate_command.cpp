@@ -9,27 +9,27 @@ namespace {
 
 struct GenerateArguments {
   GenerateOptions options;
-  std::optional<std::string> preset;
-  std::optional<std::filesystem::path> net, gnet;
+  std::optional<std::string> preset, net, gnet;
   std::optional<double> guidance;
 };
 
 /// The preset fills what is not given; guidance 1 switches the guiding network off.
 GenerateOptions to_options(const GenerateArguments& a, const CommandContext& context) {
   GenerateOptions o = a.options;
-  std::optional<std::filesystem::path> net = a.net, gnet = a.gnet;
+  std::optional<std::string> net = a.net, gnet = a.gnet;
   std::optional<double> guidance = a.guidance;
   if (a.preset) {
     const GeneratePreset& preset = find_generate_preset(*a.preset);
     if (!guidance) guidance = preset.guidance;
-    if (!net) net = find_bundled_model(preset.net);
-    if (!gnet && preset.gnet && *guidance != 1) gnet = find_bundled_model(*preset.gnet);
+    if (!net) net = preset.net;
+    if (!gnet && *guidance != 1) gnet = preset.gnet;
   }
   if (!net) throw Error("Please specify either --preset or --net");
   o.net = *net;
   o.gnet = gnet;
   o.sampler.guidance = guidance.value_or(1);
   if (o.sampler.guidance != 1 && !o.gnet) throw Error("Please specify --gnet when using guidance");
+  o.fetch = context.fetch;
   o.device = context.device_name;
   o.precision = context.precision;
   return o;
@@ -56,9 +56,10 @@ void add_generate_command(CLI::App& app, CommandContext& context) {
   auto a = std::make_shared<GenerateArguments>();
   a->options.seeds = {16, 17, 18, 19};
   add_text_option(*command, "--preset", a->preset, "STR",
-                  "Settings for --net, --gnet and --guidance where they are not given (demo)");
-  add_text_option(*command, "--net", a->net, "FILE", "Snapshot of the network");
-  add_text_option(*command, "--gnet", a->gnet, "FILE", "Snapshot of the guiding network");
+                  "Settings for --net, --gnet and --guidance where they are not given; 'edm2 "
+                  "presets' lists them");
+  add_text_option(*command, "--net", a->net, "FILE|URL", "Snapshot of the network");
+  add_text_option(*command, "--gnet", a->gnet, "FILE|URL", "Snapshot of the guiding network");
   CLI::Option* outdir =
       add_text_option(*command, "--outdir", a->options.outdir, "DIR", "Where to save the pictures");
   add_switch(*command, "--subdirs", a->options.subdirs, "Make one folder per 1000 seeds");
@@ -75,6 +76,7 @@ void add_generate_command(CLI::App& app, CommandContext& context) {
                  "Pictures in a row of --grid, 0 = about square");
   CLI::Option* npz = add_text_option(*command, "--npz", a->options.npz, "FILE",
                                      "Pictures, labels, seeds and latents as numpy arrays");
+  add_fetch_options(*command, context);
   add_device_options(*command, context);
   add_progress_options(*command, context);
   command->callback([a, &context, outdir, grid, npz] {

@@ -28,6 +28,7 @@ std::string plural(const std::string& unit) {
 }
 
 std::string count_of(int64_t count, const std::string& unit) {
+  if (unit == "byte") return format_bytes(static_cast<uint64_t>(std::max<int64_t>(0, count)));
   return std::to_string(count) + " " + (count == 1 ? unit : plural(unit));
 }
 
@@ -40,6 +41,7 @@ std::string format_duration(double seconds) {
 }
 
 std::string format_rate(double rate, const std::string& unit) {
+  if (unit == "byte") return format_bytes(static_cast<uint64_t>(std::max(0.0, rate))) + "/s";
   if (rate > 0 && rate < 0.1) return format("%.3g s/", 1 / rate) + unit;
   return format(rate < 10 ? "%.2f " : rate < 100 ? "%.1f " : "%.0f ", rate) + plural(unit) + "/s";
 }
@@ -61,8 +63,9 @@ struct Work {
 
   /// "27/64 images, 2.10 images/s, 0:18 left", or without a total "27 images, ..., 0:13".
   std::string figures() const {
-    std::string text =
-        total > 0 ? std::to_string(done) + "/" + count_of(total, unit) : count_of(done, unit);
+    std::string text = count_of(done, unit);
+    if (total > 0)
+      text = (unit == "byte" ? text + " of " : std::to_string(done) + "/") + count_of(total, unit);
     if (done > 0) text += ", " + format_rate(rate(), unit);
     if (total == 0) return text + ", " + format_duration(seconds());
     return done > 0 ? text + ", " + format_duration(seconds_left()) + " left" : text;
@@ -226,6 +229,18 @@ class JsonProgress final : public CountingProgress {
 };
 
 }  // namespace
+
+std::string format_bytes(uint64_t bytes) {
+  if (bytes < 1000) return std::to_string(bytes) + (bytes == 1 ? " byte" : " bytes");
+  double value = static_cast<double>(bytes) / 1000;
+  const char* unit = "kB";
+  for (const char* larger : {"MB", "GB", "TB"}) {
+    if (value < 999.95) break;
+    value /= 1000;
+    unit = larger;
+  }
+  return format("%.1f ", value) + unit;
+}
 
 std::shared_ptr<Progress> make_progress(ProgressStyle style) {
   if (style == ProgressStyle::automatic)

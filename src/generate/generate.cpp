@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "edm2/core/error.h"
+#include "edm2/generate/network_source.h"
 #include "generate/output.h"
 
 namespace edm2 {
@@ -10,14 +11,17 @@ namespace {
 
 /// Loads what the options name, telling so.
 Sampler load_sampler(const GenerateOptions& options, Progress& progress) {
-  progress.message("Loading main network from " + options.net.string() + " ...");
-  Sampler sampler(options.net, options.device, options.precision);
+  select_device(options.device);  // wrong ones are told before a long download
+  progress.message("Loading main network from " + without_password(options.net) + " ...");
+  Sampler sampler(load_network_source(options.net, options.fetch, progress), options.device,
+                  options.precision);
   sampler.options = options.sampler;
   sampler.class_idx = options.class_idx;
   sampler.max_batch_size = options.max_batch_size;
   if (options.sampler.guidance != 1) {
-    progress.message("Loading guiding network from " + options.gnet->string() + " ...");
-    sampler.set_guide(*options.gnet, options.sampler.guidance);
+    progress.message("Loading guiding network from " + without_password(*options.gnet) + " ...");
+    sampler.set_guide(load_network_source(*options.gnet, options.fetch, progress),
+                      options.sampler.guidance);
   } else if (options.gnet) {
     progress.message("Note: --gnet has no effect without --guidance");
   }

@@ -6,6 +6,7 @@
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
 #include "edm2/core/random.h"
+#include "edm2/generate/network_source.h"
 #include "edm2/nn/network.h"
 
 namespace edm2 {
@@ -36,6 +37,10 @@ void check_class(const Denoiser& net, std::optional<int64_t> class_idx) {
     throw Error("--class=" + std::to_string(*class_idx) + " is out of range: the network knows " +
                 std::to_string(net.label_dim()) + " classes, 0 to " +
                 std::to_string(net.label_dim() - 1));
+}
+
+Snapshot load_quietly(const std::string& source) {
+  return load_network_source(source, {}, *make_progress(ProgressStyle::quiet));
 }
 
 /// Batches one after the other in one; tensors that are undefined stay so.
@@ -92,19 +97,23 @@ GeneratedBatch generate_batch(Denoiser& net, Denoiser& gnet, const Encoder& enco
   return batch;
 }
 
-Sampler::Sampler(const std::filesystem::path& net, const std::string& device, Precision precision)
-    : precision_(precision) {
-  const c10::Device where = select_device(device);
-  const Snapshot snapshot = load_snapshot(net);
-  net_ = build_network(snapshot, precision, where);
-  encoder_ = make_encoder(snapshot.encoder);
-}
+Sampler::Sampler(const std::string& net, const std::string& device, Precision precision)
+    : Sampler(load_quietly(net), device, precision) {}
+
+Sampler::Sampler(const Snapshot& net, const std::string& device, Precision precision)
+    : precision_(precision),
+      net_(build_network(net, precision, select_device(device))),
+      encoder_(make_encoder(net.encoder)) {}
 
 Sampler::Sampler(std::shared_ptr<Denoiser> net, std::shared_ptr<const Encoder> encoder)
     : net_(std::move(net)), encoder_(std::move(encoder)) {}
 
-void Sampler::set_guide(const std::filesystem::path& gnet, double strength) {
-  set_guide(build_network(load_snapshot(gnet), precision_, device()), strength);
+void Sampler::set_guide(const std::string& gnet, double strength) {
+  set_guide(load_quietly(gnet), strength);
+}
+
+void Sampler::set_guide(const Snapshot& gnet, double strength) {
+  set_guide(build_network(gnet, precision_, device()), strength);
 }
 
 void Sampler::set_guide(std::shared_ptr<Denoiser> gnet, double strength) {

@@ -14,7 +14,8 @@ class Progress {
 
   /// One line for the user ("Loading main network from ..."). Never part of the bar.
   virtual void message(const std::string& line) = 0;
-  /// Begins a piece of work of `total` units (0 = unknown); `unit` is singular, e.g. "image".
+  /// Begins a piece of work of `total` units (0 = unknown); `unit` is singular, e.g. "image". The
+  /// unit "byte" is shown as kB, MB and so on.
   virtual void start(const std::string& title, int64_t total, const std::string& unit) = 0;
   /// `count` more units are done.
   virtual void advance(int64_t count = 1) = 0;
@@ -29,6 +30,9 @@ enum class ProgressStyle {
   quiet,
   json,
 };
+
+/// "512 bytes", "1.2 MB", "3.4 GB": powers of 1000.
+std::string format_bytes(uint64_t bytes);
 
 /// Messages go to stdout, bars and progress lines to stderr, JSON lines to stdout.
 std::shared_ptr<Progress> make_progress(ProgressStyle style);

@@ -9,15 +9,17 @@
 #include "edm2/core/device.h"
 #include "edm2/core/progress.h"
 #include "edm2/generate/sampler.h"
+#include "edm2/io/source.h"
 
 namespace edm2 {
 
 struct GenerateOptions {
-  std::filesystem::path net;                  ///< main network's snapshot
-  std::optional<std::filesystem::path> gnet;  ///< guiding network's snapshot
-  std::vector<int64_t> seeds;                 ///< one image each
-  std::optional<int64_t> class_idx;           ///< none: the class is drawn from the seed
-  int64_t max_batch_size = 32;                ///< images sampled together, >= 1
+  std::string net;                   ///< main network: source text for load_network_source()
+  std::optional<std::string> gnet;   ///< guiding network, likewise
+  FetchOptions fetch;                ///< how networks are downloaded
+  std::vector<int64_t> seeds;        ///< one image each
+  std::optional<int64_t> class_idx;  ///< none: the class is drawn from the seed
+  int64_t max_batch_size = 32;       ///< images sampled together, >= 1
   SamplerOptions sampler;
   std::string device = "auto";
   Precision precision = Precision::automatic;

@@ -1,7 +1,6 @@
 /// Pictures from seeds, for programs: networks, guidance and sampler in one object.
 #pragma once
 
-#include <filesystem>
 #include <initializer_list>
 #include <memory>
 #include <optional>
@@ -13,6 +12,7 @@
 #include "edm2/core/device.h"
 #include "edm2/data/encoder.h"
 #include "edm2/diffusion/sampler.h"
+#include "edm2/nn/snapshot.h"
 
 namespace edm2 {
 
@@ -40,15 +40,19 @@ std::vector<std::pair<int64_t, int64_t>> split_batches(int64_t count, int64_t ma
 /// calls. Not for several threads at once.
 class Sampler {
  public:
-  /// Loads a snapshot. `device` as select_device() has it. Throws Error, UsageError.
-  explicit Sampler(const std::filesystem::path& net, const std::string& device = "auto",
+  /// Loads a network by its path or address, as load_network_source() does. `device` as
+  /// select_device() has it. Throws Error, UsageError.
+  explicit Sampler(const std::string& net, const std::string& device = "auto",
+                   Precision precision = Precision::automatic);
+  explicit Sampler(const Snapshot& net, const std::string& device = "auto",
                    Precision precision = Precision::automatic);
   /// With a network and an encoder of one's own.
   Sampler(std::shared_ptr<Denoiser> net, std::shared_ptr<const Encoder> encoder);
 
   /// Guidance by another network (Autoguidance, or classifier-free with an unconditional one):
   /// options.guidance = `strength`. Throws Error if it makes other images or knows other classes.
-  void set_guide(const std::filesystem::path& gnet, double strength);
+  void set_guide(const std::string& gnet, double strength);
+  void set_guide(const Snapshot& gnet, double strength);
   void set_guide(std::shared_ptr<Denoiser> gnet, double strength);
 
   /// One picture for each seed, in batches of at most max_batch_size; all of them are in memory at

@@ -1,0 +1,19 @@
+/// Snapshots by what the user calls them.
+#pragma once
+
+#include <string>
+
+#include "edm2/io/source.h"
+#include "edm2/nn/snapshot.h"
+
+namespace edm2 {
+
+/// The one way from the text of --net, --gnet and the like to a snapshot:
+///   - a path, a file:// or an http(s):// address (see resolve_source());
+///   - bundled:NAME, a model that comes with the program (see find_bundled_model()).
+///
+/// Throws Error naming the source (not found, not downloaded, not a snapshot) and Interrupted.
+Snapshot load_network_source(const std::string& source, const FetchOptions& options,
+                             Progress& progress);
+
+}  // namespace edm2

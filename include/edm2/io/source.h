@@ -1,0 +1,51 @@
+/// Files by their address: paths, file:// and http(s):// addresses.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "edm2/core/progress.h"
+
+namespace edm2 {
+
+/// How addresses are fetched. Downloads are kept in a cache that is shared with the original: see
+/// download_cache.h.
+struct FetchOptions {
+  /// Root of the cache; none = what the environment says (cache_roots()).
+  std::optional<std::filesystem::path> cache_dir;
+  bool offline = false;  ///< use what is in the cache, download nothing
+
+  /// Attempts in a row that bring nothing new before a download is given up, >= 1.
+  int attempts = 10;
+  /// Pause before the second attempt; each further one is twice as long, up to the longest. What
+  /// the server asks for (Retry-After) is respected up to the longest.
+  std::chrono::milliseconds first_pause{500}, longest_pause{30'000};
+  std::chrono::milliseconds connect_timeout{30'000};
+  /// An attempt fails when the server sends less than 100 bytes a second for so long, >= 1 s.
+  std::chrono::seconds stall_timeout{60};
+  int max_redirects = 10;
+};
+
+/// The text is an address of the web (http:// or https://). False for paths and file://.
+bool is_web_address(const std::string& source);
+
+/// An address without the user name and password that it may hold, any other text as it is: for
+/// messages.
+std::string without_password(const std::string& source);
+
+/// A path as it is; the path of a file:// address; for an http(s):// address the file in the cache,
+/// downloaded if it is not there.
+///
+/// Downloads are resumed where they broke off, in this and in later calls; two processes never
+/// download the same file at once; nothing appears in the cache under its final name before it is
+/// whole. Whether local files exist is left to who reads them.
+///
+/// Throws Error (other kinds of addresses, no such file on the server, attempts used up, disk full,
+/// not in the cache and offline) and Interrupted.
+std::filesystem::path resolve_source(const std::string& source, const FetchOptions& options,
+                                     Progress& progress);
+
+}  // namespace edm2

@@ -1,0 +1,70 @@
+#include "edm2/io/digest.h"
+
+#include <openssl/evp.h>
+
+#include <array>
+#include <memory>
+#include <stdexcept>
+
+#include "edm2/core/platform.h"
+
+namespace edm2 {
+namespace {
+
+class Digest {
+ public:
+  explicit Digest(const EVP_MD* kind) : context_(EVP_MD_CTX_new()) {
+    check(context_ != nullptr && EVP_DigestInit_ex(context_.get(), kind, nullptr) == 1);
+  }
+  void update(const void* data, size_t size) {
+    check(EVP_DigestUpdate(context_.get(), data, size) == 1);
+  }
+  std::string hex() {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> bytes;
+    unsigned int size = 0;
+    check(EVP_DigestFinal_ex(context_.get(), bytes.data(), &size) == 1);
+    constexpr char digits[] = "0123456789abcdef";
+    std::string text;
+    for (unsigned int i = 0; i < size; ++i) {
+      text += digits[bytes[i] >> 4];
+      text += digits[bytes[i] & 15];
+    }
+    return text;
+  }
+
+ private:
+  static void check(bool done) {
+    if (!done) throw std::runtime_error("OpenSSL cannot compute this checksum");
+  }
+  struct Free {
+    void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
+  };
+  std::unique_ptr<EVP_MD_CTX, Free> context_;
+};
+
+}  // namespace
+
+std::string md5_hex(std::string_view text) {
+  Digest digest(EVP_md5());
+  digest.update(text.data(), text.size());
+  return digest.hex();
+}
+
+std::string sha256_hex(std::span<const std::byte> bytes) {
+  Digest digest(EVP_sha256());
+  digest.update(bytes.data(), bytes.size());
+  return digest.hex();
+}
+
+std::string sha256_of_file(const std::filesystem::path& path) {
+  constexpr size_t step = size_t{16} << 20;
+  const MappedFile file(path);
+  Digest digest(EVP_sha256());
+  for (auto rest = file.bytes(); !rest.empty(); rest = rest.subspan(std::min(step, rest.size()))) {
+    check_interrupt();
+    digest.update(rest.data(), std::min(step, rest.size()));
+  }
+  return digest.hex();
+}
+
+}  // namespace edm2

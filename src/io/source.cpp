@@ -1,0 +1,104 @@
+#include "edm2/io/source.h"
+
+#include <algorithm>
+
+#include "edm2/core/error.h"
+#include "edm2/io/download_cache.h"
+#include "io/download.h"
+
+namespace edm2 {
+namespace fs = std::filesystem;
+namespace {
+
+/// "https" of "https://..."; none for paths.
+std::optional<std::string> scheme_of(const std::string& source) {
+  const size_t end = source.find("://");
+  if (end == std::string::npos || end == 0) return std::nullopt;
+  const std::string scheme = source.substr(0, end);
+  const bool lower =
+      std::all_of(scheme.begin(), scheme.end(), [](char c) { return c >= 'a' && c <= 'z'; });
+  return lower ? std::optional(scheme) : std::nullopt;
+}
+
+int hex_value(char c) {
+  const std::string digits = "0123456789abcdefABCDEF";
+  const size_t place = digits.find(c);
+  if (place == std::string::npos) return -1;
+  return static_cast<int>(place < 16 ? place : place - 6);
+}
+
+/// %20 and so on.
+std::string percent_decoded(const std::string& text) {
+  std::string result;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool coded = text[i] == '%' && i + 2 < text.size() && hex_value(text[i + 1]) >= 0 &&
+                       hex_value(text[i + 2]) >= 0;
+    result +=
+        coded ? static_cast<char>(16 * hex_value(text[i + 1]) + hex_value(text[i + 2])) : text[i];
+    if (coded) i += 2;
+  }
+  return result;
+}
+
+/// The original takes the path as it is written; browsers and file managers write blanks as %20.
+fs::path path_of_file_address(const std::string& source) {
+  const std::string rest = source.substr(std::string("file://").size());
+  const size_t slash = rest.find('/');
+  const std::string host = rest.substr(0, slash);
+  if (slash == std::string::npos || (!host.empty() && host != "localhost"))
+    throw Error("cannot open " + source +
+                ": a file:// address has three slashes and an absolute path, such as "
+                "file:///data/net.pkl");
+  const std::string path = rest.substr(slash);
+  std::error_code ignored;
+  if (fs::exists(path, ignored)) return path;
+  return percent_decoded(path);
+}
+
+/// Something between "//" and the next "/".
+void check_host(const std::string& url) {
+  const size_t begin = url.find("://") + 3;
+  const bool has_host =
+      begin < url.size() && std::string("/?#:").find(url[begin]) == std::string::npos;
+  const bool printable = std::all_of(url.begin(), url.end(), [](char c) {
+    return static_cast<unsigned char>(c) > 0x20 && c != 0x7f;
+  });
+  if (!has_host || !printable)
+    throw Error("cannot download '" + without_password(url) +
+                "': this is not an address of the web");
+}
+
+}  // namespace
+
+std::string without_password(const std::string& source) {
+  const size_t scheme = source.find("://");
+  if (scheme == std::string::npos) return source;
+  const size_t host = scheme + 3, end = std::min(source.find_first_of("/?#", host), source.size());
+  const size_t at = source.substr(0, end).rfind('@');
+  if (at == std::string::npos || at < host) return source;
+  return source.substr(0, host) + source.substr(at + 1);
+}
+
+bool is_web_address(const std::string& source) {
+  const auto scheme = scheme_of(source);
+  return scheme == "http" || scheme == "https";
+}
+
+fs::path resolve_source(const std::string& source, const FetchOptions& options,
+                        Progress& progress) {
+  const auto scheme = scheme_of(source);
+  if (!scheme) return source;
+  if (scheme == "file") return path_of_file_address(source);
+  if (!is_web_address(source))
+    throw Error("cannot open " + source +
+                ": addresses begin with http://, https:// or file://, not " + *scheme + "://");
+  check_host(source);
+  if (const auto file = find_cached(source, options)) return *file;
+  const fs::path folder = cache_roots(options).front() / "downloads";
+  if (options.offline)
+    throw Error(without_password(source) + " is not in the cache " + folder.string() +
+                ", and with --offline nothing is downloaded; start once without --offline");
+  return download(source, folder, options, progress);
+}
+
+}  // namespace edm2
