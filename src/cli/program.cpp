@@ -13,6 +13,7 @@
 
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "edm2/core/cpu.h"
 #include "edm2/core/platform.h"
 
 namespace edm2::cli {
@@ -116,6 +117,7 @@ std::string first_line(const std::string& text) { return text.substr(0, text.fin
 /// Runs the parser and the command that it calls; throws what they throw.
 int parse_and_run(CLI::App& app, int argc, const char* const* argv) {
   auto words = split_empty_values(argc, argv);
+  cpu_level();                               // a wrong EDM2_CPU is an error whatever the command
   std::reverse(words.begin(), words.end());  // CLI11 takes them from the back
   app.parse(std::move(words));
   if (is_group(innermost_command(app))) {

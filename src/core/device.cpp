@@ -10,6 +10,7 @@
 #include <charconv>
 #include <optional>
 
+#include "edm2/core/cpu.h"
 #include "edm2/core/error.h"
 
 namespace edm2 {
@@ -103,6 +104,7 @@ std::string describe_cpu() {
 #endif
   std::string text = at::get_cpu_capability();
   if (!features.empty()) text += " (" + features + ")";
+  text += ", kernels for " + cpu_level_name(cpu_level());
   const int threads = at::get_num_threads();
   return text + ", " + std::to_string(threads) + (threads == 1 ? " thread" : " threads");
 }

@@ -10,6 +10,7 @@
 #include <numbers>
 
 #include "edm2/core/error.h"
+#include "edm2/core/random.h"
 #include "edm2/io/npz.h"
 #include "support/paths.h"
 
@@ -115,6 +116,37 @@ TEST(Transform, CropsTheMiddle) {
 
 // Rounding between the passes and fixed-point weights account for one level; ringing that is
 // clipped between the passes would make more, so the noise stays clear of the ends of the range.
+RC_GTEST_PROP(ResizeProperty, IsTheSameWithEveryInstructionSet, ()) {
+  Image image;
+  image.width = *rc::gen::inRange<int64_t>(1, 70);
+  image.height = *rc::gen::inRange<int64_t>(1, 40);
+  image.channels = *rc::gen::inRange<int64_t>(1, 5);
+  const int64_t width = *rc::gen::inRange<int64_t>(1, 90),
+                height = *rc::gen::inRange<int64_t>(1, 60);
+  const auto filter =
+      *rc::gen::element(ResizeFilter::box, ResizeFilter::bicubic, ResizeFilter::lanczos);
+  // Black and white noise drives the sums beyond both ends of the range.
+  NumpyRandom random(*rc::gen::inRange<uint32_t>(0, 1000));
+  const bool extreme = *rc::gen::arbitrary<bool>();
+  for (int64_t i = 0; i < image.width * image.height * image.channels; ++i) {
+    const double x = random.uniform();
+    image.pixels.push_back(static_cast<uint8_t>(extreme ? (x < 0.5 ? 0 : 255) : 256 * x));
+  }
+  const Image expected = resize(image, width, height, filter, CpuLevel::portable);
+  for (const CpuLevel level : {CpuLevel::avx2, CpuLevel::avx512})
+    if (level <= highest_cpu_level())
+      RC_ASSERT(resize(image, width, height, filter, level).pixels == expected.pixels);
+}
+
+TEST(Resize, ManyWeightsAtOnce) {
+  // 20,000 white and black pixels in a row: tens of thousands of weights for one sum.
+  Image image{20'000, 1, 3, std::vector<uint8_t>(60'000, 255)};
+  for (const CpuLevel level : {CpuLevel::portable, highest_cpu_level()}) {
+    const Image result = resize(image, 1, 1, ResizeFilter::lanczos, level);
+    for (const uint8_t value : result.pixels) EXPECT_NEAR(value, 255, 1);
+  }
+}
+
 RC_GTEST_PROP(ResizeProperty, IsCloseToTheDefinition, ()) {
   Image image;
   image.width = *rc::gen::inRange<int64_t>(1, 24);

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "edm2/core/cpu.h"
 #include "edm2/io/image.h"
 
 namespace edm2 {
@@ -14,6 +15,9 @@ enum class ResizeFilter { box, bicubic, lanczos };
 /// Resamples to width x height (both >= 1): the horizontal pass first, the result between the
 /// passes rounded to 8 bits, weights as 22-bit fixed point. The same size gives a copy.
 Image resize(const Image& image, int64_t width, int64_t height, ResizeFilter filter);
+/// The same with the kernels of one instruction set, which this processor must have.
+Image resize(const Image& image, int64_t width, int64_t height, ResizeFilter filter,
+             CpuLevel level);
 
 /// What dataset conversion does with each picture.
 enum class Transform {
