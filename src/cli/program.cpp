@@ -15,6 +15,7 @@
 #include "cli/commands.h"
 #include "edm2/core/cpu.h"
 #include "edm2/core/platform.h"
+#include "edm2/core/process_group.h"
 
 namespace edm2::cli {
 namespace {
@@ -166,6 +167,7 @@ int run_and_report(CLI::App& app, CommandContext& context, int argc, const char*
 
 int run_program(int argc, const char* const* argv) {
   keep_freed_memory();
+  silence_libtorch_log();
   install_interrupt_handlers();
   CommandContext context;
   return run_program(argc, argv, context, add_commands);
