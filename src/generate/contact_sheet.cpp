@@ -11,17 +11,6 @@ namespace {
 constexpr int64_t gap = 2;
 }
 
-Image to_image(const Tensor& image) {
-  const Tensor hwc = image.to(at::kCPU).permute({1, 2, 0}).contiguous();
-  Image result;
-  result.height = hwc.size(0);
-  result.width = hwc.size(1);
-  result.channels = hwc.size(2);
-  result.pixels.resize(static_cast<size_t>(hwc.numel()));
-  std::memcpy(result.pixels.data(), hwc.data_ptr(), result.pixels.size());
-  return result;
-}
-
 ContactSheet::ContactSheet(int64_t count, int64_t columns) : count_(count), columns_(columns) {
   if (columns_ <= 0)
     columns_ = static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(count))));

@@ -22,7 +22,5 @@ class ContactSheet {
   Tensor sheet_;  // [3, rows, columns] of pixels
 };
 
-/// [3,H,W] uint8 -> HWC pixels.
-Image to_image(const Tensor& image);
 
 }  // namespace edm2

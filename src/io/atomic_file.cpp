@@ -81,6 +81,24 @@ void AtomicFile::write(std::string_view text) {
   write(std::as_bytes(std::span(text.data(), text.size())));
 }
 
+void AtomicFile::skip(uint64_t bytes) {
+  if (file_ == nullptr) throw std::logic_error("AtomicFile: skip after commit");
+  if (::fseeko(file_, static_cast<off_t>(bytes), SEEK_CUR) != 0) fail_to_write(target_, errno);
+}
+
+void AtomicFile::write_at(uint64_t offset, std::span<const std::byte> bytes) {
+  if (file_ == nullptr) throw std::logic_error("AtomicFile: write after commit");
+  if (std::fflush(file_) != 0) fail_to_write(target_, errno);
+  while (!bytes.empty()) {
+    const ssize_t done =
+        ::pwrite(::fileno(file_), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (done < 0 && errno == EINTR) continue;
+    if (done <= 0) fail_to_write(target_, done < 0 ? errno : ENOSPC);
+    offset += static_cast<uint64_t>(done);
+    bytes = bytes.subspan(static_cast<size_t>(done));
+  }
+}
+
 void AtomicFile::commit() {
   if (file_ == nullptr) throw std::logic_error("AtomicFile: committed twice");
   // Full disks show up here at the latest.

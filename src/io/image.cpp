@@ -1,9 +1,12 @@
 #include "edm2/io/image.h"
 
+#include <ATen/core/Tensor.h>
+
 #include <algorithm>
 #include <utility>
 
 #include "edm2/core/error.h"
+#include "edm2/io/atomic_file.h"
 #include "io/image_codecs.h"
 
 namespace edm2 {
@@ -14,7 +17,9 @@ using Kind = StoredImage::Kind;
 StoredImage decode_stored(std::span<const std::byte> bytes, const std::string& name) {
   if (is_png(bytes)) return decode_png(bytes, name);
   if (is_jpeg(bytes)) return decode_jpeg(bytes, name);
-  throw Error("'" + name + "' is neither a PNG nor a JPEG picture, the formats that can be read");
+  if (is_webp(bytes)) return decode_webp(bytes, name);
+  throw Error("'" + name +
+              "' is not a PNG, JPEG or WebP picture, which are the formats that can be read");
 }
 
 /// a * b / 255, rounded, as Pillow's MULDIV255.
@@ -60,6 +65,16 @@ void check_pixel_count(int64_t width, int64_t height, const std::string& name) {
   if (width < 1 || height < 1 || width > max_pixels / height)
     throw Error("'" + name + "' claims " + std::to_string(width) + "x" + std::to_string(height) +
                 " pixels, which is not between 1 and " + std::to_string(max_pixels));
+}
+
+Image to_image(const Tensor& image) {
+  const Tensor hwc = image.to(at::kCPU).permute({1, 2, 0}).contiguous();
+  const auto* pixels = hwc.const_data_ptr<uint8_t>();
+  return {hwc.size(1), hwc.size(0), hwc.size(2), {pixels, pixels + hwc.numel()}};
+}
+
+void write_png(const std::filesystem::path& path, const Tensor& image, const PngText& text) {
+  write_file(path, encode_png(to_image(image), png_for_photographs, text));
 }
 
 Image decode_image(std::span<const std::byte> bytes, const std::string& name) {

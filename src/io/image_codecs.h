@@ -1,4 +1,4 @@
-// The two decoders behind decode_image and decode_rgb.
+// The decoders behind decode_image and decode_rgb.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,10 @@ struct StoredImage {
 
 bool is_png(std::span<const std::byte> bytes);
 bool is_jpeg(std::span<const std::byte> bytes);
+bool is_webp(std::span<const std::byte> bytes);
 StoredImage decode_png(std::span<const std::byte> bytes, const std::string& name);
 StoredImage decode_jpeg(std::span<const std::byte> bytes, const std::string& name);
+StoredImage decode_webp(std::span<const std::byte> bytes, const std::string& name);
 
 /// Throws Error unless 1 <= width * height <= 178,956,970.
 void check_pixel_count(int64_t width, int64_t height, const std::string& name);

@@ -206,6 +206,42 @@ std::string type_code(at::ScalarType type) {
   throw Error(std::string("tensors of type ") + c10::toString(type) + " cannot be written as .npy");
 }
 
+/// Everything of an .npy file that stands before the elements.
+std::string npy_header(at::ScalarType type, at::IntArrayRef shape) {
+  std::string dict = "{'descr': '" + type_code(type) + "', 'fortran_order': False, 'shape': (";
+  for (size_t axis = 0; axis < shape.size(); ++axis) {
+    if (axis > 0) dict += ", ";
+    dict += std::to_string(shape[axis]);
+  }
+  dict += shape.size() == 1 ? ",), }" : "), }";
+  dict.append(63 - (magic.size() + 4 + dict.size()) % 64, ' ');
+  dict += '\n';
+
+  std::string bytes(magic);
+  bytes += {1, 0, static_cast<char>(dict.size() & 0xff), static_cast<char>(dict.size() >> 8)};
+  return bytes + dict;
+}
+
+class NpzStream : public ArrayStream {
+ public:
+  NpzStream(const std::filesystem::path& path, const std::vector<ArraySpec>& arrays)
+      : ArrayStream(arrays), zip_(path) {
+    for (const ArraySpec& array : arrays) {
+      const std::string header = npy_header(array.type, array.shape);
+      const size_t entry = zip_.reserve(array.name + ".npy", header.size() + array.bytes());
+      zip_.fill(entry, std::as_bytes(std::span(header)));
+    }
+  }
+
+ private:
+  void put(size_t array, uint64_t, std::span<const std::byte> bytes) override {
+    zip_.fill(array, bytes);
+  }
+  void close() override { zip_.finish(); }
+
+  ZipWriter zip_;
+};
+
 }  // namespace
 
 Tensor read_npy(std::span<const std::byte> bytes, const std::string& name) {
@@ -261,19 +297,7 @@ std::vector<std::string> read_npy_strings(std::span<const std::byte> bytes,
 
 std::string npy_bytes(const Tensor& tensor) {
   const Tensor values = tensor.detach().cpu().contiguous();
-  std::string dict =
-      "{'descr': '" + type_code(values.scalar_type()) + "', 'fortran_order': False, 'shape': (";
-  for (int64_t axis = 0; axis < values.dim(); ++axis) {
-    if (axis > 0) dict += ", ";
-    dict += std::to_string(values.size(axis));
-  }
-  dict += values.dim() == 1 ? ",), }" : "), }";
-  dict.append(63 - (magic.size() + 4 + dict.size()) % 64, ' ');
-  dict += '\n';
-
-  std::string bytes(magic);
-  bytes += {1, 0, static_cast<char>(dict.size() & 0xff), static_cast<char>(dict.size() >> 8)};
-  bytes += dict;
+  std::string bytes = npy_header(values.scalar_type(), values.sizes());
   bytes.append(static_cast<const char*>(values.data_ptr()), values.nbytes());
   return bytes;
 }
@@ -302,6 +326,11 @@ void write_npz(const std::filesystem::path& path,
   ZipWriter zip(path);
   for (const auto& [name, tensor] : arrays) zip.add(name + ".npy", npy_bytes(tensor));
   zip.finish();
+}
+
+std::unique_ptr<ArrayStream> stream_npz(const std::filesystem::path& path,
+                                        const std::vector<ArraySpec>& arrays) {
+  return std::make_unique<NpzStream>(path, arrays);
 }
 
 }  // namespace edm2

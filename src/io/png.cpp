@@ -1,6 +1,7 @@
 // PNG by libpng. Its errors come as longjmp, so the functions that call setjmp hold plain data
 // only; everything with a destructor lives in their callers.
 #include <png.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <csetjmp>
@@ -91,17 +92,24 @@ bool read_rows(png_structp png, png_infop info, png_bytepp rows) {
 }
 
 bool write_rows(png_structp png, png_infop info, PngContext* context, const Image* image, int level,
-                png_bytepp rows) {
+                png_bytepp rows, std::vector<png_text>* text) {
   constexpr int color_types[] = {PNG_COLOR_TYPE_GRAY, PNG_COLOR_TYPE_GRAY_ALPHA, PNG_COLOR_TYPE_RGB,
                                  PNG_COLOR_TYPE_RGB_ALPHA};
   if (setjmp(png_jmpbuf(png)) != 0) return false;
   png_set_user_limits(png, 0x7fffffff, 0x7fffffff);
   png_set_write_fn(png, context, on_write, on_flush);
-  png_set_compression_level(png, level);
+  if (level == png_for_photographs) {
+    png_set_filter(png, PNG_FILTER_TYPE_BASE, PNG_ALL_FILTERS);
+    png_set_compression_level(png, 1);
+    png_set_compression_strategy(png, Z_RLE);
+  } else {
+    png_set_compression_level(png, level);
+  }
   if (level == 0) png_set_filter(png, PNG_FILTER_TYPE_BASE, PNG_FILTER_NONE);
   png_set_IHDR(png, info, static_cast<png_uint_32>(image->width),
                static_cast<png_uint_32>(image->height), 8, color_types[image->channels - 1],
                PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+  if (!text->empty()) png_set_text(png, info, text->data(), static_cast<int>(text->size()));
   png_write_info(png, info);
   png_write_image(png, rows);
   png_write_end(png, info);
@@ -136,6 +144,27 @@ std::vector<uint8_t> read_palette(const Reader& reader) {
       palette[3 * i + 2] = colors[i].blue;
     }
   return palette;
+}
+
+/// libpng's view of the texts, which must outlive it.
+std::vector<png_text> text_chunks(const PngText& text) {
+  static char empty[] = "";
+  std::vector<png_text> chunks;
+  for (const auto& [key, value] : text) {
+    if (key.empty() || key.size() > 79)
+      throw Error("the keyword of a text in a PNG file must have 1 to 79 characters");
+    const bool ascii = std::all_of(value.begin(), value.end(),
+                                   [](char c) { return (c >= ' ' && c <= '~') || c == '\n'; });
+    png_text chunk = {};
+    chunk.compression = ascii ? PNG_TEXT_COMPRESSION_NONE : PNG_ITXT_COMPRESSION_NONE;
+    chunk.key = const_cast<char*>(key.c_str());
+    chunk.text = const_cast<char*>(value.c_str());
+    chunk.text_length = value.size();
+    chunk.lang = empty;
+    chunk.lang_key = empty;
+    chunks.push_back(chunk);
+  }
+  return chunks;
 }
 
 std::vector<png_bytep> row_pointers(uint8_t* pixels, size_t rows, size_t row_bytes) {
@@ -196,14 +225,14 @@ StoredImage decode_png(std::span<const std::byte> bytes, const std::string& name
   return stored;
 }
 
-std::vector<std::byte> encode_png(const Image& image, int compression_level) {
+std::vector<std::byte> encode_png(const Image& image, int compression_level, const PngText& text) {
   const bool known_channels = image.channels >= 1 && image.channels <= 4;
   if (!known_channels || image.width < 1 || image.height < 1 ||
       image.pixels.size() != static_cast<size_t>(image.width * image.height * image.channels))
     throw Error("cannot write a PNG picture of " + std::to_string(image.width) + "x" +
                 std::to_string(image.height) + " pixels with " + std::to_string(image.channels) +
                 " channels");
-  if (compression_level < 0 || compression_level > 9)
+  if (compression_level < png_for_photographs || compression_level > 9)
     throw Error("the PNG compression level must lie between 0 and 9");
 
   std::vector<std::byte> output;
@@ -216,7 +245,9 @@ std::vector<std::byte> encode_png(const Image& image, int compression_level) {
   const auto row_bytes = static_cast<size_t>(image.width * image.channels);
   auto rows = row_pointers(const_cast<uint8_t*>(image.pixels.data()),
                            static_cast<size_t>(image.height), row_bytes);
-  if (!write_rows(writer.png, writer.info, &context, &image, compression_level, rows.data()))
+  std::vector<png_text> chunks = text_chunks(text);
+  if (!write_rows(writer.png, writer.info, &context, &image, compression_level, rows.data(),
+                  &chunks))
     throw Error(std::string("cannot write a PNG picture: ") + context.message);
   return output;
 }

@@ -165,20 +165,21 @@ SafetensorsFile parse(Bytes contents) {
   return result;
 }
 
-std::string make_header(const StateDict& tensors,
+std::string make_header(const std::vector<ArraySpec>& tensors,
                         const std::map<std::string, std::string>& metadata) {
   ordered_json header = ordered_json::object();
   std::set<std::string> names = {"__metadata__"};
   if (!metadata.empty()) header["__metadata__"] = metadata;
   uint64_t offset = 0;
-  for (const auto& [name, tensor] : tensors) {
-    if (!names.insert(name).second) throw Error("the name \"" + name + "\" stands twice");
-    const uint64_t end = offset + tensor.nbytes();
+  for (const ArraySpec& tensor : tensors) {
+    if (!names.insert(tensor.name).second)
+      throw Error("the name \"" + tensor.name + "\" stands twice");
+    const uint64_t end = offset + tensor.bytes();
     // Not through operator[], whose search makes large headers slow.
     header.get_ref<ordered_json::object_t&>().emplace_back(
-        name, ordered_json{{"dtype", type_name(tensor.scalar_type())},
-                           {"shape", tensor.sizes().vec()},
-                           {"data_offsets", {offset, end}}});
+        tensor.name, ordered_json{{"dtype", type_name(tensor.type)},
+                                  {"shape", tensor.shape},
+                                  {"data_offsets", {offset, end}}});
     offset = end;
   }
   std::string text = header.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
@@ -186,6 +187,37 @@ std::string make_header(const StateDict& tensors,
   if (text.size() > longest_header) throw Error("the header is longer than 100 MB");
   return text;
 }
+
+void write_header(AtomicFile& file, const std::string& header) {
+  const uint64_t length = header.size();
+  file.write(std::as_bytes(std::span(&length, 1)));
+  file.write(header);
+}
+
+class SafetensorsStream : public ArrayStream {
+ public:
+  SafetensorsStream(const std::filesystem::path& path, const std::vector<ArraySpec>& arrays,
+                    const std::map<std::string, std::string>& metadata)
+      : ArrayStream(arrays), file_(path) {
+    const std::string header = make_header(arrays, metadata);
+    write_header(file_, header);
+    uint64_t start = sizeof(uint64_t) + header.size();
+    for (const ArraySpec& array : arrays) {
+      starts_.push_back(start);
+      start += array.bytes();
+    }
+    file_.skip(start - starts_.front());
+  }
+
+ private:
+  void put(size_t array, uint64_t offset, std::span<const std::byte> bytes) override {
+    file_.write_at(starts_[array] + offset, bytes);
+  }
+  void close() override { file_.commit(); }
+
+  AtomicFile file_;
+  std::vector<uint64_t> starts_;
+};
 
 }  // namespace
 
@@ -211,16 +243,23 @@ SafetensorsFile load_safetensors(const std::filesystem::path& path) {
 
 void save_safetensors(const std::filesystem::path& path, const StateDict& tensors,
                       const std::map<std::string, std::string>& metadata) {
-  const std::string header = make_header(tensors, metadata);
-  const uint64_t length = header.size();
+  std::vector<ArraySpec> specs;
+  for (const auto& [name, tensor] : tensors)
+    specs.push_back({name, tensor.scalar_type(), tensor.sizes().vec()});
+  const std::string header = make_header(specs, metadata);
   AtomicFile file(path);
-  file.write(std::as_bytes(std::span(&length, 1)));
-  file.write(header);
+  write_header(file, header);
   for (const auto& [name, tensor] : tensors) {
     const Tensor stored = tensor.detach().cpu().contiguous();
     file.write(Bytes(static_cast<const std::byte*>(stored.const_data_ptr()), stored.nbytes()));
   }
   file.commit();
+}
+
+std::unique_ptr<ArrayStream> stream_safetensors(
+    const std::filesystem::path& path, const std::vector<ArraySpec>& arrays,
+    const std::map<std::string, std::string>& metadata) {
+  return std::make_unique<SafetensorsStream>(path, arrays, metadata);
 }
 
 }  // namespace edm2

@@ -2,6 +2,8 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <stdexcept>
+#include <utility>
 
 #include "edm2/core/error.h"
 #include "edm2/io/zip.h"
@@ -32,8 +34,8 @@ class Bytes {
   std::string text_;
 };
 
-uint32_t crc_of(std::span<const std::byte> contents) {
-  uLong crc = crc32(0, nullptr, 0);
+/// CRC-32 of the bytes behind others whose CRC is `crc`.
+uint32_t crc_of(std::span<const std::byte> contents, uLong crc = crc32(0, nullptr, 0)) {
   for (size_t done = 0; done < contents.size();) {
     const size_t part = std::min<size_t>(contents.size() - done, size_t{1} << 30);
     crc =
@@ -63,13 +65,17 @@ void ZipWriter::add(std::string_view name, std::string_view contents, unsigned a
   add(name, std::as_bytes(std::span(contents.data(), contents.size())), alignment);
 }
 
-void ZipWriter::add(std::string_view name, std::span<const std::byte> contents,
-                    unsigned alignment) {
+ZipWriter::Record& ZipWriter::begin_entry(std::string_view name, uint64_t size, uint32_t crc,
+                                          unsigned alignment) {
   if (name.empty() || name.size() >= max16)
     throw Error("a name in a zip archive must have 1 to 65534 bytes");
   if (alignment == 0 || alignment > 4096 || (alignment & (alignment - 1)) != 0)
     throw Error("the alignment within a zip archive must be a power of two up to 4096");
-  const Record record{std::string(name), crc_of(contents), contents.size(), position_};
+  Record record;
+  record.name = name;
+  record.crc = crc;
+  record.size = size;
+  record.offset = position_;
 
   const bool zip64 = record.size >= max32;
   Bytes extra;
@@ -89,13 +95,47 @@ void ZipWriter::add(std::string_view name, std::span<const std::byte> contents,
   put(header.text());
   put(name);
   put(extra.text());
+  record.data_start = position_;
+  records_.push_back(std::move(record));
+  return records_.back();
+}
+
+void ZipWriter::add(std::string_view name, std::span<const std::byte> contents,
+                    unsigned alignment) {
+  Record& record = begin_entry(name, contents.size(), crc_of(contents), alignment);
   file_.write(contents);
   position_ += contents.size();
-  records_.push_back(record);
+  record.filled = record.size;
+}
+
+size_t ZipWriter::reserve(std::string_view name, uint64_t size, unsigned alignment) {
+  Record& record = begin_entry(name, size, crc_of({}), alignment);
+  record.crc_is_late = true;
+  file_.skip(size);
+  position_ += size;
+  return records_.size() - 1;
+}
+
+void ZipWriter::fill(size_t entry, std::span<const std::byte> bytes) {
+  Record& record = records_.at(entry);
+  if (bytes.size() > record.size - record.filled)
+    throw std::logic_error("ZipWriter: more bytes than were reserved");
+  file_.write_at(record.data_start + record.filled, bytes);
+  record.crc = crc_of(bytes, record.crc);
+  record.filled += bytes.size();
 }
 
 void ZipWriter::finish() {
   const uint64_t start = position_;
+  for (const Record& record : records_) {
+    if (record.filled != record.size)
+      throw std::logic_error("ZipWriter: a reserved entry is not filled");
+    if (!record.crc_is_late) continue;
+    constexpr uint64_t crc_position = 14;  // within the local header
+    Bytes crc;
+    crc << record.crc;
+    file_.write_at(record.offset + crc_position, std::as_bytes(std::span(crc.text())));
+  }
   for (const Record& record : records_) {
     const bool large = record.size >= max32, far = record.offset >= max32;
     Bytes extra;

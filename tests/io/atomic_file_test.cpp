@@ -44,6 +44,18 @@ TEST(AtomicFile, AppearsWholeAtCommit) {
   EXPECT_THAT(names_in(dir.path()), testing::ElementsAre("a.txt"));
 }
 
+TEST(AtomicFile, FillsHolesLater) {
+  test::TempDir dir;
+  AtomicFile file(dir / "a.txt");
+  file.write("one ");
+  file.skip(4);
+  file.write(" three");
+  file.write_at(4, std::as_bytes(std::span("two!", 4)));
+  file.write(" four");
+  file.commit();
+  EXPECT_EQ(read_text_file(dir / "a.txt"), "one two! three four");
+}
+
 TEST(AtomicFile, WithoutCommitTheOldFileStays) {
   test::TempDir dir;
   write_file(dir / "a.txt", "old");

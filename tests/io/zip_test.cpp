@@ -36,6 +36,28 @@ TEST(ZipReader, ReadsStoredAndDeflatedEntries) {
   EXPECT_THROW(zip.read("b.txt", 999), Error);
 }
 
+TEST(ZipWriter, ReservedEntriesAreFilledInPieces) {
+  const test::TempDir dir;
+  ZipWriter zip(dir / "x.zip");
+  const size_t a = zip.reserve("a", 6, 64), b = zip.reserve("b", 4);
+  zip.add("c", "between");
+  const auto fill = [&](size_t entry, std::string_view text) {
+    zip.fill(entry, std::as_bytes(std::span(text)));
+  };
+  fill(b, "12");
+  fill(a, "abc");
+  fill(b, "34");
+  EXPECT_THROW(fill(b, "5"), std::logic_error);
+  EXPECT_THROW(zip.finish(), std::logic_error);  // "a" lacks three bytes
+  fill(a, "def");
+  zip.finish();
+  const ZipReader reader(dir / "x.zip");  // reading checks the CRCs
+  EXPECT_EQ(text_of(reader.read("a")), "abcdef");
+  EXPECT_EQ(text_of(reader.read("b")), "1234");
+  EXPECT_EQ(text_of(reader.read("c")), "between");
+  EXPECT_EQ(file_text(dir / "x.zip").find("abcdef"), 64u);
+}
+
 TEST(ZipReader, NamesAMissingOrForeignFile) {
   const test::TempDir dir;
   EXPECT_THROW(ZipReader(dir / "missing.zip"), Error);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <filesystem>
 #include <span>
@@ -21,6 +22,10 @@ class AtomicFile {
 
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
+  /// Leaves a hole of that many bytes (zeros until write_at fills them).
+  void skip(uint64_t bytes);
+  /// Writes somewhere into what has been written or skipped; write() goes on at the end.
+  void write_at(uint64_t offset, std::span<const std::byte> bytes);
   /// The temporary file, for libraries that write by themselves.
   const std::filesystem::path& temporary_path() const { return temporary_; }
   void commit();

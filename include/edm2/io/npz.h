@@ -3,12 +3,14 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "edm2/core/tensor.h"
+#include "edm2/io/array_stream.h"
 #include "edm2/io/zip.h"
 
 namespace edm2 {
@@ -50,5 +52,10 @@ class NpzFile {
 /// Writes the arrays in this order, uncompressed, atomically.
 void write_npz(const std::filesystem::path& path,
                const std::vector<std::pair<std::string, Tensor>>& arrays);
+
+/// Begins an .npz file of arrays that grow row by row, in memory that does not depend on their
+/// length.
+std::unique_ptr<ArrayStream> stream_npz(const std::filesystem::path& path,
+                                        const std::vector<ArraySpec>& arrays);
 
 }  // namespace edm2

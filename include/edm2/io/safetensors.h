@@ -3,10 +3,13 @@
 
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "edm2/core/tensor.h"
+#include "edm2/io/array_stream.h"
 
 namespace edm2 {
 
@@ -30,5 +33,11 @@ bool is_safetensors(std::span<const std::byte> contents);
 /// that stands twice, a type the format lacks, a full disk.
 void save_safetensors(const std::filesystem::path& path, const StateDict& tensors,
                       const std::map<std::string, std::string>& metadata = {});
+
+/// Begins a safetensors file of tensors that grow row by row, in memory that does not depend on
+/// their length.
+std::unique_ptr<ArrayStream> stream_safetensors(
+    const std::filesystem::path& path, const std::vector<ArraySpec>& arrays,
+    const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace edm2

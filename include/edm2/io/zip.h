@@ -66,6 +66,11 @@ class ZipWriter {
   /// contents begin at a multiple of it within the archive (a power of two, at most 4096).
   void add(std::string_view name, std::span<const std::byte> contents, unsigned alignment = 1);
   void add(std::string_view name, std::string_view contents, unsigned alignment = 1);
+  /// An entry whose contents come later and in pieces: room for `size` bytes is left. Several may
+  /// be open at once. Returns its number for fill().
+  size_t reserve(std::string_view name, uint64_t size, unsigned alignment = 1);
+  /// The next bytes of a reserved entry.
+  void fill(size_t entry, std::span<const std::byte> bytes);
   /// Writes the directory and renames the file to its final name.
   void finish();
 
@@ -74,10 +79,14 @@ class ZipWriter {
     std::string name;
     uint32_t crc = 0;
     uint64_t size = 0;
-    uint64_t offset = 0;
+    uint64_t offset = 0;      ///< of the local header
+    uint64_t data_start = 0;  ///< of the contents
+    uint64_t filled = 0;      ///< bytes of the contents that have been written
+    bool crc_is_late = false;
   };
 
   void put(std::string_view bytes);
+  Record& begin_entry(std::string_view name, uint64_t size, uint32_t crc, unsigned alignment);
 
   AtomicFile file_;
   uint64_t position_ = 0;
