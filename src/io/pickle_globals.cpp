@@ -36,6 +36,7 @@ enum class Meaning {
   make_bytes,
   make_complex,
   reconstructor,
+  first_argument,
 };
 
 }  // namespace
@@ -112,7 +113,18 @@ constexpr auto known_globals = std::to_array<KnownGlobal>({
     {"builtins", "bytearray", M::make_bytes},
     {"builtins", "complex", M::make_complex},
     {"copyreg", "_reconstructor", M::reconstructor},
+    {"torch.jit._pickle", "build_intlist", M::first_argument},
+    {"torch.jit._pickle", "build_doublelist", M::first_argument},
+    {"torch.jit._pickle", "build_boollist", M::first_argument},
+    {"torch.jit._pickle", "build_tensorlist", M::first_argument},
+    {"torch.jit._pickle", "restore_type_tag", M::first_argument},
 });
+
+// Classes whose code a TorchScript archive brings along. Only their attributes are kept.
+constexpr KnownGlobal script_class = {"__torch__", "", M::module};
+bool is_script_module(std::string_view module) {
+  return module == "__torch__" || module.starts_with("__torch__.");
+}
 
 // Python 2 called two of the modules otherwise.
 std::string_view modern_name(std::string_view module) {
@@ -238,6 +250,7 @@ PickleValue call(const KnownGlobal& function, Arguments arguments, PickleContext
       return context.adopt(PickleValue::tuple(
           {argument(arguments, 0).as_double(), argument(arguments, 1).as_double()}));
     case M::size:
+    case M::first_argument:
       return argument(arguments, 0);
     case M::device:
       return argument(arguments, 0);
@@ -271,14 +284,19 @@ PickleValue call(const KnownGlobal& function, Arguments arguments, PickleContext
 
 }  // namespace
 
-PickleValue find_global(std::string_view module, std::string_view name) {
+PickleValue find_global(std::string_view module, std::string_view name,
+                        const PickleContext& context) {
+  constexpr size_t longest = 100;
   const std::string_view modern = modern_name(module);
   for (const KnownGlobal& entry : known_globals) {
     if (entry.module != modern || entry.name != name) continue;
     return make_pickle(std::make_unique<PickleGlobal>(
         PickleGlobal{std::string(modern), std::string(name), &entry}));
   }
-  constexpr size_t longest = 100;
+  if (context.script_classes && is_script_module(module) && module.size() <= longest &&
+      name.size() <= longest)
+    return make_pickle(std::make_unique<PickleGlobal>(
+        PickleGlobal{std::string(module), std::string(name), &script_class}));
   throw Error("forbidden global " + std::string(module.substr(0, longest)) + '.' +
               std::string(name.substr(0, longest)) +
               ": no network, state or statistics file needs it, so the file is not opened");
@@ -306,7 +324,7 @@ PickleValue new_object(const PickleValue& cls, const PickleValue& arguments,
         return make_pickle(PickleEmptyArray{});
       case M::module:
         return context.adopt(
-            PickleValue::module(std::string(global.module), std::string(global.name), {}));
+            PickleValue::module(pickle_global(cls)->module, pickle_global(cls)->name, {}));
       default:
         break;
     }

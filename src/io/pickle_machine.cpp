@@ -411,12 +411,12 @@ bool PickleMachine::object_op(uint8_t code) {
   switch (code) {
     case op::global: {
       const std::string_view module = take_line();
-      push(find_global(module, take_line()));
+      push(find_global(module, take_line(), context_));
       return true;
     }
     case op::stack_global: {
       const PickleValue name = pop(), module = pop();
-      push(find_global(module.as_string(), name.as_string()));
+      push(find_global(module.as_string(), name.as_string(), context_));
       return true;
     }
     case op::reduce: {

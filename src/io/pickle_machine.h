@@ -42,7 +42,8 @@ class PickleContext {
   // are copied, tensors made contiguous. Returns root.
   PickleValue finish(PickleValue root);
 
-  int stream_depth = 0;  // 1 inside the bytes of _load_from_bytes
+  int stream_depth = 0;         // 1 inside the bytes of _load_from_bytes
+  bool script_classes = false;  // inside of a file that may be a TorchScript archive
 
  private:
   uint64_t operations_left_ = uint64_t{1} << 23;
@@ -107,7 +108,8 @@ class PickleMachine {
 };
 
 // pickle_globals.cpp: the names a pickle may use, and what calling them means.
-PickleValue find_global(std::string_view module, std::string_view name);  // Error if not allowed
+// Error if not allowed.
+PickleValue find_global(std::string_view module, std::string_view name, const PickleContext&);
 PickleValue call_global(const PickleValue& callable, const PickleValue& arguments, PickleContext&);
 PickleValue new_object(const PickleValue& cls, const PickleValue& arguments, PickleContext&);
 void build_object(PickleValue& object, const PickleValue& state, PickleContext&);

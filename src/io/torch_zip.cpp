@@ -99,6 +99,7 @@ class TorchZipReader {
     if (archive_.contains(prefix_ + "byteorder") && read_text("byteorder") != "little")
       throw Error("torch files of big-endian machines are not supported");
     const std::string& pickle = context_.keep(read_text("data.pkl"));
+    context_.script_classes = context_.stream_depth == 0;
     PickleMachine machine(as_byte_span(pickle), context_,
                           [&](const PickleValue& id) { return load(id); });
     return machine.run();

@@ -133,6 +133,35 @@ TEST(TorchFile, AStorageMustHaveTheSizeItClaims) {
   EXPECT_NE(storage_error(std::string(20, '\0')).find("unexpected size"), std::string::npos);
 }
 
+// What torch.jit.save writes for a module M with a list [3] and a submodule that has a weight.
+TEST(TorchFile, ModulesOfTorchScriptAreObjectsWithAttributes) {
+  using namespace std::string_literals;
+  const std::string pickle =
+      "\x80\x02"
+      "c__torch__\nM\n)\x81}("
+      "X\4\0\0\0listctorch.jit._pickle\nbuild_intlist\n](K\3e\x85R"
+      "X\4\0\0\0convc__torch__.torch.nn.modules.conv.___torch_mangle_0\nConv2d\n)\x81}("
+      "X\6\0\0\0weightctorch._utils\n_rebuild_tensor_v2\n("
+      "(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0000X\3\0\0\0cpuK\2tQ"
+      "K\0K\2\x85K\1\x85\x89"
+      "ccollections\nOrderedDict\n)RtR"
+      "ubub."s;
+  const test::TempDir dir;
+  ZipWriter zip(dir / "x.pt");
+  zip.add("x/data.pkl", pickle);
+  zip.add("x/data/0", std::string_view("\0\0\x80\x3f\0\0\0\x40", 8));
+  zip.finish();
+  const PickleValue root = load_torch_file(dir / "x.pt");
+  EXPECT_EQ(root.module_name(), "__torch__");
+  EXPECT_EQ(root.class_name(), "M");
+  EXPECT_EQ(root.state().at("list").as_ints(), std::vector<int64_t>{3});
+  const PickleValue& conv = root.state().at("conv");
+  EXPECT_EQ(conv.class_name(), "Conv2d");
+  EXPECT_TRUE(at::equal(conv.state().at("weight").as_tensor(), at::tensor({1.f, 2.f})));
+  // Nowhere else.
+  EXPECT_THROW(read_pickle(std::as_bytes(std::span(pickle)), "x"), Error);
+}
+
 TEST(TorchFile, OtherFilesAreRefused) {
   const test::TempDir dir;
   write_file(dir / "empty", std::string_view());

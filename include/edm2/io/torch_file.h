@@ -7,7 +7,9 @@
 
 namespace edm2 {
 
-/// Reads a torch.save file, zip or legacy, on the CPU. Nothing is executed (see read_pickle).
+/// Reads a torch.save file, zip or legacy, on the CPU. Nothing is executed (see read_pickle). Of a
+/// TorchScript archive the modules come as objects with their attributes; its code is not looked
+/// at.
 /// Throws Error naming the file: not a torch file, truncated, damaged, forbidden global, ...
 PickleValue load_torch_file(const std::filesystem::path& path);
 
