@@ -7,6 +7,7 @@ void add_commands(CLI::App& app, CommandContext& context) {
   add_dataset_command(app, context);
   add_train_command(app, context);
   add_generate_command(app, context);
+  add_metrics_command(app, context);
   add_convert_command(app, context);
 }
 

@@ -1,0 +1,107 @@
+// Reference statistics: the original's pickles and the .npz files of its predecessors.
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "edm2/core/error.h"
+#include "edm2/io/npz.h"
+#include "edm2/io/pickle.h"
+#include "edm2/metrics/statistics.h"
+
+namespace edm2 {
+namespace {
+
+bool is_npz_name(const std::filesystem::path& path) {
+  std::string extension = path.extension().string();
+  std::transform(extension.begin(), extension.end(), extension.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return extension == ".npz";
+}
+
+// Brings what a file holds into the form that the rest relies on.
+FeatureStatistics checked(const Tensor& mu, const Tensor& sigma, const std::string& name) {
+  if (mu.dim() != 1 || mu.size(0) == 0 || sigma.dim() != 2 || sigma.size(0) != mu.size(0) ||
+      sigma.size(1) != mu.size(0))
+    throw Error("the statistics '" + name +
+                "' do not consist of a mean [D] and a covariance [D,D]");
+  if (!at::isFloatingType(mu.scalar_type()) || !at::isFloatingType(sigma.scalar_type()))
+    throw Error("the statistics '" + name + "' do not consist of floating-point numbers");
+  FeatureStatistics result{mu.to(at::kDouble).contiguous(), sigma.to(at::kDouble).contiguous()};
+  if (!at::isfinite(result.mu).all().item<bool>() || !at::isfinite(result.sigma).all().item<bool>())
+    throw Error("the statistics '" + name + "' hold numbers that are not finite");
+  const double largest = result.sigma.abs().max().item<double>();
+  const double asymmetry = (result.sigma - result.sigma.t()).abs().max().item<double>();
+  if (asymmetry > 1e-5 * largest)  // float32 files are symmetric up to their rounding
+    throw Error("the covariance in the statistics '" + name + "' is not symmetric");
+  return result;
+}
+
+StatisticsFile from_npz(const std::filesystem::path& path) {
+  const NpzFile file(path);
+  StatisticsFile result;
+  result.metrics.emplace_back("fid", checked(file.get("mu"), file.get("sigma"), "fid"));
+  return result;
+}
+
+StatisticsFile from_pickle(const PickleValue& root) {
+  if (!root.is_dict()) throw Error("this is " + root.kind_name() + ", not a dict of statistics");
+  StatisticsFile result;
+  for (const auto& [key, value] : root.items()) {
+    if (!key.is_string()) continue;
+    const std::string& name = key.as_string();
+    if (name == "num_images") {
+      if (!value.is_none()) result.num_images = value.as_int();
+    } else if (value.is_dict() && value.contains("mu") && value.contains("sigma")) {
+      result.metrics.emplace_back(
+          name, checked(value.at("mu").as_tensor(), value.at("sigma").as_tensor(), name));
+    }
+  }
+  if (result.metrics.empty()) throw Error("this file holds no feature statistics");
+  return result;
+}
+
+}  // namespace
+
+const FeatureStatistics* StatisticsFile::find(const std::string& name) const {
+  for (const auto& [key, statistics] : metrics)
+    if (key == name) return &statistics;
+  return nullptr;
+}
+
+StatisticsFile load_statistics(const std::filesystem::path& path) {
+  try {
+    return is_npz_name(path) ? from_npz(path) : from_pickle(read_pickle_file(path));
+  } catch (const Error& error) {
+    const std::string message = error.what(), name = path.string();
+    if (message.find(name) != std::string::npos) throw;
+    throw Error(name + ": " + message);
+  }
+}
+
+void save_statistics(const std::filesystem::path& path, const StatisticsFile& statistics) {
+  if (path.has_parent_path()) {
+    std::error_code error;
+    std::filesystem::create_directories(path.parent_path(), error);
+    if (error)
+      throw Error("cannot make the folder '" + path.parent_path().string() +
+                  "': " + error.message());
+  }
+  if (is_npz_name(path)) {
+    const FeatureStatistics* fid = statistics.find("fid");
+    if (!fid || statistics.metrics.size() != 1)
+      throw Error(
+          "'" + path.string() +
+          "': an .npz file holds the statistics of fid alone; write a .pkl file, or ask for "
+          "--metrics=fid");
+    write_npz(path, {{"mu", fid->mu}, {"sigma", fid->sigma}});
+    return;
+  }
+  PickleValue root = PickleValue::dict();
+  if (statistics.num_images) root.set("num_images", *statistics.num_images);
+  for (const auto& [name, stats] : statistics.metrics)
+    root.set(name, PickleValue::dict({{"mu", PickleValue::ndarray(stats.mu)},
+                                      {"sigma", PickleValue::ndarray(stats.sigma)}}));
+  write_pickle_file(path, root);
+}
+
+}  // namespace edm2
