@@ -14,6 +14,8 @@ build_packages=(
   "libpng-dev||reads and writes PNG pictures"
   "libjpeg62-turbo-dev||reads JPEG pictures"
   "libwebp-dev||reads and writes WebP pictures"
+  "libgif-dev||reads GIF pictures"
+  "libtiff-dev||reads TIFF pictures"
   "libzip-dev||reads and writes zip datasets"
   "libcurl4-openssl-dev||fetches networks by their address"
   "libssl-dev||checksums of files"

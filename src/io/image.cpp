@@ -14,12 +14,21 @@ namespace {
 
 using Kind = StoredImage::Kind;
 
+struct Format {
+  bool (*recognize)(std::span<const std::byte>);
+  StoredImage (*decode)(std::span<const std::byte>, const std::string&);
+};
+
+constexpr Format formats[] = {
+    {is_png, decode_png}, {is_jpeg, decode_jpeg}, {is_webp, decode_webp}, {is_gif, decode_gif},
+    {is_bmp, decode_bmp}, {is_tiff, decode_tiff}, {is_pnm, decode_pnm},
+};
+
 StoredImage decode_stored(std::span<const std::byte> bytes, const std::string& name) {
-  if (is_png(bytes)) return decode_png(bytes, name);
-  if (is_jpeg(bytes)) return decode_jpeg(bytes, name);
-  if (is_webp(bytes)) return decode_webp(bytes, name);
+  for (const Format& format : formats)
+    if (format.recognize(bytes)) return format.decode(bytes, name);
   throw Error("'" + name +
-              "' is not a PNG, JPEG or WebP picture, which are the formats that can be read");
+              "' is no picture that can be read (PNG, JPEG, WebP, GIF, BMP, TIFF, PBM, PGM, PPM)");
 }
 
 /// a * b / 255, rounded, as Pillow's MULDIV255.

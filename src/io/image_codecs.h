@@ -19,12 +19,22 @@ struct StoredImage {
   std::vector<uint8_t> palette;  ///< palette only: 256 RGB triples
 };
 
+/// By the first bytes.
 bool is_png(std::span<const std::byte> bytes);
 bool is_jpeg(std::span<const std::byte> bytes);
 bool is_webp(std::span<const std::byte> bytes);
+bool is_gif(std::span<const std::byte> bytes);
+bool is_bmp(std::span<const std::byte> bytes);
+bool is_tiff(std::span<const std::byte> bytes);
+bool is_pnm(std::span<const std::byte> bytes);
+
 StoredImage decode_png(std::span<const std::byte> bytes, const std::string& name);
 StoredImage decode_jpeg(std::span<const std::byte> bytes, const std::string& name);
 StoredImage decode_webp(std::span<const std::byte> bytes, const std::string& name);
+StoredImage decode_gif(std::span<const std::byte> bytes, const std::string& name);
+StoredImage decode_bmp(std::span<const std::byte> bytes, const std::string& name);
+StoredImage decode_tiff(std::span<const std::byte> bytes, const std::string& name);
+StoredImage decode_pnm(std::span<const std::byte> bytes, const std::string& name);
 
 /// Throws Error unless 1 <= width * height <= 178,956,970.
 void check_pixel_count(int64_t width, int64_t height, const std::string& name);

@@ -65,6 +65,107 @@ photo.save("pictures/progressive.jpg", quality=75, progressive=True)
 photo.convert("L").save("pictures/grey.jpg", quality=90)
 photo.convert("CMYK").save("pictures/cmyk.jpg", quality=95)
 
+rng = np.random.RandomState(2)
+color = rng.randint(0, 256, (H, W, 3)).astype(np.uint8)
+alpha = np.concatenate([color, rng.randint(0, 256, (H, W, 1)).astype(np.uint8)], axis=2)
+rgb, rgba = PIL.Image.fromarray(color), PIL.Image.fromarray(alpha)
+grey, cmyk = PIL.Image.fromarray(color[..., 0]), PIL.Image.fromarray(alpha, "CMYK")
+palette = rgb.quantize(40)
+modes = {"rgb": rgb, "rgba": rgba, "grey": grey, "palette": palette, "bits": grey.convert("1")}
+
+photo.save("pictures/lossy.webp", quality=80)
+rgb.save("pictures/rgb.webp", lossless=True)
+rgba.save("pictures/rgba.webp", lossless=True, exact=True)
+rgba.save("pictures/animated.webp", lossless=True, save_all=True, append_images=[rgba.transpose(0)], duration=100)
+
+palette.save("pictures/palette.gif")
+grey.save("pictures/grey.gif")
+palette.save("pictures/interlaced.gif", interlace=True)
+palette.save("pictures/animated.gif", save_all=True, append_images=[palette.transpose(0)], transparency=3)
+
+
+def gif(name, screen, frame, control=b""):
+    """A frame of 4x3 pixels somewhere on a screen: eight colours, LZW codes of 4 bits with a reset before each."""
+    codes = [code for value in rng.randint(0, 8, 12) for code in (8, value)] + [9]
+    packed = bytes(codes[i] | (codes[i + 1] << 4 if i + 1 < len(codes) else 0) for i in range(0, len(codes), 2))
+    table = rng.bytes(24)
+    with open(f"pictures/{name}.gif", "wb") as file:
+        file.write(b"GIF89a" + struct.pack("<HHBBB", *screen, 0xF2, 5, 0) + table + control)
+        file.write(b"," + struct.pack("<HHHHB", *frame, 4, 3, 0) + b"\x03" + bytes([len(packed)]) + packed + b"\0;")
+
+
+gif("offset", (9, 7), (2, 3))
+gif("offset_transparent", (9, 7), (2, 3), b"!\xf9\4" + struct.pack("<BHB", 1, 0, 6) + b"\0")
+gif("beyond_screen", (5, 4), (3, 2))
+
+for name, picture in modes.items():
+    picture.save(f"pictures/{name}.bmp")
+
+
+def bmp(name, bits, compression, data, height=H, masks=b"", palette=b""):
+    info = struct.pack("<IiiHHIIiiII", 40, W, height, 1, bits, compression, len(data), 0, 0, len(palette) // 4, 0)
+    offset = 14 + len(info) + len(masks) + len(palette)
+    with open(f"pictures/{name}.bmp", "wb") as file:
+        file.write(b"BM" + struct.pack("<IHHI", offset + len(data), 0, 0, offset) + info + masks + palette + data)
+
+
+row_bytes = (2 * W + 3) // 4 * 4
+bmp("rgb555", 16, 0, rng.bytes(row_bytes * H))
+bmp("rgb565", 16, 3, rng.bytes(row_bytes * H), masks=struct.pack("<III", 0xF800, 0x7E0, 0x1F))
+bmp("top_down", 24, 0, rng.bytes((3 * W + 3) // 4 * 4 * H), height=-H)
+# No deltas and no odd counts of nibbles: Pillow reads those wrongly.
+runs = bytes([5, 7, 0, 5, 1, 2, 3, 4, 5, 0, 3, 9, 0, 0, 4, 8, 0, 0, W, 3, 0, 0] + [2, 6, 0, 0] * (H - 3) + [0, 1])
+bmp("runs8", 8, 1, runs, palette=rng.bytes(1024))
+runs = bytes([5, 0x73, 0, 4, 0x12, 0x34, 3, 0x98, 0, 0, 4, 0x81, 0, 0, W, 0x3A, 0, 0] + [2, 0x65, 0, 0] * (H - 3) + [0, 1])
+bmp("runs4", 4, 2, runs, palette=rng.bytes(64))
+
+for compression in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"):
+    rgb.save(f"pictures/rgb_{compression}.tif", compression=compression)
+for name in ("rgba", "grey", "palette", "bits"):
+    modes[name].save(f"pictures/{name}.tif", compression="tiff_lzw")
+cmyk.save("pictures/cmyk.tif")
+PIL.Image.fromarray(color[..., :2].copy(), "LA").save("pictures/grey_alpha.tif")
+PIL.Image.fromarray(np.arange(W * H, dtype=np.uint16).reshape(H, W) * 5).save("pictures/grey16.tif")
+
+
+def tiff(name, tags, data):
+    """Big-endian, with the data behind the directory."""
+    entries = {256: (3, [W]), 257: (3, [H]), **tags}
+    offset = 8 + 2 + 12 * (len(entries) + 1) + 4 + 2 * 16
+    entries[273] = (4, [offset])
+    directory, extra = b"", b""
+    for tag, (kind, values) in sorted(entries.items()):
+        raw = b"".join(struct.pack(">H" if kind == 3 else ">I", v) for v in values)
+        if len(raw) > 4:
+            extra, raw = extra + raw, struct.pack(">I", offset - 32 + len(extra))
+        directory += struct.pack(">HHI", tag, kind, len(values)) + raw.ljust(4, b"\0")
+    head = b"MM\0*" + struct.pack(">IH", 8, len(entries)) + directory + bytes(4)
+    with open(f"pictures/{name}.tif", "wb") as file:
+        file.write(head + extra.ljust(32, b"\0") + data)
+
+
+tiff("rgb16", {258: (3, [16] * 3), 262: (3, [2]), 277: (3, [3]), 278: (3, [H]), 279: (4, [W * H * 6])}, rng.bytes(W * H * 6))
+tiff("inverted", {258: (3, [8]), 262: (3, [0]), 277: (3, [1]), 278: (3, [H]), 279: (4, [W * H])}, rng.bytes(W * H))
+tiff("grey4", {258: (3, [4]), 262: (3, [1]), 277: (3, [1]), 278: (3, [H]), 279: (4, [(W + 1) // 2 * H])}, rng.bytes((W + 1) // 2 * H))
+premultiplied = {258: (3, [8] * 4), 262: (3, [2]), 277: (3, [4]), 278: (3, [H]), 279: (4, [W * H * 4]), 338: (3, [1])}
+scaled = (color * (alpha[..., 3:] / 255.0)).astype(np.uint8)
+tiff("premultiplied", premultiplied, np.concatenate([scaled, alpha[..., 3:]], axis=2).tobytes())
+
+rgb.save("pictures/rgb.ppm")
+grey.save("pictures/grey.pgm")
+modes["bits"].save("pictures/bits.pbm")
+for name, text in {
+    "plain.pbm": f"P1 # bits\n{W} {H}\n" + "\n".join("".join(str(v & 1) for v in row) for row in color[..., 0]),
+    "plain.pgm": f"P2\n# grey\n{W} {H} 200\n" + "\n".join(" ".join(str(v % 201) for v in row) for row in color[..., 0]),
+    "plain.ppm": f"P3\n{W} {H}\n255\n" + " ".join(str(v) for v in color.ravel()),
+}.items():
+    with open(f"pictures/{name}", "w") as file:
+        file.write(text + "\n")
+with open("pictures/wide.pgm", "wb") as file:
+    file.write(f"P5 {W} {H} 65535\n".encode() + (np.arange(W * H, dtype=">u2") * 9).tobytes())
+with open("pictures/wide.ppm", "wb") as file:
+    file.write(f"P6 {W} {H} 1023\n".encode() + rng.randint(0, 1024, W * H * 3).astype(">u2").tobytes())
+
 for file in sorted(os.listdir("pictures")):
     image = PIL.Image.open(f"pictures/{file}")
     arrays[f"{file}.rgb"] = np.array(image.convert("RGB"))

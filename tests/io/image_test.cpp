@@ -73,7 +73,7 @@ TEST(ImageGolden, DecodesEveryKindOfFileAsPillow) {
     }
     ++files;
   }
-  EXPECT_EQ(files, 25);
+  EXPECT_EQ(files, 69);
 }
 
 TEST(Image, NamesTheFileThatIsBroken) {
@@ -85,7 +85,7 @@ TEST(Image, NamesTheFileThatIsBroken) {
   EXPECT_NE(error_of(bytes, "a/b.jpg").find("a/b.jpg"), std::string::npos);
   bytes.resize(3);
   EXPECT_NE(error_of(bytes, "a/b.jpg").find("a/b.jpg"), std::string::npos);
-  EXPECT_NE(error_of({}, "a/b.bmp").find("'a/b.bmp' is not a PNG, JPEG or WebP"),
+  EXPECT_NE(error_of({}, "a/b.bmp").find("'a/b.bmp' is no picture that can be read"),
             std::string::npos);
 }
 
@@ -125,9 +125,12 @@ RC_GTEST_PROP(ImageProperty, PngKeepsPixels, ()) {
 }
 
 RC_GTEST_PROP(ImageProperty, DamageNeverCrashes, ()) {
-  auto bytes = sample(*rc::gen::element<std::string>("rgb8.png", "palette4_alpha.png", "grey1.png",
-                                                     "interlaced.png", "photo420.jpg",
-                                                     "progressive.jpg", "cmyk.jpg"));
+  auto bytes = sample(*rc::gen::element<std::string>(
+      "rgb8.png", "palette4_alpha.png", "grey1.png", "interlaced.png", "photo420.jpg",
+      "progressive.jpg", "cmyk.jpg", "lossy.webp", "rgba.webp", "animated.webp", "animated.gif",
+      "offset.gif", "interlaced.gif", "runs4.bmp", "runs8.bmp", "palette.bmp", "rgb565.bmp",
+      "rgb_tiff_lzw.tif", "premultiplied.tif", "rgb16.tif", "palette.tif", "plain.pgm", "wide.ppm",
+      "bits.pbm"));
   if (*rc::gen::arbitrary<bool>()) bytes.resize(*rc::gen::inRange<size_t>(0, bytes.size()));
   for (int i = *rc::gen::inRange(0, 6); i > 0 && !bytes.empty(); --i)
     bytes[*rc::gen::inRange<size_t>(0, bytes.size())] = std::byte{*rc::gen::arbitrary<uint8_t>()};
