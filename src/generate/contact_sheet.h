@@ -22,5 +22,4 @@ class ContactSheet {
   Tensor sheet_;  // [3, rows, columns] of pixels
 };
 
-
 }  // namespace edm2

@@ -167,7 +167,7 @@ TEST(ConvertDataset, SaysWhatIsWrongAndLeavesNothing) {
       {{.source = dir / "odd", .dest = dir / "out"}, "power-of-two"},
       {{.source = dir / "flat", .dest = dir / "out"}, "required to be square.  Got 4x2"},
       {{.source = dir / "broken", .dest = dir / "out.zip"}, "b.png"},
-      {{.source = dir / "foreign", .dest = dir / "out.zip"}, "'a.webp' is neither"},
+      {{.source = dir / "foreign", .dest = dir / "out.zip"}, "'a.webp' is no picture"},
       {{.source = in, .dest = dir / "out.zip", .transform = Transform::center_crop},
        "must specify --resolution=WxH"},
       {{.source = in,

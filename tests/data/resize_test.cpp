@@ -17,7 +17,7 @@
 namespace edm2 {
 namespace {
 
-Image to_image(const Tensor& hwc) {
+Image picture_of(const Tensor& hwc) {
   Image image{hwc.size(1), hwc.size(0), hwc.size(2), {}};
   const auto* data = hwc.const_data_ptr<uint8_t>();
   image.pixels.assign(data, data + hwc.numel());
@@ -78,9 +78,9 @@ TEST(ResizeGolden, EqualsPillow) {
     char filter[16] = {};
     if (std::sscanf(name.c_str(), "%d.%15[a-z].%dx%d", &channels, filter, &width, &height) != 4)
       continue;
-    const Image noise = to_image(expected.get("noise." + std::to_string(channels)));
+    const Image noise = picture_of(expected.get("noise." + std::to_string(channels)));
     const Image result = resize(noise, width, height, filter_named(filter));
-    EXPECT_EQ(result.pixels, to_image(expected.get(name)).pixels) << name;
+    EXPECT_EQ(result.pixels, picture_of(expected.get(name)).pixels) << name;
     ++cases;
   }
   EXPECT_EQ(cases, 42);

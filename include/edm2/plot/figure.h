@@ -33,7 +33,7 @@ enum class Path { straight, steps };
 
 struct Style {
   std::optional<Color> color = {};  ///< none: the next of series_color()
-  double line_width = 1.6;     ///< 0: no line
+  double line_width = 1.6;          ///< 0: no line
   Dash dash = Dash::solid;
   Marker marker = Marker::none;
   double marker_size = 5;  ///< diameter
