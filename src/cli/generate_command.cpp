@@ -49,6 +49,37 @@ void add_sampler_options(CLI::App& command, GenerateArguments& a) {
   add_float_option(command, "--S_noise", s.S_noise, {}, "Noise inflation");
 }
 
+std::optional<TrajectoryFormat> parse_trajectory(const std::string& text) {
+  if (text == "webp") return TrajectoryFormat::webp;
+  if (text == "strip") return TrajectoryFormat::strip;
+  throw UsageError("'" + text + "' is not one of webp, strip.");
+}
+
+void add_output_options(CLI::App& command, GenerateOptions& o) {
+  add_text_option(command, "--outdir", o.outdir, "DIR", "Where to save the pictures");
+  add_switch(command, "--subdirs", o.subdirs, "Make one folder per 1000 seeds");
+  command.add_flag("!--no-metadata", o.metadata, "Leave out of the pictures how they were made")
+      ->disable_flag_override();
+  add_switch(command, "--resume", o.resume, "Keep the pictures that are complete in --outdir");
+  add_text_option(command, "--grid", o.grid, "FILE", "One PNG with all pictures side by side");
+  add_int_option(command, "--grid-columns", o.grid_columns, at_least(int64_t{0}),
+                 "Pictures in a row of --grid, 0 = about square");
+  add_text_option(command, "--npz", o.npz, "FILE",
+                  "Pictures, labels, seeds and latents as numpy arrays");
+  add_text_option(command, "--latents", o.latents, "FILE",
+                  "Latents, labels and seeds (.npz or .safetensors)");
+  add_parsed_option(command, "--trajectory", o.trajectory, parse_trajectory, "webp|strip",
+                    "Save stages of the denoising beside the pictures, as an animation or a strip");
+  add_text_option(command, "--trajectory-grid", o.trajectory_grid, "FILE",
+                  "All stages of all pictures: an animated sheet (.webp) or rows (.png)");
+  add_int_option(command, "--trajectory-frames", o.trajectory_frames, at_least(int64_t{1}),
+                 "Number of stages", "16, strips 8");
+  add_int_option(command, "--preview", o.preview_every, at_least(int64_t{1}),
+                 "Show the current batch every so many steps", "off");
+  add_text_option(command, "--preview-file", o.preview_file, "FILE", "Where --preview shows it",
+                  "OUTDIR/preview.png");
+}
+
 }  // namespace
 
 void add_generate_command(CLI::App& app, CommandContext& context) {
@@ -60,9 +91,6 @@ void add_generate_command(CLI::App& app, CommandContext& context) {
                   "presets' lists them");
   add_text_option(*command, "--net", a->net, "FILE|URL", "Snapshot of the network");
   add_text_option(*command, "--gnet", a->gnet, "FILE|URL", "Snapshot of the guiding network");
-  CLI::Option* outdir =
-      add_text_option(*command, "--outdir", a->options.outdir, "DIR", "Where to save the pictures");
-  add_switch(*command, "--subdirs", a->options.subdirs, "Make one folder per 1000 seeds");
   add_parsed_option(*command, "--seeds", a->options.seeds, parse_int_list, "LIST",
                     "Random seeds, such as 1,2,5-10", "16-19");
   add_int_option(*command, "--class", a->options.class_idx, at_least(int64_t{0}),
@@ -70,17 +98,13 @@ void add_generate_command(CLI::App& app, CommandContext& context) {
   add_int_option(*command, "--batch", a->options.max_batch_size, at_least(int64_t{1}),
                  "Pictures sampled together");
   add_sampler_options(*command, *a);
-  CLI::Option* grid = add_text_option(*command, "--grid", a->options.grid, "FILE",
-                                      "One PNG with all pictures side by side");
-  add_int_option(*command, "--grid-columns", a->options.grid_columns, at_least(int64_t{0}),
-                 "Pictures in a row of --grid, 0 = about square");
-  CLI::Option* npz = add_text_option(*command, "--npz", a->options.npz, "FILE",
-                                     "Pictures, labels, seeds and latents as numpy arrays");
+  add_output_options(*command, a->options);
   add_fetch_options(*command, context);
   add_device_options(*command, context);
   add_progress_options(*command, context);
-  command->callback([a, &context, outdir, grid, npz] {
-    if (outdir->empty() && grid->empty() && npz->empty())
+  command->callback([a, &context] {
+    const GenerateOptions& o = a->options;
+    if (!o.outdir && !o.grid && !o.npz && !o.latents && !o.trajectory_grid)
       throw UsageError("Missing option '--outdir'.");
     generate_images(to_options(*a, context), *context.progress());
   });

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "edm2/core/error.h"
+
 namespace edm2 {
 namespace {
 constexpr int64_t gap = 2;
@@ -17,19 +19,37 @@ ContactSheet::ContactSheet(int64_t count, int64_t columns) : count_(count), colu
   columns_ = std::min(columns_, count);
 }
 
-void ContactSheet::add(const Tensor& images) {
-  const int64_t h = images.size(2), w = images.size(3);
-  if (!sheet_.defined()) {
-    const int64_t rows = (count_ + columns_ - 1) / columns_;
-    sheet_ = at::full({3, rows * (h + gap) + gap, columns_ * (w + gap) + gap}, 255, at::kByte);
-  }
-  for (int64_t i = 0; i < images.size(0); ++i, ++filled_) {
-    const int64_t top = gap + filled_ / columns_ * (h + gap);
-    const int64_t left = gap + filled_ % columns_ * (w + gap);
-    sheet_.narrow(1, top, h).narrow(2, left, w).copy_(images[i]);
-  }
+void ContactSheet::begin(int64_t height, int64_t width) {
+  const int64_t rows = (count_ + columns_ - 1) / columns_;
+  height_ = height;
+  width_ = width;
+  sheet_ = {columns_ * (width + gap) + gap, rows * (height + gap) + gap, 3, {}};
+  constexpr int64_t most_pixels = int64_t{1} << 31, longest_side = 1'000'000;
+  if (sheet_.width > longest_side || sheet_.height > longest_side ||
+      sheet_.width > most_pixels / sheet_.height)
+    throw Error("a sheet of all " + std::to_string(count_) + " pictures would have " +
+                std::to_string(sheet_.width) + "x" + std::to_string(sheet_.height) +
+                " pixels, which is too large for one picture; draw fewer at once");
+  sheet_.pixels.assign(static_cast<size_t>(3 * sheet_.width * sheet_.height), 255);
 }
 
-Image ContactSheet::image() const { return to_image(sheet_); }
+void ContactSheet::add(const Tensor& images) {
+  add_pixels(images.cpu().permute({0, 2, 3, 1}).contiguous());
+}
+
+void ContactSheet::add_pixels(const Tensor& pixels) {
+  const int64_t n = pixels.size(0), h = pixels.size(1), w = pixels.size(2);
+  if (sheet_.pixels.empty()) begin(h, w);
+  if (h != height_ || w != width_ || pixels.size(3) != 3 || n > count_ - filled_)
+    throw Error("a contact sheet needs pictures of one size, not more than announced");
+  const auto* source = pixels.const_data_ptr<uint8_t>();
+  for (const int64_t end = filled_ + n; filled_ < end; ++filled_) {
+    const int64_t top = gap + filled_ / columns_ * (h + gap);
+    const int64_t left = gap + filled_ % columns_ * (w + gap);
+    for (int64_t y = 0; y < h; ++y, source += 3 * w)
+      std::memcpy(sheet_.pixels.data() + 3 * ((top + y) * sheet_.width + left), source,
+                  static_cast<size_t>(3 * w));
+  }
+}
 
 }  // namespace edm2

@@ -12,14 +12,20 @@ class ContactSheet {
   /// count >= 1; columns 0: about square.
   ContactSheet(int64_t count, int64_t columns);
 
-  /// The next pictures: [N,3,H,W] uint8.
+  /// The next pictures: [N,3,H,W] uint8, N at most the number of those that are missing. Throws
+  /// Error if the sheet would be too large or another picture had another size.
   void add(const Tensor& images);
-  /// What has been added so far, at least one picture.
-  Image image() const;
+  /// The same for [N,H,W,3] contiguous on the CPU; makes no tensor operations.
+  void add_pixels(const Tensor& pixels);
+  /// What has been added so far.
+  const Image& image() const { return sheet_; }
 
  private:
+  void begin(int64_t height, int64_t width);
+
   int64_t count_, columns_, filled_ = 0;
-  Tensor sheet_;  // [3, rows, columns] of pixels
+  int64_t height_ = 0, width_ = 0;  // of one picture
+  Image sheet_;
 };
 
 }  // namespace edm2

@@ -10,17 +10,18 @@ namespace {
 
 const std::string bundled_prefix = "bundled:";
 
-fs::path find_network(const std::string& source, const FetchOptions& options, Progress& progress) {
+}  // namespace
+
+fs::path find_network_file(const std::string& source, const FetchOptions& options,
+                           Progress& progress) {
   if (source.starts_with(bundled_prefix))
     return find_bundled_model(source.substr(bundled_prefix.size()));
   return resolve_source(source, options, progress);
 }
 
-}  // namespace
-
 Snapshot load_network_source(const std::string& source, const FetchOptions& options,
                              Progress& progress) {
-  const fs::path file = find_network(source, options, progress);
+  const fs::path file = find_network_file(source, options, progress);
   try {
     return load_snapshot(file);
   } catch (const Error& error) {

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <vector>
 
 #include "edm2/generate/generate.h"
@@ -21,15 +23,47 @@ class Output {
 
 using Outputs = std::vector<std::unique_ptr<Output>>;
 
-/// Files of one picture each: processes that share the work write their own.
-Outputs make_picture_outputs(const GenerateOptions& options);
+/// Files of one picture each: processes that share the work write their own. `parameters`: what
+/// PNG files say of the run (run_parameters()), null for nothing.
+Outputs make_picture_outputs(const GenerateOptions& options,
+                             const nlohmann::ordered_json& parameters);
 
 /// Files with all `count` pictures: one process adds all batches, in the order of the seeds.
 Outputs make_collected_outputs(const GenerateOptions& options, int64_t count);
 
-/// Some output needs pixels, so latents must be decoded.
-bool needs_images(const GenerateOptions& options, const Encoder& encoder);
+// The makers of the single ones.
+std::unique_ptr<Output> make_png_files(const GenerateOptions& options,
+                                       const nlohmann::ordered_json& parameters);
+std::unique_ptr<Output> make_array_file(const std::filesystem::path& path, int64_t count,
+                                        bool with_images);
+std::unique_ptr<Output> make_grid(const std::filesystem::path& path, int64_t count,
+                                  int64_t columns);
+std::unique_ptr<Output> make_trajectory_files(const GenerateOptions& options);
+std::unique_ptr<Output> make_trajectory_grid(const GenerateOptions& options, int64_t count);
 
+/// Stages of the denoising that the options ask for; 0 = none.
+int64_t wanted_frames(const GenerateOptions& options);
+/// `extension` with its dot, in lower case; any case of the path's own fits.
+bool has_extension(const std::filesystem::path& path, const std::string& extension);
+/// By the ending: .webp or .png.
+TrajectoryFormat trajectory_grid_format(const std::filesystem::path& path);
+
+/// Some output needs pixels, so latents must be decoded.
+bool needs_images(const GenerateOptions& options);
+
+/// A file or a folder that the options name, and the option that does.
+struct NamedOutput {
+  std::string option;
+  std::filesystem::path path;
+};
+/// All files (not folders) of the options.
+std::vector<NamedOutput> output_files(const GenerateOptions& options);
+/// Where --preview writes to.
+std::filesystem::path preview_path(const GenerateOptions& options);
+
+/// Throws UsageError if the options that say what to write are not usable together: nothing to
+/// write, one file for two things, a name whose ending promises another format, ...
+void validate_outputs(const GenerateOptions& options);
 /// Makes the folders of all outputs and proves that they can be written to. Throws Error.
 void prepare_output_folders(const GenerateOptions& options);
 

@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
+
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
 #include "edm2/core/random.h"
@@ -49,8 +51,7 @@ GeneratedBatch join(std::vector<GeneratedBatch> parts) {
   GeneratedBatch all;
   for (const GeneratedBatch& part : parts)
     all.seeds.insert(all.seeds.end(), part.seeds.begin(), part.seeds.end());
-  for (Tensor GeneratedBatch::*field : {&GeneratedBatch::noise, &GeneratedBatch::labels,
-                                        &GeneratedBatch::latents, &GeneratedBatch::images}) {
+  for (Tensor GeneratedBatch::*field : batch_tensors) {
     std::vector<Tensor> tensors;
     for (GeneratedBatch& part : parts)
       if ((part.*field).defined()) tensors.push_back(std::move(part.*field));
@@ -97,13 +98,24 @@ GeneratedBatch generate_batch(Denoiser& net, Denoiser& gnet, const Encoder& enco
   return batch;
 }
 
+std::vector<int64_t> frame_steps(int64_t frames, int64_t num_steps) {
+  std::vector<int64_t> steps;
+  const int64_t count = std::min(frames, num_steps);
+  for (int64_t i = 0; i < count; ++i)  // rounded; the last one exactly
+    steps.push_back(count == 1 ? num_steps - 1
+                               : (2 * i * (num_steps - 1) + count - 1) / (2 * (count - 1)));
+  return steps;
+}
+
 Sampler::Sampler(const std::string& net, const std::string& device, Precision precision)
     : Sampler(load_quietly(net), device, precision) {}
 
 Sampler::Sampler(const Snapshot& net, const std::string& device, Precision precision)
     : precision_(precision),
       net_(build_network(net, precision, select_device(device))),
-      encoder_(make_encoder(net.encoder)) {}
+      encoder_(make_encoder(net.encoder)) {
+  activation_type_ = activation_dtype(precision, net.network.use_fp16, net_->device());
+}
 
 Sampler::Sampler(std::shared_ptr<Denoiser> net, std::shared_ptr<const Encoder> encoder)
     : net_(std::move(net)), encoder_(std::move(encoder)) {}
@@ -129,18 +141,41 @@ void Sampler::check() const {
   if (options.guidance != 1 && !gnet_) throw Error("Please specify --gnet when using guidance");
 }
 
+GeneratedBatch Sampler::generate_one_batch(std::span<const int64_t> seeds, bool decode) {
+  const std::vector<int64_t> steps =
+      decode ? frame_steps(frames, options.num_steps) : std::vector<int64_t>();
+  Tensor stages;  // [N,F,3,H',W'] on the CPU
+  size_t filled = 0;
+  const auto add_stage = [&](const Tensor& images) {
+    if (!stages.defined()) {
+      auto shape = images.sizes().vec();
+      shape.insert(shape.begin() + 1, static_cast<int64_t>(steps.size()));
+      stages = at::empty(shape, at::kByte);
+    }
+    stages.select(1, static_cast<int64_t>(filled++)).copy_(images);
+  };
+  const auto after_step = [&](const SamplerStep& step) {
+    check_interrupt();
+    if (filled + 1 < steps.size() && step.step == steps[filled])
+      add_stage(encoder_->decode(step.denoised.to(at::kFloat)));
+    if (on_step) on_step(step);
+  };
+  GeneratedBatch batch = generate_batch(*net_, gnet_ ? *gnet_ : *net_, *encoder_, seeds, class_idx,
+                                        options, decode, after_step);
+  if (!steps.empty()) {
+    add_stage(batch.images);  // the last stage is the picture itself
+    batch.frames = stages;
+  }
+  return batch;
+}
+
 GeneratedBatch Sampler::generate(std::span<const int64_t> seeds, bool decode) {
   check();
   if (seeds.empty()) throw Error("no seeds were given to draw pictures from");
   std::vector<GeneratedBatch> parts;
   for (const auto& [begin, end] : split_batches(static_cast<int64_t>(seeds.size()), max_batch_size))
-    parts.push_back(
-        generate_batch(*net_, gnet_ ? *gnet_ : *net_, *encoder_,
-                       seeds.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)),
-                       class_idx, options, decode, [&](const SamplerStep& step) {
-                         check_interrupt();
-                         if (on_step) on_step(step);
-                       }));
+    parts.push_back(generate_one_batch(
+        seeds.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)), decode));
   return join(std::move(parts));
 }
 

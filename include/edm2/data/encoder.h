@@ -21,6 +21,8 @@ class Encoder {
   virtual Tensor encode_latents(const Tensor& raw) const = 0;
   /// Latents [N,C,H,W] -> uint8 pixels [N,3,H',W'].
   virtual Tensor decode(const Tensor& latents) const = 0;
+  /// A cheap impression of decode(), for previews: uint8 pixels [N,3,H'',W''].
+  virtual Tensor decode_preview(const Tensor& latents) const { return decode(latents); }
   virtual EncoderOptions options() const = 0;
 };
 

@@ -13,6 +13,12 @@
 
 namespace edm2 {
 
+/// How the stages of the denoising are put into one file.
+enum class TrajectoryFormat {
+  webp,   ///< an animation
+  strip,  ///< a PNG with the stages side by side
+};
+
 struct GenerateOptions {
   std::string net;                   ///< main network: source text for load_network_source()
   std::optional<std::string> gnet;   ///< guiding network, likewise
@@ -26,19 +32,39 @@ struct GenerateOptions {
 
   std::optional<std::filesystem::path> outdir;  ///< where PNG files go; none = not written
   bool subdirs = false;                         ///< one folder per 1000 seeds
-  std::optional<std::filesystem::path> grid;    ///< one PNG with all images
-  int64_t grid_columns = 0;                     ///< 0: about square
-  std::optional<std::filesystem::path> npz;     ///< images, labels, seeds and latents as arrays
+  bool metadata = true;  ///< PNG files say how they were made (under parameters_keyword)
+  bool resume = false;   ///< keep the pictures that are already in outdir, draw the others
+
+  std::optional<std::filesystem::path> grid;     ///< one PNG with all images
+  int64_t grid_columns = 0;                      ///< 0: about square
+  std::optional<std::filesystem::path> npz;      ///< images, labels, seeds and latents as arrays
+  std::optional<std::filesystem::path> latents;  ///< latents, labels, seeds: .npz or .safetensors
+
+  /// The stages of every denoising beside the pictures in outdir: see trajectory_file_name().
+  std::optional<TrajectoryFormat> trajectory;
+  /// All of them in one file: an animated contact sheet (.webp), or a row for each seed (.png).
+  std::optional<std::filesystem::path> trajectory_grid;
+  int64_t trajectory_frames = 0;  ///< stages; 0: 16 in animations, 8 in strips
+
+  int64_t preview_every = 0;  ///< > 0: every so many steps write the batch's estimated pictures
+  std::optional<std::filesystem::path> preview_file;  ///< none: preview.png in outdir
 };
 
-/// Throws UsageError or Error if the numbers cannot be used.
+/// Keyword of the text in PNG files that says how they were made: a JSON object with the seed, the
+/// class, the networks (name and SHA-256) and the sampler's options.
+inline constexpr char parameters_keyword[] = "edm2";
+
+/// Throws UsageError or Error if the options cannot be used, alone or together.
 void validate(const GenerateOptions& options);
 
-/// The whole job. Everything is checked before the first file is written. Throws Error,
-/// Interrupted.
+/// The whole job. Everything is checked before the first file is written. Memory does not grow with
+/// the number of seeds, but for the pixels of `grid` and `trajectory_grid`. Throws Error,
+/// Interrupted; files are whole or absent even then.
 void generate_images(const GenerateOptions& options, Progress& progress);
 
 /// "000123.png", or "000000/000123.png" with subdirs.
 std::string image_file_name(int64_t seed, bool subdirs);
+/// "000123-steps.webp" or "000123-steps.png", with subdirs as above.
+std::string trajectory_file_name(int64_t seed, bool subdirs, TrajectoryFormat format);
 
 }  // namespace edm2

@@ -1,6 +1,7 @@
 /// Snapshots by what the user calls them.
 #pragma once
 
+#include <filesystem>
 #include <string>
 
 #include "edm2/io/source.h"
@@ -15,5 +16,9 @@ namespace edm2 {
 /// Throws Error naming the source (not found, not downloaded, not a snapshot) and Interrupted.
 Snapshot load_network_source(const std::string& source, const FetchOptions& options,
                              Progress& progress);
+
+/// The file that load_network_source() reads, downloaded if need be.
+std::filesystem::path find_network_file(const std::string& source, const FetchOptions& options,
+                                        Progress& progress);
 
 }  // namespace edm2

@@ -23,7 +23,17 @@ struct GeneratedBatch {
   Tensor labels;   ///< [N,K] float32, or undefined for unconditional networks
   Tensor latents;  ///< [N,C,H,W] float32
   Tensor images;   ///< [N,3,H',W'] uint8; undefined if only latents were asked for
+  Tensor frames;   ///< [N,F,3,H',W'] uint8: F stages of the denoising; undefined if not asked for
 };
+
+/// The tensors of a batch; the first dimension of each is that of the seeds.
+inline constexpr Tensor GeneratedBatch::*batch_tensors[] = {
+    &GeneratedBatch::noise, &GeneratedBatch::labels, &GeneratedBatch::latents,
+    &GeneratedBatch::images, &GeneratedBatch::frames};
+
+/// The steps, 0 to num_steps - 1, after which the estimate of the clean image makes one of `frames`
+/// pictures of the denoising: evenly spread, the last step last. At most num_steps of them.
+std::vector<int64_t> frame_steps(int64_t frames, int64_t num_steps);
 
 /// Draws pictures for the seeds of one batch. Each image depends on its seed alone: the draws are
 /// noise [C,H,W], then the class (also when one is forced), then churn noise.
@@ -67,14 +77,20 @@ class Sampler {
   const Denoiser& net() const { return *net_; }
   const Encoder& encoder() const { return *encoder_; }
   c10::Device device() const { return net_->device(); }
+  /// Of the main network; none if it was not loaded by this object.
+  std::optional<c10::ScalarType> activation_type() const { return activation_type_; }
 
   SamplerOptions options;
   std::optional<int64_t> class_idx;  ///< none: drawn from the seed
   int64_t max_batch_size = 32;
+  int64_t frames = 0;  ///< > 0: decode this many stages of the denoising, the last of them `images`
   StepCallback on_step;  ///< called after every step of every batch; may be empty
 
  private:
+  GeneratedBatch generate_one_batch(std::span<const int64_t> seeds, bool decode);
+
   Precision precision_ = Precision::automatic;
+  std::optional<c10::ScalarType> activation_type_;
   std::shared_ptr<Denoiser> net_, gnet_;
   std::shared_ptr<const Encoder> encoder_;
 };

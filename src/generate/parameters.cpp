@@ -1,0 +1,113 @@
+#include "generate/parameters.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "edm2/generate/network_source.h"
+#include "edm2/io/digest.h"
+
+namespace edm2 {
+namespace {
+
+using nlohmann::ordered_json;
+
+/// Names of folders are nobody's business, and what stands behind '?' in an address may be secret.
+std::string public_name(const std::string& source) {
+  if (is_web_address(source)) {
+    const std::string address = without_password(source);
+    return address.substr(0, address.find_first_of("?#"));
+  }
+  return source.starts_with("bundled:") ? source
+                                        : std::filesystem::path(source).filename().string();
+}
+
+/// JSON has no infinity.
+ordered_json number(double value) {
+  if (std::isfinite(value)) return value;
+  return std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
+}
+
+std::string type_name(c10::ScalarType type) {
+  switch (type) {
+    case c10::ScalarType::Half:
+      return "fp16";
+    case c10::ScalarType::BFloat16:
+      return "bf16";
+    case c10::ScalarType::Double:
+      return "fp64";
+    default:
+      return "fp32";
+  }
+}
+
+std::string dump(const ordered_json& json) {
+  return json.dump(-1, ' ', /*ensure_ascii=*/true, ordered_json::error_handler_t::replace);
+}
+
+void add_network(ordered_json& json, const std::string& key, const std::string& source,
+                 const FetchOptions& fetch, Progress& progress) {
+  json[key] = public_name(source);
+  json[key + "_sha256"] = sha256_of_file(find_network_file(source, fetch, progress));
+}
+
+}  // namespace
+
+ordered_json run_parameters(const GenerateOptions& options, const Sampler& sampler,
+                            Progress& progress) {
+  const SamplerOptions& s = sampler.options;
+  ordered_json json;
+  json["version"] = EDM2_VERSION;
+  add_network(json, "net", options.net, options.fetch, progress);
+  json["guidance"] = number(s.guidance);
+  if (s.guidance != 1) add_network(json, "gnet", *options.gnet, options.fetch, progress);
+  json["solver"] = "heun";
+  json["steps"] = s.num_steps;
+  json["sigma_min"] = number(s.sigma_min);
+  json["sigma_max"] = number(s.sigma_max);
+  json["rho"] = number(s.rho);
+  if (s.S_churn > 0) {
+    json["S_churn"] = number(s.S_churn);
+    json["S_min"] = number(s.S_min);
+    json["S_max"] = number(s.S_max);
+    json["S_noise"] = number(s.S_noise);
+  }
+  json["precision"] = type_name(sampler.activation_type().value_or(c10::kFloat));
+  json["device"] = sampler.device().is_cuda() ? "cuda" : "cpu";
+  if (options.class_idx && sampler.net().label_dim() > 0) json["chosen_class"] = *options.class_idx;
+  return json;
+}
+
+std::string picture_parameters(const ordered_json& run, int64_t seed,
+                               std::optional<int64_t> class_idx) {
+  ordered_json json = {{"seed", seed}};
+  if (class_idx) json["class"] = *class_idx;
+  json.update(run);
+  return dump(json);
+}
+
+std::string describe_difference(const ordered_json& run, int64_t seed,
+                                const std::string& existing) {
+  constexpr size_t longest = 16384;  // ours have less than one KiB
+  const ordered_json there =
+      existing.size() > longest
+          ? ordered_json()
+          : ordered_json::parse(existing, nullptr, /*allow_exceptions=*/false);
+  if (!there.is_object()) return "its text is damaged";
+  ordered_json here = run;
+  here["seed"] = seed;
+  // Names of networks may change, their contents may not.
+  const auto ignored = [](const std::string& key) {
+    return key == "version" || key == "class" || key == "net" || key == "gnet";
+  };
+  const auto show = [](const ordered_json& json, const std::string& key) {
+    return json.contains(key) ? dump(json[key]).substr(0, 100) : std::string("none");
+  };
+  ordered_json keys = here;
+  keys.update(there);
+  for (const auto& [key, value] : keys.items())
+    if (!ignored(key) && show(here, key) != show(there, key))
+      return key.substr(0, 100) + ": " + show(there, key) + " there, " + show(here, key) + " now";
+  return "";
+}
+
+}  // namespace edm2

@@ -1,0 +1,26 @@
+// How pictures were made: the JSON text that PNG files carry.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+
+#include "edm2/generate/generate.h"
+
+namespace edm2 {
+
+/// What all pictures of a run have in common. Reads the networks' files once more, for their
+/// SHA-256.
+nlohmann::ordered_json run_parameters(const GenerateOptions& options, const Sampler& sampler,
+                                      Progress& progress);
+
+/// ASCII, one line. `class_idx`: of this picture, none for unconditional networks.
+std::string picture_parameters(const nlohmann::ordered_json& run, int64_t seed,
+                               std::optional<int64_t> class_idx);
+
+/// What differs in the text of an existing picture, such as "steps: 32 there, 16 now"; empty if a
+/// run with these parameters could have made it from this seed.
+std::string describe_difference(const nlohmann::ordered_json& run, int64_t seed,
+                                const std::string& existing);
+
+}  // namespace edm2

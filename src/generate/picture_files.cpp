@@ -1,0 +1,114 @@
+// A file for each picture, encoded and written while the next batch is drawn.
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "edm2/core/error.h"
+#include "edm2/io/atomic_file.h"
+#include "edm2/io/image.h"
+#include "generate/background_jobs.h"
+#include "generate/contact_sheet.h"
+#include "generate/output.h"
+#include "generate/parameters.h"
+#include "generate/trajectory.h"
+
+namespace edm2 {
+namespace fs = std::filesystem;
+namespace {
+
+/// Leaves cores to the networks.
+size_t writer_threads() {
+  return std::clamp<size_t>(std::thread::hardware_concurrency() / 2, 1, 4);
+}
+
+void write_into_folder(const fs::path& file, std::span<const std::byte> contents) {
+  std::error_code error;
+  fs::create_directories(file.parent_path(), error);
+  if (error) throw Error("cannot create the folder of " + file.string() + ": " + error.message());
+  write_file(file, contents);
+}
+
+/// What both kinds share: at most one batch waits to be written.
+class FilePerPicture : public Output {
+ public:
+  explicit FilePerPicture(const GenerateOptions& options)
+      : folder_(*options.outdir),
+        subdirs_(options.subdirs),
+        jobs_(writer_threads(), static_cast<size_t>(options.max_batch_size)) {}
+  void finish() override { jobs_.finish(); }
+
+ protected:
+  const fs::path folder_;
+  const bool subdirs_;
+  BackgroundJobs jobs_;  // the last member: its threads end first
+};
+
+/// --outdir: a PNG for each seed.
+class PngFiles final : public FilePerPicture {
+ public:
+  PngFiles(const GenerateOptions& options, nlohmann::ordered_json parameters)
+      : FilePerPicture(options), parameters_(std::move(parameters)) {}
+
+  void add(const GeneratedBatch& batch) override {
+    // Tensor operations here and not in the jobs, whose threads would start a pool each.
+    const Tensor pixels = batch.images.cpu().permute({0, 2, 3, 1}).contiguous();  // [N,H,W,3]
+    const Tensor classes = batch.labels.defined() ? batch.labels.argmax(1).cpu() : Tensor();
+    for (size_t i = 0; i < batch.seeds.size(); ++i) {
+      const auto index = static_cast<int64_t>(i);
+      PngText text;
+      if (!parameters_.is_null()) {
+        std::optional<int64_t> class_idx;
+        if (classes.defined()) class_idx = classes.const_data_ptr<int64_t>()[i];
+        text[parameters_keyword] = picture_parameters(parameters_, batch.seeds[i], class_idx);
+      }
+      jobs_.add([pixels, index, text, file = folder_ / image_file_name(batch.seeds[i], subdirs_)] {
+        const int64_t height = pixels.size(1), width = pixels.size(2), size = height * width * 3;
+        const uint8_t* first = pixels.const_data_ptr<uint8_t>() + index * size;
+        const Image image{width, height, 3, {first, first + size}};
+        write_into_folder(file, encode_png(image, png_for_photographs, text));
+      });
+    }
+  }
+
+ private:
+  const nlohmann::ordered_json parameters_;
+};
+
+/// --trajectory.
+class TrajectoryFiles final : public FilePerPicture {
+ public:
+  explicit TrajectoryFiles(const GenerateOptions& options)
+      : FilePerPicture(options), format_(*options.trajectory) {}
+
+  void add(const GeneratedBatch& batch) override {
+    const Tensor pixels = batch.frames.permute({0, 1, 3, 4, 2}).contiguous();  // [N,F,H,W,3]
+    for (size_t i = 0; i < batch.seeds.size(); ++i) {
+      const Tensor frames = pixels[static_cast<int64_t>(i)];
+      const fs::path file = folder_ / trajectory_file_name(batch.seeds[i], subdirs_, format_);
+      jobs_.add([frames, file, format = format_] {
+        write_into_folder(file, format == TrajectoryFormat::webp ? encode_animation(frames)
+                                                                 : encode_strip(frames));
+      });
+    }
+  }
+
+ private:
+  const TrajectoryFormat format_;
+};
+
+}  // namespace
+
+std::unique_ptr<Output> make_png_files(const GenerateOptions& options,
+                                       const nlohmann::ordered_json& parameters) {
+  return std::make_unique<PngFiles>(options, parameters);
+}
+
+std::unique_ptr<Output> make_trajectory_files(const GenerateOptions& options) {
+  return std::make_unique<TrajectoryFiles>(options);
+}
+
+}  // namespace edm2

@@ -1,0 +1,114 @@
+#include "generate/resume.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+
+#include "data/ordered_workers.h"
+#include "edm2/core/error.h"
+#include "edm2/core/platform.h"
+#include "edm2/io/atomic_file.h"
+#include "edm2/io/image.h"
+#include "generate/contact_sheet.h"
+#include "generate/output.h"
+#include "generate/parameters.h"
+
+namespace edm2 {
+namespace fs = std::filesystem;
+namespace {
+
+/// What a file of a run is found to be.
+struct Found {
+  bool whole = false;
+  std::string parameters;  // empty if it does not say
+};
+
+/// Sides that a picture of the network can have. Encoders enlarge by a whole factor.
+bool right_size(const Image& image, const Sampler& sampler) {
+  const int64_t resolution = sampler.net().img_resolution();
+  const bool latent = sampler.encoder().latent_channels() != 3;
+  return image.channels == 3 && image.width == image.height &&
+         (latent ? image.width % resolution == 0 : image.width == resolution);
+}
+
+Found look_at_picture(const fs::path& file, const Sampler& sampler) {
+  Found found;
+  std::error_code error;
+  if (!fs::is_regular_file(file, error)) return found;
+  try {
+    const MappedFile mapped(file);
+    found.whole = right_size(decode_image(mapped.bytes(), file.string()), sampler);
+    const PngText text = read_png_text(mapped.bytes(), file.string());
+    if (const auto entry = text.find(parameters_keyword); entry != text.end())
+      found.parameters = entry->second;
+  } catch (const Error&) {  // truncated, damaged, something else: to be drawn again
+    found.whole = false;
+  }
+  return found;
+}
+
+bool trajectory_is_whole(const fs::path& file) {
+  std::error_code error;
+  if (!fs::is_regular_file(file, error)) return false;
+  try {
+    const MappedFile mapped(file);
+    decode_image(mapped.bytes(), file.string());
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+Found look_at(const GenerateOptions& options, const Sampler& sampler, int64_t seed) {
+  const fs::path picture = *options.outdir / image_file_name(seed, options.subdirs);
+  Found found = look_at_picture(picture, sampler);
+  if (found.whole && options.trajectory)
+    found.whole = trajectory_is_whole(
+        *options.outdir / trajectory_file_name(seed, options.subdirs, *options.trajectory));
+  return found;
+}
+
+}  // namespace
+
+std::vector<int64_t> missing_seeds(const GenerateOptions& options, const Sampler& sampler,
+                                   const nlohmann::ordered_json& parameters, Progress& progress) {
+  const auto count = static_cast<int64_t>(options.seeds.size());
+  const int threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 16u));
+  OrderedWorkers<Found> workers(threads, 4 * threads, count, [&](int64_t i) {
+    return look_at(options, sampler, options.seeds[static_cast<size_t>(i)]);
+  });
+  std::vector<int64_t> missing;
+  progress.start("Checking pictures", count, "image");
+  for (const int64_t seed : options.seeds) {
+    check_interrupt();
+    const Found found = workers.next();
+    progress.advance();
+    if (!found.whole) missing.push_back(seed);
+    if (!found.whole || found.parameters.empty()) continue;
+    const std::string difference = describe_difference(parameters, seed, found.parameters);
+    if (!difference.empty())
+      throw Error("'" + (*options.outdir / image_file_name(seed, options.subdirs)).string() +
+                  "' was made with other settings (" + difference +
+                  "), and --resume would mix them; choose another --outdir or the same settings");
+  }
+  progress.finish();
+  return missing;
+}
+
+void write_grid_from_files(const GenerateOptions& options) {
+  ContactSheet sheet(static_cast<int64_t>(options.seeds.size()), options.grid_columns);
+  for (const int64_t seed : options.seeds) {
+    check_interrupt();
+    const fs::path file = *options.outdir / image_file_name(seed, options.subdirs);
+    const MappedFile mapped(file);
+    Image image = decode_rgb(mapped.bytes(), file.string());
+    sheet.add_pixels(
+        at::from_blob(image.pixels.data(), {1, image.height, image.width, 3}, at::kByte));
+  }
+  write_file(*options.grid, encode_png(sheet.image(), png_for_photographs));
+}
+
+}  // namespace edm2
