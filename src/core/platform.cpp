@@ -17,6 +17,7 @@
 #include <limits>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "edm2/core/error.h"
@@ -51,6 +52,7 @@ class Descriptor {
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
   int get() const { return fd_; }
+  int release() { return std::exchange(fd_, -1); }
 
  private:
   int fd_;
@@ -153,6 +155,35 @@ void sync_to_disk(const fs::path& path) {
   // Some file systems cannot sync a folder and say EINVAL; there is nothing more to do there.
   if (::fsync(file.get()) != 0 && errno != EINVAL && errno != EROFS)
     fail("cannot write to disk", path, errno);
+}
+
+RandomAccessFile::RandomAccessFile(fs::path path) : path_(std::move(path)) {
+  // O_NONBLOCK: opening a named pipe must not wait for a writer.
+  Descriptor file(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (file.get() < 0) fail("cannot open", path_, errno);
+  struct stat info = {};
+  if (::fstat(file.get(), &info) != 0) fail("cannot read", path_, errno);
+  if (!S_ISREG(info.st_mode))
+    throw Error("cannot read " + path_.string() + ": it is not a regular file");
+  fd_ = file.release();
+}
+
+RandomAccessFile::~RandomAccessFile() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+RandomAccessFile::RandomAccessFile(RandomAccessFile&& other) noexcept
+    : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)) {}
+
+void RandomAccessFile::read_at(uint64_t offset, std::span<std::byte> target) const {
+  while (!target.empty()) {
+    const ssize_t got = ::pread(fd_, target.data(), target.size(), static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail("cannot read", path_, errno);
+    if (got == 0) throw Error("cannot read " + path_.string() + ": it became shorter meanwhile");
+    offset += static_cast<uint64_t>(got);
+    target = target.subspan(static_cast<size_t>(got));
+  }
 }
 
 MappedFile::MappedFile(const fs::path& path) {

@@ -454,11 +454,23 @@ bool PickleMachine::object_op(uint8_t code) {
 
 namespace edm2 {
 
-PickleValue read_pickle(std::span<const std::byte> data, const std::string& name) {
+namespace {
+
+PickleValue read(std::span<const std::byte> data, const std::string& name, bool views) {
   return detail::guarded_read(name, [&] {
-    detail::PickleContext context(data.size());
+    detail::PickleContext context(data.size(), views);
     return context.finish(detail::PickleMachine(data, context).run());
   });
+}
+
+}  // namespace
+
+PickleValue read_pickle(std::span<const std::byte> data, const std::string& name) {
+  return read(data, name, /*views=*/false);
+}
+
+PickleValue view_pickle(std::span<const std::byte> data, const std::string& name) {
+  return read(data, name, /*views=*/true);
 }
 
 }  // namespace edm2

@@ -23,7 +23,8 @@ using Bytes = std::span<const std::byte>;
 // when they go.
 class PickleContext {
  public:
-  explicit PickleContext(size_t input_bytes) : bytes_left_(2 * input_bytes + 65536) {}
+  explicit PickleContext(size_t input_bytes, bool views = false)
+      : views(views), bytes_left_(2 * input_bytes + 65536) {}
   ~PickleContext();
   PickleContext(const PickleContext&) = delete;
   PickleContext& operator=(const PickleContext&) = delete;
@@ -44,6 +45,7 @@ class PickleContext {
 
   int stream_depth = 0;         // 1 inside the bytes of _load_from_bytes
   bool script_classes = false;  // inside of a file that may be a TorchScript archive
+  const bool views;             // storages in legacy torch streams stay where they are in the input
 
  private:
   uint64_t operations_left_ = uint64_t{1} << 23;
@@ -121,6 +123,8 @@ void set_item(PickleValue& dict, const PickleValue& key, const PickleValue& valu
 // pickle_tensors.cpp
 Tensor allocate_storage(int64_t numel, at::ScalarType dtype, uint64_t available_bytes,
                         PickleContext& context);
+// A storage without memory, to be pointed to its elements later.
+Tensor announce_storage(int64_t numel, at::ScalarType dtype, uint64_t available_bytes);
 void normalise_bools(Tensor& tensor);  // bytes other than 0 and 1 become 1
 PickleValue rebuild_tensor(std::span<const PickleValue> arguments,
                            const PickleValue* dtype = nullptr);

@@ -95,16 +95,30 @@ void normalise_bools(Tensor& tensor) {
   for (int64_t i = 0; i < tensor.numel(); ++i) bytes[i] = bytes[i] != 0;
 }
 
-Tensor allocate_storage(int64_t numel, at::ScalarType dtype, uint64_t available_bytes,
-                        PickleContext& context) {
+namespace {
+
+// Bytes of a storage; an Error if the file cannot have so many.
+uint64_t checked_storage_size(int64_t numel, at::ScalarType dtype, uint64_t available_bytes) {
   const auto item = static_cast<int64_t>(c10::elementSize(dtype));
   int64_t size = 0;
   if (numel < 0 || __builtin_mul_overflow(numel, item, &size) ||
       static_cast<uint64_t>(size) > available_bytes)
     throw Error("a storage of " + std::to_string(numel) +
                 " elements is larger than the data that the file has for it (a truncated file?)");
-  context.spend_bytes(static_cast<uint64_t>(size));
+  return static_cast<uint64_t>(size);
+}
+
+}  // namespace
+
+Tensor allocate_storage(int64_t numel, at::ScalarType dtype, uint64_t available_bytes,
+                        PickleContext& context) {
+  context.spend_bytes(checked_storage_size(numel, dtype, available_bytes));
   return at::empty({numel}, dtype);
+}
+
+Tensor announce_storage(int64_t numel, at::ScalarType dtype, uint64_t available_bytes) {
+  checked_storage_size(numel, dtype, available_bytes);
+  return at::from_blob(nullptr, {numel}, dtype);
 }
 
 PickleValue rebuild_tensor(std::span<const PickleValue> arguments, const PickleValue* dtype) {

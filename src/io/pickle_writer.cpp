@@ -233,7 +233,12 @@ void PickleWriter::embedded_storage(const Tensor& tensor) {
   bytes_header(head.size() + sizeof(int64_t) + tensor.nbytes());
   put(head.data(), head.size());
   raw(tensor.numel());
-  put(tensor.const_data_ptr(), tensor.nbytes());
+  if (write_elements_) {
+    flush();
+    write_elements_(tensor);
+  } else {
+    put(tensor.const_data_ptr(), tensor.nbytes());
+  }
 }
 
 void PickleWriter::torch_tensor(const Tensor& tensor) {
@@ -368,6 +373,13 @@ namespace edm2 {
 
 void write_pickle(const ByteSink& sink, const PickleValue& value) {
   detail::PickleWriter(sink).write(value);
+}
+
+void write_pickle(const ByteSink& sink, const PickleValue& value,
+                  const TensorSink& write_elements) {
+  detail::PickleWriter writer(sink);
+  writer.leave_out_elements(write_elements);
+  writer.write(value);
 }
 
 void write_pickle_file(const std::filesystem::path& path, const PickleValue& value) {

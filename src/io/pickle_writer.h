@@ -18,6 +18,10 @@ class PickleWriter {
 
   // Without `persistent_id`: protocol 4, tensors embedded. With it: protocol 2.
   explicit PickleWriter(const ByteSink& sink, PersistentId persistent_id = {});
+  // From now on `write_elements` stands in for the elements of embedded tensors.
+  void leave_out_elements(TensorSink write_elements) {
+    write_elements_ = std::move(write_elements);
+  }
 
   // A whole pickle with header and STOP.
   void write(const PickleValue& root);
@@ -49,6 +53,7 @@ class PickleWriter {
 
   const ByteSink& sink_;
   PersistentId persistent_id_;
+  TensorSink write_elements_;
   std::string buffer_;
 };
 

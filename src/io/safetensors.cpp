@@ -133,7 +133,14 @@ Tensor copy_tensor(const TensorEntry& entry, Bytes data) {
   return tensor;
 }
 
-SafetensorsFile parse(Bytes contents) {
+Tensor view_tensor(const TensorEntry& entry, Bytes data) {
+  // Bytes of bools may have to be changed.
+  if (entry.type == at::kBool) return copy_tensor(entry, data);
+  auto* place = const_cast<std::byte*>(data.data() + entry.begin);
+  return at::from_blob(place, entry.shape, entry.type);
+}
+
+SafetensorsFile parse(Bytes contents, bool views) {
   const uint64_t length = header_length(contents);
   const json header = parse_header(contents.subspan(sizeof length, length));
   const Bytes data = contents.subspan(sizeof length + length);
@@ -161,12 +168,15 @@ SafetensorsFile parse(Bytes contents) {
   }
   if (covered != data.size()) throw Error("the file has data that belong to no tensor");
   for (const TensorEntry& entry : entries)
-    result.tensors.emplace_back(entry.name, copy_tensor(entry, data));
+    result.tensors.emplace_back(entry.name,
+                                views ? view_tensor(entry, data) : copy_tensor(entry, data));
   return result;
 }
 
-std::string make_header(const std::vector<ArraySpec>& tensors,
-                        const std::map<std::string, std::string>& metadata) {
+}  // namespace
+
+std::string safetensors_header(const std::vector<ArraySpec>& tensors,
+                               const std::map<std::string, std::string>& metadata) {
   ordered_json header = ordered_json::object();
   std::set<std::string> names = {"__metadata__"};
   if (!metadata.empty()) header["__metadata__"] = metadata;
@@ -185,23 +195,20 @@ std::string make_header(const std::vector<ArraySpec>& tensors,
   std::string text = header.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
   text.resize((text.size() + 7) / 8 * 8, ' ');
   if (text.size() > longest_header) throw Error("the header is longer than 100 MB");
-  return text;
+  const uint64_t length = text.size();
+  return std::string(reinterpret_cast<const char*>(&length), sizeof length) + text;
 }
 
-void write_header(AtomicFile& file, const std::string& header) {
-  const uint64_t length = header.size();
-  file.write(std::as_bytes(std::span(&length, 1)));
-  file.write(header);
-}
+namespace {
 
 class SafetensorsStream : public ArrayStream {
  public:
   SafetensorsStream(const std::filesystem::path& path, const std::vector<ArraySpec>& arrays,
                     const std::map<std::string, std::string>& metadata)
       : ArrayStream(arrays), file_(path) {
-    const std::string header = make_header(arrays, metadata);
-    write_header(file_, header);
-    uint64_t start = sizeof(uint64_t) + header.size();
+    const std::string header = safetensors_header(arrays, metadata);
+    file_.write(header);
+    uint64_t start = header.size();
     for (const ArraySpec& array : arrays) {
       starts_.push_back(start);
       start += array.bytes();
@@ -228,12 +235,24 @@ bool is_safetensors(Bytes contents) {
   return length <= longest_header && contents[sizeof length] == std::byte{'{'};
 }
 
-SafetensorsFile read_safetensors(Bytes contents, const std::string& name) {
+namespace {
+
+SafetensorsFile read(Bytes contents, const std::string& name, bool views) {
   try {
-    return parse(contents);
+    return parse(contents, views);
   } catch (const Error& error) {
     throw Error(name + ": not a readable safetensors file: " + error.what());
   }
+}
+
+}  // namespace
+
+SafetensorsFile read_safetensors(Bytes contents, const std::string& name) {
+  return read(contents, name, /*views=*/false);
+}
+
+SafetensorsFile view_safetensors(Bytes contents, const std::string& name) {
+  return read(contents, name, /*views=*/true);
 }
 
 SafetensorsFile load_safetensors(const std::filesystem::path& path) {
@@ -246,9 +265,8 @@ void save_safetensors(const std::filesystem::path& path, const StateDict& tensor
   std::vector<ArraySpec> specs;
   for (const auto& [name, tensor] : tensors)
     specs.push_back({name, tensor.scalar_type(), tensor.sizes().vec()});
-  const std::string header = make_header(specs, metadata);
   AtomicFile file(path);
-  write_header(file, header);
+  file.write(safetensors_header(specs, metadata));
   for (const auto& [name, tensor] : tensors) {
     const Tensor stored = tensor.detach().cpu().contiguous();
     file.write(Bytes(static_cast<const std::byte*>(stored.const_data_ptr()), stored.nbytes()));

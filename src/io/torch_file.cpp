@@ -17,11 +17,14 @@ PickleValue read_pickle_file(const std::filesystem::path& path) {
 
 PickleValue load_torch_file(const std::filesystem::path& path) {
   const MappedFile file(path);
-  return guarded_read(path.string(), [&] {
-    if (!is_zip(file.bytes()) && !is_torch_legacy(file.bytes()))
-      throw Error("not a file of torch.save");
-    PickleContext context(file.bytes().size());
-    return context.finish(read_torch_stream(file.bytes(), context));
+  return read_torch_bytes(file.bytes(), path.string());
+}
+
+PickleValue read_torch_bytes(Bytes contents, const std::string& name) {
+  return guarded_read(name, [&] {
+    if (!is_zip(contents) && !is_torch_legacy(contents)) throw Error("not a file of torch.save");
+    PickleContext context(contents.size());
+    return context.finish(read_torch_stream(contents, context));
   });
 }
 

@@ -16,7 +16,7 @@ constexpr std::array<uint8_t, 15> magic_pickle = {0x80, 0x02, 0x8a, 0x0a, 0x6c, 
 
 struct LegacyStorage {
   Tensor data;
-  bool untyped = false, filled = false;
+  bool untyped = false, filled = false, is_view = false;
 };
 
 class LegacyReader {
@@ -50,7 +50,10 @@ class LegacyReader {
     auto [entry, is_new] = storages_.try_emplace(id.key);
     LegacyStorage& storage = entry->second;
     if (is_new) {
-      storage.data = allocate_storage(id.numel, id.dtype, rest_.size(), context_);
+      // Bytes of bools may have to be changed: these are copied always.
+      storage.is_view = context_.views && id.dtype != at::kBool;
+      storage.data = storage.is_view ? announce_storage(id.numel, id.dtype, rest_.size())
+                                     : allocate_storage(id.numel, id.dtype, rest_.size(), context_);
       storage.untyped = id.untyped;
     } else if (storage.data.scalar_type() != id.dtype || storage.data.numel() != id.numel) {
       throw Error("a storage of the torch stream is described in two ways");
@@ -79,7 +82,13 @@ class LegacyReader {
     Tensor& data = entry->second.data;
     if (numel != data.numel()) throw Error("a storage of the torch stream has another size");
     const Bytes elements = take(data.nbytes());
-    if (!elements.empty()) std::memcpy(data.mutable_data_ptr(), elements.data(), elements.size());
+    if (entry->second.is_view) {
+      // Tensors that were made of the storage share it, so they follow.
+      auto* place = const_cast<std::byte*>(elements.data());
+      data.storage().set_data_ptr_noswap(c10::DataPtr(place, c10::Device(c10::kCPU)));
+    } else if (!elements.empty()) {
+      std::memcpy(data.mutable_data_ptr(), elements.data(), elements.size());
+    }
     if (data.scalar_type() == at::kBool) normalise_bools(data);
     entry->second.filled = true;
   }

@@ -35,7 +35,9 @@ void check(const EncoderOptions& encoder) {
                 std::to_string(encoder.batch_size));
 }
 
-void check(const Snapshot& snapshot) {
+}  // namespace
+
+void check_snapshot(const Snapshot& snapshot) {
   check(snapshot.encoder);
   if (!snapshot.loss) return;
   const LossOptions& loss = *snapshot.loss;
@@ -43,36 +45,29 @@ void check(const Snapshot& snapshot) {
     throw Error("the parameters of the training loss must be finite numbers");
 }
 
-Snapshot read(const std::filesystem::path& path) {
-  const MappedFile file(path);
-  const Bytes contents = file.bytes();
-  const std::string name = path.string();
-  if (is_safetensors(contents)) {
-    SafetensorsFile parsed = read_safetensors(contents, name);
-    return snapshot_from_safetensors(std::move(parsed));
-  }
-  if (begins_with(contents, "PK\x03\x04")) return snapshot_from_pickle(load_torch_file(path));
-  if (begins_with(contents, "\x80")) return snapshot_from_pickle(read_pickle(contents, name));
+Snapshot snapshot_from_contents(Bytes contents, const std::string& name, bool views) {
+  if (is_safetensors(contents))
+    return snapshot_from_safetensors(views ? view_safetensors(contents, name)
+                                           : read_safetensors(contents, name));
+  if (begins_with(contents, "PK\x03\x04"))
+    return snapshot_from_pickle(read_torch_bytes(contents, name));
+  if (begins_with(contents, "\x80"))
+    return snapshot_from_pickle(views ? view_pickle(contents, name) : read_pickle(contents, name));
   throw Error("this is not a network snapshot (neither a pickle nor safetensors)");
 }
 
-}  // namespace
-
 Snapshot load_snapshot(const std::filesystem::path& path) {
-  try {
-    Snapshot snapshot = read(path);
-    check(snapshot);
+  return with_file_name(path, [&] {
+    const MappedFile file(path);
+    Snapshot snapshot = snapshot_from_contents(file.bytes(), path.string(), /*views=*/false);
+    check_snapshot(snapshot);
     return snapshot;
-  } catch (const Error& error) {
-    const std::string message = error.what(), name = path.string();
-    if (message.find(name) != std::string::npos) throw;
-    throw Error(name + ": " + message);
-  }
+  });
 }
 
 void save_snapshot(const std::filesystem::path& path, const Snapshot& snapshot,
                    SnapshotFormat format) {
-  check(snapshot);
+  check_snapshot(snapshot);
   Snapshot checked = snapshot;
   checked.tensors = check_tensors(snapshot.network, snapshot.tensors);
   if (format == SnapshotFormat::safetensors)

@@ -52,6 +52,23 @@ TEST(Platform, MappedFileShowsTheBytes) {
   EXPECT_TRUE(MappedFile(dir / "empty").bytes().empty());
 }
 
+TEST(Platform, RandomAccessFileReadsAnyPart) {
+  const test::TempDir dir;
+  std::ofstream(dir / "a") << "0123456789";
+  const RandomAccessFile file(dir / "a");
+  const auto read = [&](uint64_t offset, size_t count) {
+    std::string text(count, '?');
+    file.read_at(offset, std::as_writable_bytes(std::span(text.data(), count)));
+    return text;
+  };
+  EXPECT_EQ(read(0, 10), "0123456789");
+  EXPECT_EQ(read(7, 2), "78");
+  EXPECT_EQ(read(10, 0), "");
+  EXPECT_THROW(read(7, 4), Error);
+  EXPECT_THROW(RandomAccessFile(dir / "missing"), Error);
+  EXPECT_THROW(RandomAccessFile{dir.path()}, Error);
+}
+
 TEST(Platform, MappedFileRefusesWhatIsNoFile) {
   test::TempDir dir;
   EXPECT_THROW(MappedFile(dir.path()), Error);

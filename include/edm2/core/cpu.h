@@ -8,7 +8,7 @@ namespace edm2 {
 /// In order of size; each includes those before it.
 enum class CpuLevel {
   portable,  ///< what every processor of the architecture has
-  avx2,      ///< AVX2, FMA
+  avx2,      ///< AVX2, FMA, F16C
   avx512,    ///< AVX-512 F, BW, DQ, VL
 };
 

@@ -35,6 +35,25 @@ int terminal_width(int fallback = 80);
 /// Writes what the system holds of the file (or folder) to the disk. Throws Error.
 void sync_to_disk(const std::filesystem::path& path);
 
+/// A file that is read at any position. read_at() may be called by several threads at once.
+class RandomAccessFile {
+ public:
+  /// Throws Error if the file cannot be opened or is not a regular file.
+  explicit RandomAccessFile(std::filesystem::path path);
+  ~RandomAccessFile();
+  RandomAccessFile(RandomAccessFile&& other) noexcept;
+  RandomAccessFile& operator=(RandomAccessFile&&) = delete;
+
+  /// Fills `target` with the bytes from `offset` on. Throws Error naming the file: it ends before,
+  /// or cannot be read.
+  void read_at(uint64_t offset, std::span<std::byte> target) const;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+  int fd_ = -1;
+};
+
 /// A whole file as read-only memory. The file must not shrink while mapped.
 class MappedFile {
  public:

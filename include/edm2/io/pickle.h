@@ -146,6 +146,11 @@ StateDict to_state_dict(const PickleValue& dict);
 PickleValue read_pickle(std::span<const std::byte> data, const std::string& name);
 PickleValue read_pickle_file(const std::filesystem::path& path);
 
+/// As read_pickle, but the elements of torch tensors are not copied where that can be avoided: such
+/// tensors point into `data`, must not be written to, and their elements may stand at addresses
+/// that are no multiples of their size (copy the bytes before computing with them).
+PickleValue view_pickle(std::span<const std::byte> data, const std::string& name);
+
 /// Takes the bytes of a file in order.
 using ByteSink = std::function<void(std::span<const std::byte>)>;
 
@@ -153,7 +158,11 @@ using ByteSink = std::function<void(std::span<const std::byte>)>;
 /// numpy arrays under the module names that numpy 1 and 2 both know. Shared values are written
 /// repeatedly.
 void write_pickle(const ByteSink& sink, const PickleValue& value);
-/// The same into a file that appears whole or not at all.
+/// The same with all elements of torch tensors left out: `write_elements` is called in their place,
+/// between the calls of `sink`. The tensors need no memory behind them.
+using TensorSink = std::function<void(const Tensor&)>;
+void write_pickle(const ByteSink& sink, const PickleValue& value, const TensorSink& write_elements);
+/// The whole pickle into a file that appears whole or not at all.
 void write_pickle_file(const std::filesystem::path& path, const PickleValue& value);
 
 }  // namespace edm2

@@ -26,8 +26,17 @@ SafetensorsFile load_safetensors(const std::filesystem::path& path);
 /// The same for the contents of a file; `name` stands in messages.
 SafetensorsFile read_safetensors(std::span<const std::byte> contents, const std::string& name);
 
+/// The same, but the tensors point into `contents` instead of being copied: they must not be
+/// written to, and their elements may stand at addresses that are no multiples of their size.
+SafetensorsFile view_safetensors(std::span<const std::byte> contents, const std::string& name);
+
 /// The contents begin like a safetensors file (header length, then '{').
 bool is_safetensors(std::span<const std::byte> contents);
+
+/// What stands before the elements of the tensors, which follow without gaps: length of the header
+/// and header. Throws Error: a name that stands twice, a type that the format lacks.
+std::string safetensors_header(const std::vector<ArraySpec>& tensors,
+                               const std::map<std::string, std::string>& metadata = {});
 
 /// Writes atomically, tensors in the given order, data aligned to 8 bytes. Throws Error: a name
 /// that stands twice, a type the format lacks, a full disk.

@@ -1,7 +1,10 @@
 /// Files of torch.save: training states, VAE and detector weights.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
+#include <span>
+#include <string>
 
 #include "edm2/io/pickle.h"
 
@@ -12,6 +15,8 @@ namespace edm2 {
 /// at.
 /// Throws Error naming the file: not a torch file, truncated, damaged, forbidden global, ...
 PickleValue load_torch_file(const std::filesystem::path& path);
+/// The same for the contents of a file; `name` stands in messages.
+PickleValue read_torch_bytes(std::span<const std::byte> contents, const std::string& name);
 
 /// Writes a zip file that `torch.load(weights_only=True)` accepts, atomically. `root`: dicts,
 /// lists, tuples, strings, numbers, None and tensors (any device; float16/32/64, bfloat16,

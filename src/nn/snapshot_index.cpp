@@ -1,0 +1,156 @@
+#include "edm2/nn/snapshot_index.h"
+
+#include <ATen/ATen.h>
+#include <c10/util/accumulate.h>
+
+#include <nlohmann/json.hpp>
+#include <set>
+#include <unordered_map>
+
+#include "edm2/core/error.h"
+#include "edm2/core/platform.h"
+#include "edm2/nn/state_layout.h"
+#include "nn/snapshot_formats.h"
+
+namespace edm2 {
+namespace {
+
+using Bytes = std::span<const std::byte>;
+
+StoredTensor locate(const std::string& name, const Tensor& tensor, Bytes file) {
+  StoredTensor stored{name, tensor.scalar_type(), tensor.sizes().vec(), false, 0, {}};
+  const auto* place = static_cast<const std::byte*>(tensor.const_data_ptr());
+  const bool in_file = place >= file.data() && place + tensor.nbytes() <= file.data() + file.size();
+  if (in_file)
+    stored.offset = static_cast<uint64_t>(place - file.data());
+  else
+    stored.copy = tensor;
+  return stored;
+}
+
+std::set<std::string> buffer_names(const NetworkOptions& options) {
+  std::set<std::string> names;
+  for (const StateEntry& entry : state_layout(options))
+    if (entry.is_buffer) names.insert(entry.name);
+  return names;
+}
+
+std::set<std::string> buffer_names(const std::map<std::string, std::string>& metadata) {
+  const auto entry = metadata.find("buffers");
+  if (entry == metadata.end()) return {};
+  try {
+    return nlohmann::json::parse(entry->second).get<std::set<std::string>>();
+  } catch (const nlohmann::json::exception&) {
+    throw Error("the metadata \"buffers\" are no JSON list of names");
+  }
+}
+
+void index_tensors(const StateDict& tensors, const std::set<std::string>& buffers, Bytes file,
+                   SnapshotIndex& index) {
+  for (const auto& [name, tensor] : tensors) {
+    index.tensors.push_back(locate(name, tensor, file));
+    index.tensors.back().is_buffer =
+        buffers.contains(name) || !at::isFloatingType(tensor.scalar_type());
+  }
+}
+
+SnapshotIndex index_contents(Bytes contents, const std::string& name) {
+  SnapshotIndex index;
+  Snapshot snapshot;
+  if (is_safetensors(contents)) {
+    SafetensorsFile file = view_safetensors(contents, name);
+    index.format = SnapshotFormat::safetensors;
+    if (!file.metadata.contains("network")) {
+      index.metadata = std::move(file.metadata);
+      index_tensors(file.tensors, buffer_names(index.metadata), contents, index);
+      return index;
+    }
+    snapshot = snapshot_from_safetensors(std::move(file));
+  } else {
+    snapshot = snapshot_from_contents(contents, name, /*views=*/true);
+  }
+  check_snapshot(snapshot);
+  index_tensors(snapshot.tensors, buffer_names(snapshot.network), contents, index);
+  snapshot.tensors.clear();
+  index.network = std::move(snapshot);
+  return index;
+}
+
+// A tensor that has a shape and a type, but no memory.
+Tensor hollow_tensor(const StoredTensor& stored) {
+  return at::from_blob(nullptr, stored.shape, stored.dtype);
+}
+
+StateDict hollow_tensors(const SnapshotIndex& index) {
+  StateDict result;
+  for (const StoredTensor& tensor : index.tensors)
+    result.emplace_back(tensor.name, hollow_tensor(tensor));
+  return result;
+}
+
+std::vector<FilePiece> pickle_pieces(const Snapshot& snapshot) {
+  // Tensors are known by their storages: the writer makes new tensors of the same storage.
+  std::unordered_map<const void*, size_t> positions;
+  const auto identity = [](const Tensor& tensor) {
+    return static_cast<const void*>(tensor.storage().unsafeGetStorageImpl());
+  };
+  for (size_t i = 0; i < snapshot.tensors.size(); ++i)
+    positions[identity(snapshot.tensors[i].second)] = i;
+  std::vector<FilePiece> pieces(1);
+  write_pickle(
+      [&](Bytes bytes) {
+        pieces.back().bytes.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+      },
+      snapshot_to_pickle(snapshot),
+      [&](const Tensor& tensor) {
+        pieces.back().tensor = positions.at(identity(tensor));
+        pieces.emplace_back();
+      });
+  return pieces;
+}
+
+std::vector<FilePiece> safetensors_pieces(const StateDict& tensors,
+                                          const std::map<std::string, std::string>& metadata) {
+  std::vector<FilePiece> pieces(1);
+  std::vector<ArraySpec> specs;
+  for (const auto& [name, tensor] : tensors)
+    specs.push_back({name, tensor.scalar_type(), tensor.sizes().vec()});
+  pieces[0].bytes = safetensors_header(specs, metadata);
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    pieces.back().tensor = i;
+    pieces.emplace_back();
+  }
+  return pieces;
+}
+
+}  // namespace
+
+int64_t StoredTensor::numel() const { return c10::multiply_integers(shape); }
+
+uint64_t StoredTensor::nbytes() const {
+  return static_cast<uint64_t>(numel()) * c10::elementSize(dtype);
+}
+
+SnapshotIndex index_snapshot(const std::filesystem::path& path) {
+  return with_file_name(path, [&] {
+    const MappedFile file(path);
+    return index_contents(file.bytes(), path.string());
+  });
+}
+
+std::vector<FilePiece> snapshot_pieces(const SnapshotIndex& index, SnapshotFormat format) {
+  if (!index.network) {
+    if (format == SnapshotFormat::pickle)
+      throw Error("only EDM2 networks can be written as .pkl; other networks as .safetensors");
+    return safetensors_pieces(hollow_tensors(index), index.metadata);
+  }
+  Snapshot snapshot = *index.network;
+  snapshot.tensors = hollow_tensors(index);
+  check_snapshot(snapshot);
+  check_tensors(snapshot.network, snapshot.tensors);
+  if (format == SnapshotFormat::safetensors)
+    return safetensors_pieces(snapshot.tensors, safetensors_metadata(snapshot));
+  return pickle_pieces(snapshot);
+}
+
+}  // namespace edm2
