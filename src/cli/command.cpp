@@ -1,14 +1,63 @@
 #include "cli/command.h"
 
+#include <cstdio>
+#include <cstdlib>
 #include <sstream>
 
+#include "edm2/core/platform.h"
+#include "edm2/core/process_launch.h"
+
 namespace edm2::cli {
+namespace {
+
+/// The other processes have failed and this one does not come to a point where it would notice.
+void end_at_once(const ProcessFailure& failure, bool tell) {
+  if (tell) std::fprintf(stderr, "Error: %s\n", failure.describe().c_str());
+  std::fflush(nullptr);
+  std::_Exit(failure.exit_code);
+}
+
+[[noreturn]] void start_and_wait(int count, const std::vector<std::string>& words) {
+  const LaunchResult result = launch_processes(executable_path(), words, count);
+  throw ProgramEnd{result.exit_code,
+                   result.untold ? std::optional(result.untold->describe()) : std::nullopt};
+}
+
+}  // namespace
+
+ProcessGroup& CommandContext::processes() {
+  if (group_) return *group_;
+  const ProcessEnvironment environment = read_process_environment();
+  if (nproc && !started_by_launch()) {
+    if (environment.size > 1)
+      throw Error("--nproc starts processes, but " + environment.launcher +
+                  " has already started " + std::to_string(environment.size) +
+                  "; leave one of the two out");
+    if (*nproc > 1) start_and_wait(static_cast<int>(*nproc), words);
+  }
+  if (environment.size > 1) {
+    group_ = std::make_unique<ProcessGroup>(
+        environment, ProcessGroupOptions{.time_limit = time_limit, .on_stuck = end_at_once});
+  } else {
+    group_ = ProcessGroup::single();
+  }
+  if (environment.local_rank > 0 && (device_name == "auto" || device_name == "cuda"))
+    device_name = select_device(device_name, environment.local_rank).str();
+  return *group_;
+}
+
+void require_single_process(const std::string& message) {
+  const char* processes = std::getenv("WORLD_SIZE");
+  if (processes != nullptr && std::string(processes) != "1") throw Error(message);
+}
 
 std::shared_ptr<Progress> CommandContext::progress() {
   if (!progress_) {
     ProgressStyle style = ProgressStyle::automatic;
-    if (quiet) style = ProgressStyle::quiet;
-    if (log_json) style = ProgressStyle::json;
+    if (quiet || (group_ && !group_->is_main()))
+      style = ProgressStyle::quiet;
+    else if (log_json)
+      style = ProgressStyle::json;
     progress_ = make_progress(style);
   }
   return progress_;
@@ -20,6 +69,13 @@ void add_progress_options(CLI::App& command, CommandContext& context) {
   CLI::Option* json =
       add_switch(command, "--log-json", context.log_json, "Print progress as lines of JSON");
   quiet->excludes(json);
+}
+
+void add_process_options(CLI::App& command, CommandContext& context) {
+  add_int_option(command, "--nproc", context.nproc, {.min = 1, .max = 1024},
+                 "Start that many processes on this machine, which share the work", "1");
+  add_float_option(command, "--time-limit", context.time_limit, greater_than(0.0),
+                   "Seconds after which processes give up waiting for each other");
 }
 
 void add_fetch_options(CLI::App& command, CommandContext& context) {

@@ -7,17 +7,26 @@
 
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "cli/parsers.h"
 #include "edm2/core/device.h"
 #include "edm2/core/error.h"
+#include "edm2/core/process_group.h"
 #include "edm2/core/progress.h"
 #include "edm2/io/source.h"
 
 namespace edm2::cli {
+
+/// Thrown where the command is done and the program ends with this code, told or untold.
+struct ProgramEnd {
+  int code = 0;
+  std::optional<std::string> message;
+};
 
 /// Values of the options that several commands have.
 class CommandContext {
@@ -27,16 +36,35 @@ class CommandContext {
   std::string device_name = "auto";
   edm2::Precision precision = Precision::automatic;
   FetchOptions fetch;
+  std::optional<int64_t> nproc;
+  double time_limit = ProcessGroupOptions().time_limit;
+  std::vector<std::string> words;  ///< the command line without the program's name
 
-  /// The one progress sink of this run, made at the first call.
+  /// The one progress sink of this run, made at the first call; call processes() before it. Only
+  /// the first process reports.
   std::shared_ptr<Progress> progress();
   /// Ends a progress bar, so that an error message begins on a line of its own.
   void close_progress() { progress_.reset(); }
 
+  /// The processes that work on this command, this one among them. A launcher has started them, or
+  /// --nproc does, here: then this call waits for them and throws ProgramEnd. Makes device_name
+  /// that of this process. Throws Error, GroupError.
+  ProcessGroup& processes();
+  /// What processes() has made, or none.
+  ProcessGroup* group() { return group_.get(); }
+  /// Says good-bye to the other processes.
+  void leave_group() { group_.reset(); }
+
  private:
   std::shared_ptr<Progress> progress_;
+  std::unique_ptr<ProcessGroup> group_;
 };
 
+/// For commands that one process does alone: throws if a launcher has started several.
+void require_single_process(const std::string& message = "Distributed execution is not supported");
+
+/// --nproc and --time-limit, for commands that call CommandContext::processes().
+void add_process_options(CLI::App& command, CommandContext& context);
 /// --quiet and --log-json.
 void add_progress_options(CLI::App& command, CommandContext& context);
 /// --offline and --cache-dir: for commands that take addresses where others take files.

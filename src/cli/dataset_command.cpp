@@ -1,5 +1,3 @@
-#include <cstdlib>
-
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "edm2/data/convert.h"
@@ -7,15 +5,8 @@
 namespace edm2::cli {
 namespace {
 
-/// One process does all the work; started by a launcher for several it would do it several times.
-void refuse_several_processes() {
-  const char* processes = std::getenv("WORLD_SIZE");
-  if (processes != nullptr && std::string(processes) != "1")
-    throw Error("Distributed execution is not supported.");
-}
-
 void run_convert(const ConvertOptions& options, CommandContext& context) {
-  refuse_several_processes();
+  require_single_process("Distributed execution is not supported.");
   const ConvertResult result = convert_dataset(options, *context.progress());
   const std::string skipped =
       result.skipped == 0 ? ""

@@ -101,12 +101,17 @@ void add_generate_command(CLI::App& app, CommandContext& context) {
   add_output_options(*command, a->options);
   add_fetch_options(*command, context);
   add_device_options(*command, context);
+  add_process_options(*command, context);
   add_progress_options(*command, context);
   command->callback([a, &context] {
     const GenerateOptions& o = a->options;
     if (!o.outdir && !o.grid && !o.npz && !o.latents && !o.trajectory_grid)
       throw UsageError("Missing option '--outdir'.");
-    generate_images(to_options(*a, context), *context.progress());
+    GenerateOptions options = to_options(*a, context);
+    validate(options);
+    ProcessGroup& group = context.processes();
+    options.device = context.device_name;
+    generate_images(options, *context.progress(), group);
   });
 }
 

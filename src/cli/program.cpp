@@ -66,16 +66,41 @@ std::string usage_line(const CLI::App& command) {
   return line;
 }
 
-int report_usage(CLI::App& app, const std::string& message) {
-  const CLI::App& command = innermost_command(app);
-  std::cerr << usage_line(command) << "\nTry '" << full_name(command) << " --help' for help.\n\n"
-            << "Error: " << message << "\n";
-  return wrong_usage;
+/// How a command ended, before anybody has been told.
+struct Ending {
+  int code = 0;
+  std::string message = {};
+  bool show_usage = false;
+};
+
+void print_ending(CLI::App& app, const Ending& ending) {
+  if (ending.show_usage) {
+    const CLI::App& command = innermost_command(app);
+    std::cerr << usage_line(command) << "\nTry '" << full_name(command) << " --help' for help.\n\n";
+  }
+  if (!ending.message.empty()) std::cerr << ending.message << "\n";
 }
 
-int report_error(const std::string& message) {
-  std::cerr << "Error: " << message << "\n";
-  return failed;
+Ending wrong(const std::string& message) { return {wrong_usage, "Error: " + message, true}; }
+Ending failure(const std::string& message) { return {failed, "Error: " + message}; }
+
+/// A failure of one of many processes is that of all: they end with one code, and one of them tells
+/// it, with the name of the one that failed. What hangs then must not keep the program, so it ends
+/// here.
+void end_with_group(CLI::App& app, ProcessGroup& group, const Ending& ending) {
+  std::string reason = ending.message;
+  if (reason.starts_with("Error: ")) reason = reason.substr(7);
+  if (ending.code > 128) reason = "interrupted by signal " + std::to_string(ending.code - 128);
+  const auto [first, tell] = group.report_failure(reason, ending.code);
+  if (tell) {
+    // A signal that came to this process too needs no name.
+    const bool plain = first.exit_code > 128 && pending_signal() != 0;
+    print_ending(app, {first.exit_code, plain ? "Interrupted." : "Error: " + first.describe(),
+                       first.rank == group.rank() && ending.show_usage});
+  }
+  std::fflush(nullptr);
+  std::cout.flush();
+  std::_Exit(first.exit_code);
 }
 
 /// What the parser did not know comes before its other complaints, because a mistyped option
@@ -129,38 +154,43 @@ int parse_and_run(CLI::App& app, int argc, const char* const* argv) {
 }
 
 /// The one place where errors become messages and exit codes.
-int run_and_report(CLI::App& app, CommandContext& context, int argc, const char* const* argv) {
+Ending run_and_catch(CLI::App& app, CommandContext& context, int argc, const char* const* argv) {
   try {
-    return parse_and_run(app, argc, argv);
+    const int code = parse_and_run(app, argc, argv);
+    context.leave_group();
+    return {code};
   } catch (const CLI::CallForHelp&) {
     std::cout << app.help() << std::flush;  // of the command that was reached
-    return 0;
+    return {};
   } catch (const CLI::CallForVersion&) {
     std::cout << version_text() << std::endl;
-    return 0;
+    return {};
+  } catch (const ProgramEnd& end) {
+    return {end.code, end.message ? "Error: " + *end.message : ""};
   } catch (const CLI::ParseError& error) {
-    return report_usage(app, parse_error_message(app, error));
+    return wrong(parse_error_message(app, error));
   } catch (const UsageError& error) {
-    context.close_progress();
-    return report_usage(app, error.what());
-  } catch (const Error& error) {
-    context.close_progress();
-    return report_error(error.what());
+    return wrong(error.what());
   } catch (const Interrupted& interrupted) {
-    context.close_progress();
-    std::cerr << "Interrupted.\n";
-    return 128 + interrupted.signal;
+    return {128 + interrupted.signal, "Interrupted."};
   } catch (const std::bad_alloc&) {
-    context.close_progress();
-    return report_error("out of memory");
+    return failure("out of memory");
   } catch (const c10::Error& error) {
-    context.close_progress();
     const bool whole = std::getenv("EDM2_STACK_TRACE") != nullptr;
-    return report_error(whole ? error.what() : first_line(error.what_without_backtrace()));
-  } catch (const std::exception& error) {
-    context.close_progress();
-    return report_error(error.what());
+    return failure(whole ? error.what() : first_line(error.what_without_backtrace()));
+  } catch (const std::exception& error) {  // edm2::Error among them
+    return failure(error.what());
   }
+}
+
+int run_and_report(CLI::App& app, CommandContext& context, int argc, const char* const* argv) {
+  const Ending ending = run_and_catch(app, context, argc, argv);
+  if (ending.code == 0) return 0;
+  context.close_progress();
+  if (context.group() != nullptr && context.group()->size() > 1)
+    end_with_group(app, *context.group(), ending);
+  print_ending(app, ending);
+  return ending.code;
 }
 
 }  // namespace
@@ -181,10 +211,14 @@ int run_program(int argc, const char* const* argv, CommandContext& context,
   app.require_subcommand(0, 1);  // subcommands inherit the 1: one command a call
   app.set_version_flag("--version", version_text, "Show version, libtorch and CPU, and exit");
   add(app, context);
+  context.words.assign(argv + std::min(argc, 1), argv + argc);
   const int code = run_and_report(app, context, argc, argv);
   // A full disk behind `edm2 ... > file` shows up here at the latest.
-  if (code == 0 && (std::fflush(stdout) != 0 || std::ferror(stdout) != 0 || !std::cout.flush()))
-    return report_error("cannot write to standard output");
+  if (code == 0 && (std::fflush(stdout) != 0 || std::ferror(stdout) != 0 || !std::cout.flush())) {
+    const Ending ending = failure("cannot write to standard output");
+    print_ending(app, ending);
+    return ending.code;
+  }
   return code;
 }
 

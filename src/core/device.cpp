@@ -48,16 +48,16 @@ c10::Device select_cuda(int index) {
 
 }  // namespace
 
-c10::Device select_device(const std::string& name) {
+c10::Device select_device(const std::string& name, int index) {
   if (name == "cpu") return c10::kCPU;
-  if (name == "cuda") return select_cuda(0);
-  if (name == "auto") return cuda_problem() ? c10::Device(c10::kCPU) : select_cuda(0);
+  if (name == "cuda") return select_cuda(index);
+  if (name == "auto") return cuda_problem() ? c10::Device(c10::kCPU) : select_cuda(index);
   if (name.starts_with("cuda:")) {
-    int index = -1;
+    int number = -1;
     const char* end = name.data() + name.size();
-    const auto [parsed, error] = std::from_chars(name.data() + 5, end, index);
-    if (error == std::errc() && parsed == end && index >= 0 && index <= 127)
-      return select_cuda(index);
+    const auto [parsed, error] = std::from_chars(name.data() + 5, end, number);
+    if (error == std::errc() && parsed == end && number >= 0 && number <= 127)
+      return select_cuda(number);
   }
   throw UsageError("Invalid value for '--device': '" + name +
                    "' is not one of 'auto', 'cpu', 'cuda', 'cuda:N'.");

@@ -1,6 +1,9 @@
 #include "edm2/generate/generate.h"
 
+#include <ATen/ATen.h>
+
 #include <cstdio>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "edm2/core/error.h"
@@ -75,40 +78,125 @@ void validate(const GenerateOptions& options) {
   validate_outputs(options);
 }
 
-void generate_images(const GenerateOptions& options, Progress& progress) {
-  validate(options);
-  Sampler sampler = load_sampler(options, progress);
+namespace {
+
+/// What the first process finds out, loads or downloads, the others find done.
+template <class Work>
+auto first_process_first(ProcessGroup& group, const Work& work) {
+  if (!group.is_main()) group.barrier();
+  auto result = work();
+  if (group.is_main()) group.barrier();
+  return result;
+}
+
+/// The first process's numbers in all processes.
+std::vector<int64_t> broadcast(ProcessGroup& group, const std::vector<int64_t>& numbers) {
+  if (group.size() == 1) return numbers;
+  const std::string bytes = group.broadcast(
+      std::string(reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(int64_t)));
+  std::vector<int64_t> received(bytes.size() / sizeof(int64_t));
+  std::memcpy(received.data(), bytes.data(), bytes.size());
+  return received;
+}
+
+/// The batches of all processes on the first one, in the order of their ranks, which is that of the
+/// seeds. Some processes may have none.
+std::vector<GeneratedBatch> gather(ProcessGroup& group, GeneratedBatch batch,
+                                   const GenerateOptions& options) {
+  if (group.size() == 1) return {std::move(batch)};
+  std::vector<GeneratedBatch> all(group.is_main() ? static_cast<size_t>(group.size()) : 0);
+  const auto seeds = group.gather(at::tensor(batch.seeds, at::kLong));
+  for (size_t i = 0; i < seeds.size(); ++i)
+    all[i].seeds.assign(seeds[i].const_data_ptr<int64_t>(),
+                        seeds[i].const_data_ptr<int64_t>() + seeds[i].numel());
+  for (Tensor GeneratedBatch::*field : {&GeneratedBatch::labels, &GeneratedBatch::latents,
+                                        &GeneratedBatch::images, &GeneratedBatch::frames}) {
+    if (field == &GeneratedBatch::frames && !options.trajectory_grid) continue;
+    const Tensor& tensor = batch.*field;
+    const auto parts = group.gather(tensor.defined() ? tensor.cpu() : at::empty({0}));
+    for (size_t i = 0; i < parts.size(); ++i)
+      if (parts[i].numel() > 0) all[i].*field = parts[i];
+  }
+  std::erase_if(all, [](const GeneratedBatch& part) { return part.seeds.empty(); });
+  return all;
+}
+
+/// What is known before anything is drawn.
+struct Job {
+  Sampler sampler;
+  nlohmann::ordered_json parameters;  // of the run, for the files
+  std::vector<int64_t> seeds;         // on the first process
+};
+
+Job prepare_job(const GenerateOptions& options, Progress& progress, const ProcessGroup& group) {
+  Job job{load_sampler(options, progress), {}, {}};
   prepare_output_folders(options);
-  nlohmann::ordered_json parameters;
   if (options.outdir && (options.metadata || options.resume))
-    parameters = run_parameters(options, sampler, progress);
-  const std::vector<int64_t> seeds = seeds_to_draw(options, sampler, parameters, progress);
-  if (!options.metadata) parameters = nullptr;
+    job.parameters = run_parameters(options, job.sampler, progress);
+  if (group.is_main()) job.seeds = seeds_to_draw(options, job.sampler, job.parameters, progress);
+  if (!options.metadata) job.parameters = nullptr;
+  return job;
+}
+
+/// The parts of `count` seeds that this process draws.
+std::vector<std::pair<int64_t, int64_t>> own_parts(int64_t count, int64_t max_batch_size,
+                                                   const ProcessGroup& group) {
+  std::vector<std::pair<int64_t, int64_t>> own;
+  const auto parts = split_batches(count, max_batch_size, group.size());
+  for (size_t i = 0; i < parts.size(); ++i)
+    if (static_cast<int>(i % static_cast<size_t>(group.size())) == group.rank())
+      own.push_back(parts[i]);
+  return own;
+}
+
+}  // namespace
+
+void generate_images(const GenerateOptions& options, Progress& progress, ProcessGroup& group) {
+  validate(options);
+  Job job = first_process_first(group, [&] { return prepare_job(options, progress, group); });
+  Sampler& sampler = job.sampler;
+  const std::vector<int64_t> seeds = broadcast(group, job.seeds);
 
   const auto count = static_cast<int64_t>(seeds.size());
+  const auto parts = own_parts(count, options.max_batch_size, group);
+  int64_t own_count = 0;
+  for (const auto& [begin, end] : parts) own_count += end - begin;
   progress.message("Generating " + std::to_string(count) + " images...");
-  progress.start("Generating", count * options.sampler.num_steps, "step");
+  progress.start("Generating", own_count * options.sampler.num_steps, "step");
   std::optional<Preview> preview;
-  if (options.preview_every > 0)
+  if (options.preview_every > 0 && group.is_main())
     preview.emplace(preview_path(options), options.preview_every, options.sampler.num_steps,
                     sampler.encoder());
   sampler.on_step = [&](const SamplerStep& step) {
+    group.check();
     if (preview) preview->after_step(step);
     progress.advance(step.x.size(0));
   };
-  const Outputs own = make_picture_outputs(options, parameters);
+  const Outputs own = make_picture_outputs(options, job.parameters);
   const Outputs collected = make_collected_outputs(options, count);
-  for (const auto& [begin, end] : split_batches(count, options.max_batch_size)) {
-    const auto part =
-        std::span(seeds).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
-    const GeneratedBatch batch = sampler.generate(part, needs_images(options));
-    for (const auto& output : own) output->add(batch);
-    for (const auto& output : collected) output->add(batch);
+  for (const auto& [begin, end] : parts) {
+    GeneratedBatch batch;
+    if (begin < end) {
+      batch = sampler.generate(
+          std::span(seeds).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)),
+          needs_images(options));
+      for (const auto& output : own) output->add(batch);
+    }
+    if (collected.empty()) continue;
+    for (const auto& part : gather(group, std::move(batch), options))
+      for (const auto& output : collected) output->add(part);
   }
   for (const auto& output : own) output->finish();
-  for (const auto& output : collected) output->finish();
-  if (options.resume && options.grid && !options.seeds.empty()) write_grid_from_files(options);
+  group.barrier();
+  if (group.is_main()) {
+    for (const auto& output : collected) output->finish();
+    if (options.resume && options.grid && !options.seeds.empty()) write_grid_from_files(options);
+  }
   progress.finish();
+}
+
+void generate_images(const GenerateOptions& options, Progress& progress) {
+  generate_images(options, progress, *ProcessGroup::single());
 }
 
 }  // namespace edm2

@@ -62,10 +62,11 @@ GeneratedBatch join(std::vector<GeneratedBatch> parts) {
 
 }  // namespace
 
-std::vector<std::pair<int64_t, int64_t>> split_batches(int64_t count, int64_t max_batch_size) {
+std::vector<std::pair<int64_t, int64_t>> split_batches(int64_t count, int64_t max_batch_size,
+                                                       int64_t processes) {
   std::vector<std::pair<int64_t, int64_t>> parts;
   if (count == 0) return parts;
-  const int64_t number = (count - 1) / max_batch_size + 1;
+  const int64_t number = ((count - 1) / (max_batch_size * processes) + 1) * processes;
   int64_t begin = 0;
   for (int64_t i = 0; i < number; ++i) {
     const int64_t size = count / number + (i < count % number ? 1 : 0);

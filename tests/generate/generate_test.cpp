@@ -50,6 +50,15 @@ TEST(SplitBatches, AsEvenAsPossible) {
   EXPECT_TRUE(split_batches(0, 4).empty());
 }
 
+TEST(SplitBatches, ManyProcessesTakeTurns) {
+  using Parts = std::vector<std::pair<int64_t, int64_t>>;
+  // max(floor((n - 1) / (b W)) + 1, 1) W parts.
+  EXPECT_EQ(split_batches(10, 4, 2), (Parts{{0, 3}, {3, 6}, {6, 8}, {8, 10}}));
+  EXPECT_EQ(split_batches(8, 4, 2), (Parts{{0, 4}, {4, 8}}));
+  EXPECT_EQ(split_batches(9, 4, 2), (Parts{{0, 3}, {3, 5}, {5, 7}, {7, 9}}));
+  EXPECT_EQ(split_batches(2, 8, 3), (Parts{{0, 1}, {1, 2}, {2, 2}}));
+}
+
 TEST(ImageFileName, PadsAndGroups) {
   EXPECT_EQ(image_file_name(16, false), "000016.png");
   EXPECT_EQ(image_file_name(1234567, true), "1234000/1234567.png");

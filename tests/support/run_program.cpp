@@ -13,7 +13,9 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 #include <stdexcept>
+#include <thread>
 
 #include "support/paths.h"
 
@@ -95,7 +97,10 @@ RunResult run_command(const std::vector<std::string>& command, const RunOptions&
   close(out.write_end);
   close(err.write_end);
   RunResult result;
+  std::thread beside;
+  if (options.meanwhile) beside = std::thread([&] { options.meanwhile(child); });
   collect(child, options, out.read_end, err.read_end, result);
+  if (beside.joinable()) beside.join();
   close(out.read_end);
   close(err.read_end);
   int status = 0;
@@ -118,6 +123,29 @@ void expect_error(const RunResult& run, int code, const std::string& text) {
   const size_t error = run.err.find("Error: ");
   ASSERT_NE(error, std::string::npos) << run.err;
   EXPECT_EQ(run.err.find('\n', error), run.err.size() - 1) << run.err;
+}
+
+std::map<std::string, int> children_by_variable(int pid, const std::string& variable) {
+  std::map<std::string, int> children;
+  const std::filesystem::path process = "/proc/" + std::to_string(pid);
+  std::istringstream list(read_file(process / "task" / std::to_string(pid) / "children"));
+  for (int child = 0; list >> child;) {
+    std::istringstream entries(read_file("/proc/" + std::to_string(child) + "/environ"));
+    std::string value;
+    for (std::string entry; std::getline(entries, entry, '\0');)
+      if (entry.starts_with(variable + "=")) value = entry.substr(variable.size() + 1);
+    children[value] = child;
+  }
+  return children;
+}
+
+bool wait_until(const std::function<bool()>& holds, std::chrono::milliseconds limit) {
+  const auto started = Clock::now();
+  while (!holds()) {
+    if (Clock::now() - started > limit) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return true;
 }
 
 std::string read_file(const std::filesystem::path& path) {

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -20,6 +21,8 @@ struct RunOptions {
   /// Sends `kill_signal` this long after the start.
   std::optional<std::chrono::milliseconds> kill_after = {};
   int kill_signal = 9;
+  /// Runs beside the program, in a thread of its own, with the program's process id.
+  std::function<void(int pid)> meanwhile = {};
 };
 
 struct RunResult {
@@ -38,6 +41,14 @@ RunResult run_edm2(const std::vector<std::string>& arguments, const RunOptions& 
 /// The program ended with that code and one "Error:" sentence that holds `text`, and nothing that
 /// looks like a crash.
 void expect_error(const RunResult& run, int code, const std::string& text);
+
+/// Process ids of what `pid` has started and what still runs, with the value of one of their
+/// environment variables ("" where it is not set).
+std::map<std::string, int> children_by_variable(int pid, const std::string& variable);
+
+/// Looks every few milliseconds until `holds`; false if it does not within `limit`.
+bool wait_until(const std::function<bool()>& holds,
+                std::chrono::milliseconds limit = std::chrono::seconds(60));
 
 /// The whole file; empty if it cannot be read.
 std::string read_file(const std::filesystem::path& path);

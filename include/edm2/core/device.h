@@ -10,8 +10,9 @@
 namespace edm2 {
 
 /// "auto" (CUDA if usable, else CPU), "cpu", "cuda" or "cuda:N". Loads libtorch's CUDA library on
-/// demand. Throws UsageError on other text, Error if CUDA is asked for and cannot be used.
-c10::Device select_device(const std::string& name);
+/// demand. `index` is the device that "auto" and "cuda" mean: the process's place among those of
+/// its machine. Throws UsageError on other text, Error if CUDA is asked for and cannot be used.
+c10::Device select_device(const std::string& name, int index = 0);
 
 /// Data type of the network's activations.
 enum class Precision {

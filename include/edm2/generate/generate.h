@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "edm2/core/device.h"
+#include "edm2/core/process_group.h"
 #include "edm2/core/progress.h"
 #include "edm2/generate/sampler.h"
 #include "edm2/io/source.h"
@@ -57,9 +58,13 @@ inline constexpr char parameters_keyword[] = "edm2";
 /// Throws UsageError or Error if the options cannot be used, alone or together.
 void validate(const GenerateOptions& options);
 
-/// The whole job. Everything is checked before the first file is written. Memory does not grow with
-/// the number of seeds, but for the pixels of `grid` and `trajectory_grid`. Throws Error,
-/// Interrupted; files are whole or absent even then.
+/// The whole job, shared by the processes of `group`: each writes its own pictures; the first one
+/// loads (and downloads) first, and writes what holds all pictures. Everything is checked before
+/// the first file is written. Memory does not grow with the number of seeds, but for the pixels of
+/// `grid` and `trajectory_grid`. Throws Error, Interrupted, GroupError; files are whole or absent
+/// even then.
+void generate_images(const GenerateOptions& options, Progress& progress, ProcessGroup& group);
+/// By this process alone.
 void generate_images(const GenerateOptions& options, Progress& progress);
 
 /// "000123.png", or "000000/000123.png" with subdirs.

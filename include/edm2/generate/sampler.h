@@ -43,8 +43,10 @@ GeneratedBatch generate_batch(Denoiser& net, Denoiser& gnet, const Encoder& enco
                               const StepCallback& on_step = {});
 
 /// Consecutive parts, as even as possible, of `count` seeds in batches of at most `max_batch_size`:
-/// [begin, end) pairs.
-std::vector<std::pair<int64_t, int64_t>> split_batches(int64_t count, int64_t max_batch_size);
+/// [begin, end) pairs. Many processes take turns, so for them the number of parts is a multiple of
+/// theirs, and some parts may be empty.
+std::vector<std::pair<int64_t, int64_t>> split_batches(int64_t count, int64_t max_batch_size,
+                                                       int64_t processes = 1);
 
 /// Draws pictures with a network, or with two (guidance). The public fields may be changed between
 /// calls. Not for several threads at once.

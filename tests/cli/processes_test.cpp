@@ -1,0 +1,350 @@
+// Many processes as a user starts them: the same pictures, and one sentence when one of them fails.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/stat.h>
+
+#include <atomic>
+#include <fstream>
+#include <mutex>
+#include <thread>
+
+#include "edm2/nn/snapshot.h"
+#include "support/free_port.h"
+#include "support/paths.h"
+#include "support/run_program.h"
+#include "support/small_models.h"
+
+namespace edm2 {
+namespace {
+
+namespace fs = std::filesystem;
+using test::children_by_variable;
+using test::read_file;
+using test::run_edm2;
+using test::RunOptions;
+using test::RunResult;
+using test::wait_until;
+using testing::HasSubstr;
+using Words = std::vector<std::string>;
+
+int count_of(const std::string& text, const std::string& part) {
+  int count = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+class ProcessesCli : public testing::Test {
+ protected:
+  void SetUp() override {
+    save_snapshot(dir / "net.pkl", test::small_snapshot(5), SnapshotFormat::pickle);
+  }
+
+  Words command(const std::string& outdir, const Words& more) const {
+    Words words = {"generate", "--net", dir / "net.pkl", "--outdir", dir / outdir};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+  /// Work for minutes, with a picture now and then.
+  Words long_command(const std::string& outdir, const Words& more = {}) const {
+    Words words = command(outdir, {"--seeds=0-99999", "--batch=1", "--steps=20", "--quiet"});
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+
+  /// Runs the program once for each rank, as a launcher does; `act` gets the process ids by rank
+  /// when each process has drawn something.
+  std::vector<RunResult> run_ranks(int size, const std::function<Words(int)>& words,
+                                   const std::function<void(const std::vector<int>&)>& act = {}) {
+    const std::string port = std::to_string(test::free_port());
+    std::vector<RunResult> results(static_cast<size_t>(size));
+    std::vector<std::atomic<int>> pids(static_cast<size_t>(size));
+    std::vector<std::thread> threads;
+    for (int rank = 0; rank < size; ++rank)
+      threads.emplace_back([&, rank] {
+        const auto i = static_cast<size_t>(rank);
+        RunOptions options;
+        options.environment = {{"RANK", std::to_string(rank)},
+                               {"LOCAL_RANK", std::to_string(rank)},
+                               {"WORLD_SIZE", std::to_string(size)},
+                               {"MASTER_ADDR", "127.0.0.1"},
+                               {"MASTER_PORT", port},
+                               {"OMP_NUM_THREADS", "1"}};
+        options.meanwhile = [&pids, i](int pid) { pids[i] = pid; };
+        results[i] = run_edm2(words(rank), options);
+      });
+    if (act) {
+      wait_until([&] {
+        return std::all_of(pids.begin(), pids.end(), [](const auto& pid) { return pid != 0; });
+      });
+      act({pids.begin(), pids.end()});
+    }
+    for (auto& thread : threads) thread.join();
+    return results;
+  }
+
+  /// Every process of a group of `size` has written a picture: seed k * size + rank is drawn by
+  /// `rank` if batches hold one picture.
+  bool all_draw(const std::string& outdir, int size) const {
+    for (int rank = 0; rank < size; ++rank)
+      if (!fs::exists(dir / outdir / ("00000" + std::to_string(rank) + ".png"))) return false;
+    return true;
+  }
+
+  test::TempDir dir;
+};
+
+}  // namespace
+
+TEST_F(ProcessesCli, SamePicturesForAnyNumberOfProcesses) {
+  const std::pair<const char*, const char*> all_pictures[] = {{"--grid", ".png"},
+                                                              {"--npz", ".npz"},
+                                                              {"--latents", ".safetensors"},
+                                                              {"--trajectory-grid", "-steps.png"}};
+  const auto file = [&](const std::string& name, const char* ending) {
+    return (dir / (name + ending)).string();
+  };
+  const auto run = [&](const std::string& name, const Words& more) {
+    Words words = {"--seeds=3-9", "--steps=3", "--S_churn=10", "--quiet"};
+    for (const auto& [option, ending] : all_pictures)
+      words.insert(words.end(), {option, file(name, ending)});
+    words.insert(words.end(), more.begin(), more.end());
+    const RunResult result = run_edm2(command(name, words));
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_EQ(result.err, "");
+    EXPECT_EQ(result.out, "");
+  };
+  run("one", {});
+  run("two", {"--nproc=2", "--batch=2"});
+  run("three", {"--nproc=3", "--batch=32"});
+  for (const std::string name : {"two", "three"}) {
+    for (int seed = 3; seed <= 9; ++seed) {
+      const std::string png = "00000" + std::to_string(seed) + ".png";
+      const std::string picture = read_file(dir / "one" / png);
+      EXPECT_FALSE(picture.empty());
+      EXPECT_EQ(read_file(dir / name / png), picture) << name << " " << png;
+    }
+    for (const auto& [option, ending] : all_pictures) {
+      const std::string all = read_file(file("one", ending));
+      EXPECT_FALSE(all.empty());
+      EXPECT_EQ(read_file(file(name, ending)), all) << name << ending;
+    }
+  }
+}
+
+TEST_F(ProcessesCli, ResumedByOtherProcesses) {
+  const Words words = {"--seeds=0-6", "--steps=2", "--quiet", "--batch=2"};
+  const auto with = [&](const Words& more) {
+    Words all = words;
+    all.insert(all.end(), more.begin(), more.end());
+    return run_edm2(command("out", all));
+  };
+  ASSERT_EQ(with({}).exit_code, 0);
+  std::map<std::string, std::string> before;
+  for (const auto& entry : fs::directory_iterator(dir / "out"))
+    before[entry.path().filename()] = read_file(entry.path());
+  ASSERT_EQ(before.size(), 7u);
+  for (const char* name : {"000001.png", "000004.png", "000005.png"})
+    fs::remove(dir / "out" / name);
+  const RunResult rest = with({"--resume", "--nproc=2"});
+  ASSERT_EQ(rest.exit_code, 0) << rest.err;
+  for (const auto& [name, content] : before)
+    EXPECT_EQ(read_file(dir / "out" / name), content) << name;
+}
+
+TEST_F(ProcessesCli, StartedByALauncher) {
+  const auto words = [&](int) { return command("many", {"--seeds=0-3", "--steps=2"}); };
+  const auto results = run_ranks(3, words);
+  for (const auto& result : results) EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(results[0].out, HasSubstr("Generating 4 images..."));
+  EXPECT_EQ(results[1].out + results[1].err, "") << "only rank 0 reports";
+  EXPECT_EQ(results[2].out + results[2].err, "");
+  const RunResult one = run_edm2(command("one", {"--seeds=0-3", "--steps=2"}));
+  ASSERT_EQ(one.exit_code, 0) << one.err;
+  EXPECT_EQ(results[0].out, one.out);
+  for (int seed = 0; seed < 4; ++seed) {
+    const std::string file = "00000" + std::to_string(seed) + ".png";
+    EXPECT_EQ(read_file(dir / "many" / file), read_file(dir / "one" / file)) << file;
+  }
+}
+
+TEST_F(ProcessesCli, NoSeedsAndFewerSeedsThanProcesses) {
+  const RunResult none = run_edm2(command("none", {"--seeds=5-1", "--nproc=2", "--quiet"}));
+  EXPECT_EQ(none.exit_code, 0) << none.err;
+  const RunResult few = run_edm2(
+      command("few", {"--seeds=7", "--nproc=3", "--steps=2", "--quiet", "--npz", dir / "few.npz"}));
+  EXPECT_EQ(few.exit_code, 0) << few.err;
+  EXPECT_TRUE(fs::exists(dir / "few" / "000007.png"));
+  EXPECT_TRUE(fs::exists(dir / "few.npz"));
+}
+
+TEST_F(ProcessesCli, ErrorsAreToldOnce) {
+  const RunResult missing = run_edm2(
+      {"generate", "--net", dir / "no.pkl", "--outdir", dir / "out", "--nproc=3", "--quiet"});
+  test::expect_error(missing, 1, "rank 0 on ");
+  EXPECT_THAT(missing.err, HasSubstr("no.pkl"));
+  EXPECT_EQ(count_of(missing.err, "Error"), 1) << missing.err;
+  const RunResult usage = run_edm2(command("out", {"--nproc=2", "--sigma_min=90"}));
+  EXPECT_EQ(usage.exit_code, 2);
+  EXPECT_EQ(count_of(usage.err, "Error"), 1) << usage.err;
+  EXPECT_FALSE(fs::exists(dir / "out"));
+}
+
+TEST_F(ProcessesCli, AFailingRankStopsAllWithItsNameAndReason) {
+  std::ofstream(dir / "file") << "in the way";
+  const auto results =
+      run_ranks(3, [&](int rank) { return long_command(rank == 2 ? "file" : "out"); });
+  for (const auto& result : results) EXPECT_EQ(result.exit_code, 1);
+  test::expect_error(results[0], 1, "rank 2 on ");
+  EXPECT_THAT(results[0].err, HasSubstr("cannot create the folder"));
+  EXPECT_EQ(results[1].err, "") << "rank 0 tells it";
+  EXPECT_EQ(results[2].err, "");
+}
+
+TEST_F(ProcessesCli, KilledRankIsNamedAtOnce) {
+  RunOptions options;
+  options.meanwhile = [&](int pid) {
+    EXPECT_TRUE(wait_until([&] { return all_draw("out", 3); }));
+    kill(children_by_variable(pid, "RANK").at("1"), SIGKILL);
+  };
+  const auto start = std::chrono::steady_clock::now();
+  const RunResult run = run_edm2(long_command("out", {"--nproc=3"}), options);
+  test::expect_error(run, 137, "rank 1 on ");
+  EXPECT_THAT(run.err, HasSubstr("ended by signal 9"));
+  EXPECT_LT(seconds_since(start), 30);
+}
+
+TEST_F(ProcessesCli, StoppedRankIsNamedAndEnded) {
+  RunOptions options;
+  int stopped = 0;
+  options.meanwhile = [&](int pid) {
+    EXPECT_TRUE(wait_until([&] { return all_draw("out", 3); }));
+    stopped = children_by_variable(pid, "RANK").at("2");
+    kill(stopped, SIGSTOP);
+  };
+  const auto start = std::chrono::steady_clock::now();
+  const RunResult run = run_edm2(long_command("out", {"--nproc=3", "--time-limit=5"}), options);
+  test::expect_error(run, 1, "rank 2 on ");
+  EXPECT_THAT(run.err, HasSubstr("no sign of life"));
+  EXPECT_LT(seconds_since(start), 35);
+  EXPECT_NE(kill(stopped, 0), 0) << "it is gone";
+}
+
+// Without anybody who watches them from outside: each of four groups loses one process.
+TEST_F(ProcessesCli, LostRanksAreNamedByTheOthers) {
+  struct Case {
+    std::string name;
+    int rank, signal;
+  };
+  const Case cases[] = {
+      {"kill0", 0, SIGKILL}, {"kill1", 1, SIGKILL}, {"stop0", 0, SIGSTOP}, {"stop1", 1, SIGSTOP}};
+  std::vector<std::thread> threads;
+  for (const Case& c : cases)
+    threads.emplace_back([&] {
+      std::chrono::steady_clock::time_point lost;
+      std::atomic<double> seconds = 0;
+      int pid = 0;
+      const auto results = run_ranks(
+          2, [&](int) { return long_command(c.name, {"--time-limit=5"}); },
+          [&](const std::vector<int>& pids) {
+            EXPECT_TRUE(wait_until([&] { return all_draw(c.name, 2); })) << c.name;
+            lost = std::chrono::steady_clock::now();
+            pid = pids[static_cast<size_t>(c.rank)];
+            kill(pid, c.signal);
+            if (c.signal != SIGSTOP) return;
+            const int other = pids[static_cast<size_t>(1 - c.rank)];
+            // A process that has ended is a zombie until its parent asks for it.
+            EXPECT_TRUE(wait_until(
+                [&] {
+                  const std::string stat = read_file("/proc/" + std::to_string(other) + "/stat");
+                  return stat.empty() || stat.find(") Z") != std::string::npos;
+                },
+                std::chrono::seconds(60)));
+            seconds = seconds_since(lost);
+            kill(pid, SIGKILL);
+          });
+      if (c.signal == SIGKILL) seconds = seconds_since(lost);
+      EXPECT_LT(seconds, 5 + 30) << c.name;
+      const RunResult& other = results[static_cast<size_t>(1 - c.rank)];
+      test::expect_error(other, 1, "rank " + std::to_string(c.rank) + " on ");
+      EXPECT_EQ(results[static_cast<size_t>(c.rank)].signal, SIGKILL);
+    });
+  for (auto& thread : threads) thread.join();
+}
+
+TEST_F(ProcessesCli, InterruptedTogether) {
+  RunOptions options;
+  options.meanwhile = [&](int pid) {
+    EXPECT_TRUE(wait_until([&] { return all_draw("out", 2); }));
+    kill(pid, SIGINT);
+  };
+  const RunResult run = run_edm2(long_command("out", {"--nproc=2"}), options);
+  EXPECT_EQ(run.exit_code, 130);
+  EXPECT_EQ(run.err, "Interrupted.\n");
+}
+
+TEST_F(ProcessesCli, SignalToOneRankNamesIt) {
+  RunOptions options;
+  options.meanwhile = [&](int pid) {
+    EXPECT_TRUE(wait_until([&] { return all_draw("out", 2); }));
+    kill(children_by_variable(pid, "RANK").at("1"), SIGTERM);
+  };
+  const RunResult run = run_edm2(long_command("out", {"--nproc=2"}), options);
+  EXPECT_EQ(run.exit_code, 143);
+  EXPECT_THAT(run.err, HasSubstr("rank 1 on "));
+  EXPECT_THAT(run.err, HasSubstr("interrupted by signal 15"));
+}
+
+TEST_F(ProcessesCli, ProcessesDieWithTheirStarter) {
+  std::map<std::string, int> children;
+  RunOptions options;
+  options.meanwhile = [&](int pid) {
+    EXPECT_TRUE(wait_until([&] { return all_draw("out", 2); }));
+    children = children_by_variable(pid, "RANK");
+    kill(pid, SIGKILL);
+  };
+  const RunResult run = run_edm2(long_command("out", {"--nproc=2"}), options);
+  EXPECT_EQ(run.signal, SIGKILL);
+  ASSERT_EQ(children.size(), 2u);
+  for (const auto& [rank, pid] : children) {
+    const std::string stat = "/proc/" + std::to_string(pid) + "/stat";
+    // Nobody may be there to ask for what is left of them.
+    EXPECT_TRUE(wait_until([&] {
+      const std::string text = read_file(stat);
+      return text.empty() || text.find(") Z") != std::string::npos;
+    })) << rank;
+  }
+}
+
+TEST_F(ProcessesCli, WrongSurroundings) {
+  const auto run = [&](const std::map<std::string, std::optional<std::string>>& variables,
+                       const Words& more = {}) {
+    Words words = command("out", {"--quiet", "--time-limit=1"});
+    words.insert(words.end(), more.begin(), more.end());
+    return run_edm2(words, {.environment = variables});
+  };
+  test::expect_error(run({{"WORLD_SIZE", "2"}, {"RANK", "2"}, {"MASTER_PORT", "1"}}), 1,
+                     "RANK is 2, but WORLD_SIZE is 2");
+  test::expect_error(run({{"WORLD_SIZE", "many"}}), 1, "WORLD_SIZE is 'many'");
+  const std::string port = std::to_string(test::free_port());
+  const std::map<std::string, std::optional<std::string>> alone = {
+      {"WORLD_SIZE", "2"}, {"RANK", "0"}, {"MASTER_PORT", port}};
+  test::expect_error(run(alone), 1, "rank 1 has not come within 1 s");
+  test::expect_error(run(alone, {"--nproc=2"}), 1, "--nproc starts processes");
+  const test::Listener busy;
+  test::expect_error(
+      run({{"WORLD_SIZE", "2"}, {"RANK", "0"}, {"MASTER_PORT", std::to_string(busy.port())}}), 1,
+      "is in use");
+  test::expect_error(run({{"WORLD_SIZE", "2"},
+                          {"RANK", "1"},
+                          {"MASTER_ADDR", "127.0.0.1"},
+                          {"MASTER_PORT", port}}),
+                     1, "cannot reach rank 0 at 127.0.0.1:" + port);
+  EXPECT_FALSE(fs::exists(dir / "out"));
+}
+
+}  // namespace edm2
