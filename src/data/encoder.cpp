@@ -77,18 +77,9 @@ std::unique_ptr<Encoder> make_encoder(const EncoderOptions& options) {
 }
 
 EncoderOptions encoder_for_dataset(int64_t channels) {
-  EncoderOptions options;
-  if (channels == 3) return options;
-  if (channels != 8) throw Error("--data: Unsupported channel count " + std::to_string(channels));
-  // Mean and deviation of the raw latents over ImageNet, mapped to mean 0 and deviation 0.5.
-  const std::vector<float> raw_mean = {5.81f, 3.25f, 0.12f, -2.15f};
-  const std::vector<float> raw_std = {4.17f, 4.62f, 3.71f, 3.28f};
-  options.kind = EncoderOptions::Kind::stability_vae;
-  for (size_t i = 0; i < raw_mean.size(); ++i) {
-    options.scale.push_back(0.5f / raw_std[i]);
-    options.bias.push_back(0.0f - raw_mean[i] * options.scale[i]);
-  }
-  return options;
+  if (channels == 3) return {};
+  if (channels == 8) return stability_vae_options();
+  throw Error("--data: Unsupported channel count " + std::to_string(channels));
 }
 
 }  // namespace edm2

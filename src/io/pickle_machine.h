@@ -139,6 +139,8 @@ bool is_torch_legacy(Bytes data);
 bool is_zip(Bytes data);
 PickleValue read_torch_legacy(Bytes data, PickleContext& context);
 PickleValue read_torch_zip(Bytes data, PickleContext& context);
+// An entry beside data.pkl, if it is there.
+std::optional<std::string> read_torch_zip_entry(Bytes data, const std::string& name);
 inline PickleValue read_torch_stream(Bytes data, PickleContext& context) {
   return is_zip(data) ? read_torch_zip(data, context) : read_torch_legacy(data, context);
 }

@@ -22,13 +22,20 @@ PickleValue load_torch_file(const std::filesystem::path& path) {
 
 PickleValue read_torch_bytes(Bytes contents, const std::string& name) {
   return guarded_read(name, [&] {
-    if (!is_zip(contents) && !is_torch_legacy(contents)) throw Error("not a file of torch.save");
+    if (!is_torch_file(contents)) throw Error("not a file of torch.save");
     PickleContext context(contents.size());
     return context.finish(read_torch_stream(contents, context));
   });
 }
 
-void save_torch_file(const std::filesystem::path& path, const PickleValue& root) {
+bool is_torch_file(Bytes contents) { return is_zip(contents) || is_torch_legacy(contents); }
+
+std::optional<std::string> read_torch_extra(Bytes contents, const std::string& name) {
+  return is_zip(contents) ? read_torch_zip_entry(contents, name) : std::nullopt;
+}
+
+void save_torch_file(const std::filesystem::path& path, const PickleValue& root,
+                     const std::map<std::string, std::string>& extra) {
   std::string pickle;
   std::vector<Tensor> storages;
   const ByteSink to_pickle = [&](Bytes data) {
@@ -54,6 +61,7 @@ void save_torch_file(const std::filesystem::path& path, const PickleValue& root)
     zip.add(prefix + "data/" + std::to_string(i), Bytes(data, storages[i].nbytes()), alignment);
   }
   zip.add(prefix + "version", "3\n", alignment);
+  for (const auto& [name, contents] : extra) zip.add(prefix + name, contents, alignment);
   zip.finish();
 }
 

@@ -149,4 +149,17 @@ PickleValue read_torch_zip(Bytes data, PickleContext& context) {
   return TorchZipReader(data, context).read();
 }
 
+std::optional<std::string> read_torch_zip_entry(Bytes data, const std::string& name) {
+  constexpr uint64_t largest = 16 << 20;
+  const ZipArchive archive(data);
+  const std::string entry = archive.prefix() + name;
+  if (!archive.contains(entry)) return std::nullopt;
+  const uint64_t size = archive.entry_size(entry);
+  if (size > std::min<uint64_t>(largest, data.size()))
+    throw Error("the entry " + entry + " is too large");
+  std::string text(size, '\0');
+  archive.read(entry, text.data(), size);
+  return text;
+}
+
 }  // namespace edm2::detail

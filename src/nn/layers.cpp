@@ -102,18 +102,27 @@ void MPFourier::collect(const std::string& prefix, std::vector<NamedTensor>& out
   out.push_back({prefix + ".phases", &phases_, true});
 }
 
+Tensor effective_weight(const Tensor& weight) {
+  const auto fan_in = static_cast<double>(weight[0].numel());
+  return normalize(weight.to(at::kFloat)).mul(1.0 / std::sqrt(fan_in));
+}
+
+Tensor effective_weight(const Tensor& weight, const Tensor& gain) {
+  const auto fan_in = static_cast<double>(weight[0].numel());
+  // The quotient keeps the gain's dtype: a float16 snapshot rounds it to float16, as the original
+  // does.
+  return normalize(weight.to(at::kFloat)).mul(gain.div(std::sqrt(fan_in)));
+}
+
 MPConv::MPConv(int64_t in_channels, int64_t out_channels, int64_t kernel, Init init) {
   std::vector<int64_t> shape = {out_channels, in_channels};
   if (kernel > 0) shape.insert(shape.end(), {kernel, kernel});
   weight_ = init == Init::random ? at::randn(shape) : at::empty(shape, at::kFloat);
 }
 
-Tensor MPConv::normalized_weight(const ForwardContext& context) {
-  if (context.training) {
-    c10::NoGradGuard no_grad;
-    weight_.copy_(normalize(weight_));  // forced weight normalisation
-  }
-  return normalize(weight_.to(at::kFloat));
+void MPConv::force_normalization() {
+  c10::NoGradGuard no_grad;
+  weight_.copy_(normalize(weight_));
 }
 
 Tensor MPConv::apply(const Tensor& x, const Tensor& weight) const {
@@ -125,15 +134,13 @@ Tensor MPConv::apply(const Tensor& x, const Tensor& weight) const {
 }
 
 Tensor MPConv::forward(const Tensor& x, const ForwardContext& context) {
-  const auto fan_in = static_cast<double>(weight_[0].numel());
-  return apply(x, normalized_weight(context).mul(1.0 / std::sqrt(fan_in)));
+  if (context.training) force_normalization();
+  return apply(x, context.folded ? weight_ : effective_weight(weight_));
 }
 
 Tensor MPConv::forward(const Tensor& x, const Tensor& gain, const ForwardContext& context) {
-  const auto fan_in = static_cast<double>(weight_[0].numel());
-  // The quotient keeps the gain's dtype: a float16 snapshot rounds it to float16, as the original
-  // does.
-  return apply(x, normalized_weight(context).mul(gain.div(std::sqrt(fan_in))));
+  if (context.training) force_normalization();
+  return apply(x, context.folded ? weight_ : effective_weight(weight_, gain));
 }
 
 void MPConv::collect(const std::string& prefix, std::vector<NamedTensor>& out) {

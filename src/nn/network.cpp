@@ -189,6 +189,7 @@ Precond::Precond(const Snapshot& snapshot) : Precond(snapshot.network, Init::non
     TORCH_CHECK(stored.sizes() == tensor->sizes(), "[Precond] shape of ", name);
     *tensor = std::move(stored);
   }
+  context.folded = snapshot.folded;
 }
 
 c10::Device Precond::device() const {
@@ -198,6 +199,7 @@ c10::Device Precond::device() const {
 
 Precond::Output Precond::forward(const Tensor& x_in, const Tensor& sigma_in, const Tensor& labels,
                                  bool return_logvar) {
+  TORCH_CHECK(!context.folded || !context.training, "[Precond] folded weights cannot be trained");
   const Tensor x = x_in.to(at::kFloat);                                 // [N, C, R, R]
   const Tensor sigma = sigma_in.to(at::kFloat).reshape({-1, 1, 1, 1});  // [N or 1, 1, 1, 1]
   Tensor class_labels;                                                  // [N or 1, K] or none
@@ -294,7 +296,9 @@ Snapshot make_snapshot(const NetworkOptions& options, const StateDict& weights) 
 }
 
 Snapshot make_snapshot(Precond& network) {
-  return make_snapshot(network.options(), network.state_dict());
+  Snapshot snapshot = make_snapshot(network.options(), network.state_dict());
+  snapshot.folded = network.context.folded;
+  return snapshot;
 }
 
 }  // namespace edm2

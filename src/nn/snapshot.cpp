@@ -9,17 +9,13 @@
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
 #include "edm2/io/torch_file.h"
+#include "edm2/nn/state_report.h"
 #include "nn/snapshot_formats.h"
 
 namespace edm2 {
 namespace {
 
 using Bytes = std::span<const std::byte>;
-
-bool begins_with(Bytes contents, std::string_view magic) {
-  return contents.size() >= magic.size() &&
-         std::memcmp(contents.data(), magic.data(), magic.size()) == 0;
-}
 
 // What is wrong with an encoder whatever file it comes from.
 void check(const EncoderOptions& encoder) {
@@ -35,7 +31,45 @@ void check(const EncoderOptions& encoder) {
                 std::to_string(encoder.batch_size));
 }
 
+FileContents read_torch(Bytes contents, const std::string& name) {
+  const PickleValue root = read_torch_bytes(contents, name);
+  if (auto snapshot = snapshot_from_torch(contents, root))
+    return {SnapshotFormat::torch, std::move(*snapshot)};
+  const PickleValue* ema = root.is_dict() ? root.find("ema") : nullptr;
+  if (ema && ema->is_object())  // a snapshot of the original, saved by torch.save
+    return {SnapshotFormat::torch, snapshot_from_pickle(root)};
+  return {SnapshotFormat::torch, BareWeights{{}, {}, root}};
+}
+
+FileContents read_container(Bytes contents, const std::string& name, bool views) {
+  if (is_safetensors(contents)) {
+    SafetensorsFile file =
+        views ? view_safetensors(contents, name) : read_safetensors(contents, name);
+    if (!file.metadata.contains("network"))
+      return {SnapshotFormat::safetensors,
+              BareWeights{std::move(file.tensors), std::move(file.metadata), {}}};
+    return {SnapshotFormat::safetensors, snapshot_from_safetensors(std::move(file))};
+  }
+  if (is_torch_file(contents)) return read_torch(contents, name);
+  if (!contents.empty() && contents[0] == std::byte{0x80})
+    return {SnapshotFormat::pickle, snapshot_from_pickle(views ? view_pickle(contents, name)
+                                                               : read_pickle(contents, name))};
+  throw Error("this is not a network snapshot (no pickle, safetensors or torch file)");
+}
+
 }  // namespace
+
+EncoderOptions stability_vae_options() {
+  const std::vector<float> raw_mean = {5.81f, 3.25f, 0.12f, -2.15f};
+  const std::vector<float> raw_std = {4.17f, 4.62f, 3.71f, 3.28f};
+  EncoderOptions options;
+  options.kind = EncoderOptions::Kind::stability_vae;
+  for (size_t i = 0; i < raw_mean.size(); ++i) {
+    options.scale.push_back(0.5f / raw_std[i]);
+    options.bias.push_back(0.0f - raw_mean[i] * options.scale[i]);
+  }
+  return options;
+}
 
 void check_snapshot(const Snapshot& snapshot) {
   check(snapshot.encoder);
@@ -45,42 +79,90 @@ void check_snapshot(const Snapshot& snapshot) {
     throw Error("the parameters of the training loss must be finite numbers");
 }
 
-Snapshot snapshot_from_contents(Bytes contents, const std::string& name, bool views) {
-  if (is_safetensors(contents))
-    return snapshot_from_safetensors(views ? view_safetensors(contents, name)
-                                           : read_safetensors(contents, name));
-  if (begins_with(contents, "PK\x03\x04"))
-    return snapshot_from_pickle(read_torch_bytes(contents, name));
-  if (begins_with(contents, "\x80"))
-    return snapshot_from_pickle(views ? view_pickle(contents, name) : read_pickle(contents, name));
-  throw Error("this is not a network snapshot (neither a pickle nor safetensors)");
+void rethrow_naming(const std::filesystem::path& path) {
+  const std::string name = path.string();
+  const auto named = [&](const Error& error) {
+    const std::string message = error.what();
+    return message.find(name) != std::string::npos ? message : name + ": " + message;
+  };
+  try {
+    throw;
+  } catch (const UsageError&) {
+    throw;
+  } catch (const StateMismatch& error) {
+    throw StateMismatch(named(error), error.report());
+  } catch (const Error& error) {
+    throw Error(named(error));
+  }
+}
+
+FileContents read_network(Bytes contents, const std::string& name, bool views) {
+  FileContents result = read_container(contents, name, views);
+  if (const auto* snapshot = std::get_if<Snapshot>(&result.contents)) check_snapshot(*snapshot);
+  return result;
 }
 
 Snapshot load_snapshot(const std::filesystem::path& path) {
   return with_file_name(path, [&] {
     const MappedFile file(path);
-    Snapshot snapshot = snapshot_from_contents(file.bytes(), path.string(), /*views=*/false);
-    check_snapshot(snapshot);
-    return snapshot;
+    FileContents read = read_network(file.bytes(), path.string(), /*views=*/false);
+    if (auto* snapshot = std::get_if<Snapshot>(&read.contents)) return std::move(*snapshot);
+    const PickleValue& root = std::get<BareWeights>(read.contents).torch_root;
+    if (root.is_dict() && root.find("optimizer"))
+      throw Error("this is a training state, not a network snapshot; edm2 convert makes one of it");
+    throw Error(
+        "this file holds bare tensors without the network's configuration; edm2 convert makes a "
+        "snapshot of it");
   });
+}
+
+void check_format(const Snapshot& snapshot, SnapshotFormat format) {
+  if (snapshot.folded && format == SnapshotFormat::pickle)
+    throw Error(
+        "the weights are folded, and the tools that read .pkl would normalise them again; write "
+        ".safetensors or .pt");
 }
 
 void save_snapshot(const std::filesystem::path& path, const Snapshot& snapshot,
                    SnapshotFormat format) {
   check_snapshot(snapshot);
+  with_file_name(path, [&] { check_format(snapshot, format); });
   Snapshot checked = snapshot;
   checked.tensors = check_tensors(snapshot.network, snapshot.tensors);
-  if (format == SnapshotFormat::safetensors)
-    save_safetensors(path, checked.tensors, safetensors_metadata(checked));
-  else
-    write_pickle_file(path, snapshot_to_pickle(checked));
+  switch (format) {
+    case SnapshotFormat::safetensors:
+      save_safetensors(path, checked.tensors, safetensors_metadata(checked));
+      return;
+    case SnapshotFormat::torch:
+      save_torch_snapshot(path, checked);
+      return;
+    case SnapshotFormat::pickle:
+      write_pickle_file(path, snapshot_to_pickle(checked));
+      return;
+  }
+}
+
+const char* format_name(SnapshotFormat format) {
+  switch (format) {
+    case SnapshotFormat::safetensors:
+      return "safetensors";
+    case SnapshotFormat::torch:
+      return "torch";
+    case SnapshotFormat::pickle:
+      break;
+  }
+  return "pickle";
 }
 
 SnapshotFormat snapshot_format_for(const std::filesystem::path& path) {
   std::string extension = path.extension().string();
   std::transform(extension.begin(), extension.end(), extension.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return extension == ".safetensors" ? SnapshotFormat::safetensors : SnapshotFormat::pickle;
+  if (extension == ".pkl") return SnapshotFormat::pickle;
+  if (extension == ".safetensors") return SnapshotFormat::safetensors;
+  if (extension == ".pt" || extension == ".pth") return SnapshotFormat::torch;
+  throw UsageError("the name of a network file must end in .pkl, .safetensors or .pt, unlike '" +
+                   path.string() + "'");
 }
 
 }  // namespace edm2

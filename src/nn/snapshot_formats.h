@@ -1,7 +1,9 @@
-// The containers of snapshots: what snapshot.cpp chooses from.
+// The containers of snapshots: what snapshot.cpp and weights_file.cpp choose from.
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "edm2/core/error.h"
@@ -14,42 +16,69 @@ namespace edm2 {
 Snapshot snapshot_from_pickle(const PickleValue& root);
 PickleValue snapshot_to_pickle(const Snapshot& snapshot);
 
+/// The metadata must have "network".
 Snapshot snapshot_from_safetensors(SafetensorsFile file);
 std::map<std::string, std::string> safetensors_metadata(const Snapshot& snapshot);
 
-/// The snapshot in the contents of a file, of any container; with `views`, tensors point into the
-/// contents where that can be (see view_pickle). Not checked by check_snapshot.
-Snapshot snapshot_from_contents(std::span<const std::byte> contents, const std::string& name,
-                                bool views);
+/// What torch.save wrote into the file is `root`. None if the file holds no configuration.
+std::optional<Snapshot> snapshot_from_torch(std::span<const std::byte> contents,
+                                            const PickleValue& root);
+void save_torch_snapshot(const std::filesystem::path& path, const Snapshot& snapshot);
+
+/// All but the tensors.
+nlohmann::json snapshot_config_to_json(const Snapshot& snapshot);
+Snapshot snapshot_from_config(const nlohmann::json& root);
+/// One line; bytes that are no UTF-8 are replaced.
+std::string to_text(const nlohmann::json& value);
+
+/// Tensors in a file without a configuration.
+struct BareWeights {
+  StateDict tensors;  // safetensors
+  std::map<std::string, std::string> metadata;
+  PickleValue torch_root;  // or what torch.save wrote
+};
+struct FileContents {
+  SnapshotFormat format = SnapshotFormat::pickle;
+  std::variant<Snapshot, BareWeights> contents;
+};
+/// What the contents of a file of any container hold; with `views`, tensors point into the contents
+/// where that can be (see view_pickle). Throws Error: no network, or a snapshot that is not usable.
+FileContents read_network(std::span<const std::byte> contents, const std::string& name, bool views);
 
 /// Throws Error if encoder or loss cannot be used, whatever file they come from.
 void check_snapshot(const Snapshot& snapshot);
+/// Throws Error if files of that format cannot hold the snapshot.
+void check_format(const Snapshot& snapshot, SnapshotFormat format);
 
+/// In a catch block: throws the same error again, with the file's name in front if it has none.
+[[noreturn]] void rethrow_naming(const std::filesystem::path& path);
 /// Runs `read`; its errors name the file.
 template <class Read>
 auto with_file_name(const std::filesystem::path& path, Read read) {
   try {
     return read();
-  } catch (const Error& error) {
-    const std::string message = error.what(), name = path.string();
-    if (message.find(name) != std::string::npos) throw;
-    throw Error(name + ": " + message);
+  } catch (const Error&) {
+    rethrow_naming(path);
   }
 }
 
-/// Output channels and number of heads of a block with attention layers.
+/// Output channels and number of heads of a block; heads may be 0.
 struct HeadCount {
   int64_t channels = 0, heads = 0;
 };
 
 /// Fills the members of `options` that the tensors' names and shapes tell (all but numbers such as
-/// balances). `heads`: what is known of attention; empty = channels_per_head stays. Throws Error if
-/// the tensors are not those of an EDM2 network.
+/// balances). `heads`: what is known of attention; empty = channels_per_head stays. Where tensors
+/// contradict each other, most of them win. `options.model_channels` is kept if it divides all
+/// widths and `keep_model_channels`. Throws Error if the tensors are not those of an EDM2 network.
 void infer_structure(const StateDict& tensors, const std::vector<HeadCount>& heads,
-                     NetworkOptions& options);
+                     NetworkOptions& options, bool keep_model_channels = false);
 
-/// Validates the options and returns the tensors in state-dict order. Throws Error naming the first
-/// tensor that is missing, has another shape or no floating type, or that the network lacks.
+/// infer_structure() fills the option of that name.
+bool is_told_by_tensors(const std::string& option);
+
+/// Validates the options and returns the tensors in state-dict order. Throws StateMismatch if
+/// tensors are missing, unknown, of another shape, or hold no floating-point numbers.
 StateDict check_tensors(const NetworkOptions& options, const StateDict& tensors);
 
 }  // namespace edm2

@@ -55,21 +55,17 @@ void index_tensors(const StateDict& tensors, const std::set<std::string>& buffer
 }
 
 SnapshotIndex index_contents(Bytes contents, const std::string& name) {
+  FileContents file = read_network(contents, name, /*views=*/true);
   SnapshotIndex index;
-  Snapshot snapshot;
-  if (is_safetensors(contents)) {
-    SafetensorsFile file = view_safetensors(contents, name);
-    index.format = SnapshotFormat::safetensors;
-    if (!file.metadata.contains("network")) {
-      index.metadata = std::move(file.metadata);
-      index_tensors(file.tensors, buffer_names(index.metadata), contents, index);
-      return index;
-    }
-    snapshot = snapshot_from_safetensors(std::move(file));
-  } else {
-    snapshot = snapshot_from_contents(contents, name, /*views=*/true);
+  index.format = file.format;
+  if (const auto* bare = std::get_if<BareWeights>(&file.contents)) {
+    if (file.format != SnapshotFormat::safetensors)
+      throw Error("this file holds bare tensors; edm2 convert makes a snapshot of it");
+    index.metadata = bare->metadata;
+    index_tensors(bare->tensors, buffer_names(index.metadata), contents, index);
+    return index;
   }
-  check_snapshot(snapshot);
+  Snapshot snapshot = std::move(std::get<Snapshot>(file.contents));
   index_tensors(snapshot.tensors, buffer_names(snapshot.network), contents, index);
   snapshot.tensors.clear();
   index.network = std::move(snapshot);
@@ -147,6 +143,9 @@ std::vector<FilePiece> snapshot_pieces(const SnapshotIndex& index, SnapshotForma
   Snapshot snapshot = *index.network;
   snapshot.tensors = hollow_tensors(index);
   check_snapshot(snapshot);
+  check_format(snapshot, format);
+  if (format == SnapshotFormat::torch)
+    throw Error("networks are written in pieces as .pkl or .safetensors, not as .pt");
   check_tensors(snapshot.network, snapshot.tensors);
   if (format == SnapshotFormat::safetensors)
     return safetensors_pieces(snapshot.tensors, safetensors_metadata(snapshot));

@@ -6,64 +6,101 @@
 #include <charconv>
 #include <map>
 #include <numeric>
-#include <set>
 
 #include "edm2/core/error.h"
 #include "edm2/nn/state_layout.h"
+#include "edm2/nn/state_report.h"
 #include "nn/snapshot_formats.h"
 
 namespace edm2 {
 namespace {
 
-std::string shape_text(at::IntArrayRef shape) {
-  std::string text = "[";
-  for (const int64_t size : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
-  return text + "]";
-}
-
-class TensorMap {
+// What several tensors tell of one number. One damaged tensor should be named later, and not spoil
+// the guess.
+class Votes {
  public:
-  explicit TensorMap(const StateDict& tensors) {
-    for (const auto& [name, tensor] : tensors)
-      if (!map_.emplace(name, tensor).second)
-        throw Error("the network has two tensors named " + name);
+  void add(int64_t value) { ++counts_[value]; }
+  bool empty() const { return counts_.empty(); }
+  int64_t winner() const {
+    return std::max_element(counts_.begin(), counts_.end(),
+                            [](const auto& a, const auto& b) { return a.second < b.second; })
+        ->first;
   }
-  const Tensor* find(const std::string& name) const {
-    const auto entry = map_.find(name);
-    return entry == map_.end() ? nullptr : &entry->second;
+  int64_t winner(const char* what) const {
+    if (empty()) throw Error(std::string("the tensors do not tell the ") + what);
+    return winner();
   }
-  /// Size of a dimension of a tensor that must be there.
-  int64_t size(const std::string& name, int64_t dimension) const {
-    const Tensor* tensor = find(name);
-    if (!tensor) throw Error("the network lacks the parameter " + name);
-    if (tensor->dim() <= dimension)
-      throw Error("the parameter " + name + " has too few dimensions");
-    return tensor->size(dimension);
-  }
-  const std::map<std::string, Tensor>& all() const { return map_; }
 
  private:
-  std::map<std::string, Tensor> map_;
+  std::map<int64_t, int> counts_;
 };
 
-// Resolutions of the encoder, from the highest: the R of "unet.enc.RxR_...".
-std::vector<int64_t> encoder_resolutions(const TensorMap& tensors) {
-  constexpr std::string_view prefix = "unet.enc.";
-  std::set<int64_t, std::greater<>> found;
-  for (const auto& [name, tensor] : tensors.all()) {
-    if (!name.starts_with(prefix)) continue;
-    int64_t resolution = 0;
-    const char* begin = name.data() + prefix.size();
-    const auto [end, error] = std::from_chars(begin, name.data() + name.size(), resolution);
-    if (error == std::errc() && *end == 'x') found.insert(resolution);
-  }
-  if (found.empty()) throw Error("the network has no encoder");
-  return {found.begin(), found.end()};
+struct Level {
+  Votes width;
+  int64_t blocks = 0;
+  bool has_attention = false;
+};
+
+struct Evidence {
+  std::map<int64_t, Level, std::greater<>> levels;  // of the encoder, by resolution
+  Votes img_channels, label_dim, logvar_channels, noise_width, emb_width;
+};
+
+// Takes a number off the front of `text`; false if there is none.
+bool take_number(std::string_view& text, int64_t& number) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || number < 0) return false;
+  text.remove_prefix(static_cast<size_t>(end - text.data()));
+  return true;
 }
 
-std::string block_name(const char* part, int64_t resolution, const std::string& suffix) {
-  const std::string size = std::to_string(resolution);
-  return std::string("unet.") + part + '.' + size + 'x' + size + '_' + suffix;
+bool take(std::string_view& text, std::string_view prefix) {
+  if (!text.starts_with(prefix)) return false;
+  text.remove_prefix(prefix.size());
+  return true;
+}
+
+// "64x64_block0.conv_res0.weight", shape [width, ...]
+void look_at_encoder(std::string_view rest, at::IntArrayRef shape, Evidence& evidence) {
+  int64_t resolution = 0, again = 0, block = 0;
+  if (!take_number(rest, resolution) || !take(rest, "x") || !take_number(rest, again) ||
+      again != resolution || resolution == 0)
+    return;
+  Level& level = evidence.levels[resolution];
+  if (rest == "_conv.weight" && shape.size() == 4) {
+    evidence.img_channels.add(shape[1] - 1);  // less the constant channel
+    level.width.add(shape[0]);
+  }
+  if (!take(rest, "_block") || !take_number(rest, block) || !take(rest, ".")) return;
+  constexpr int64_t most_blocks = 10000;
+  level.blocks = std::max(level.blocks, std::min(block, most_blocks) + 1);
+  if (rest.starts_with("attn_")) level.has_attention = true;
+  const bool tells_width =
+      rest == "conv_res0.weight" || rest == "conv_res1.weight" || rest == "emb_linear.weight";
+  if (tells_width && !shape.empty()) level.width.add(shape[0]);
+}
+
+void look_at(std::string_view name, at::IntArrayRef shape, Evidence& evidence) {
+  if (take(name, "unet.enc.")) {
+    if (name.ends_with(".emb_linear.weight") && shape.size() == 2) evidence.emb_width.add(shape[1]);
+    look_at_encoder(name, shape, evidence);
+  } else if (name.starts_with("unet.dec.")) {
+    if (name.ends_with(".emb_linear.weight") && shape.size() == 2) evidence.emb_width.add(shape[1]);
+  } else if (name == "unet.out_conv.weight" && !shape.empty()) {
+    evidence.img_channels.add(shape[0]);
+  } else if (name == "unet.emb_noise.weight" && shape.size() == 2) {
+    evidence.emb_width.add(shape[0]);
+    evidence.noise_width.add(shape[1]);
+  } else if (name.starts_with("unet.emb_fourier.") && shape.size() == 1) {
+    evidence.noise_width.add(shape[0]);
+  } else if (name == "unet.emb_label.weight" && shape.size() == 2) {
+    evidence.emb_width.add(shape[0]);
+    evidence.label_dim.add(shape[1]);
+  } else if (name.starts_with("logvar_fourier.") && shape.size() == 1) {
+    evidence.logvar_channels.add(shape[0]);
+  } else if (name == "logvar_linear.weight" && shape.size() == 2) {
+    evidence.logvar_channels.add(shape[1]);
+  }
 }
 
 // floor(channels / per_head) must be `heads` for every block: the usual 64 if possible.
@@ -80,34 +117,33 @@ void infer_channels_per_head(const std::vector<HeadCount>& known, NetworkOptions
 
 }  // namespace
 
-void infer_structure(const StateDict& state, const std::vector<HeadCount>& heads,
-                     NetworkOptions& options) {
-  const TensorMap tensors(state);
-  const std::vector<int64_t> resolutions = encoder_resolutions(tensors);
-  options.img_resolution = resolutions.front();
-  options.img_channels = tensors.size("unet.out_conv.weight", 0);
-  options.label_dim =
-      tensors.find("unet.emb_label.weight") ? tensors.size("unet.emb_label.weight", 1) : 0;
-  options.logvar_channels = tensors.size("logvar_fourier.freqs", 0);
+void infer_structure(const StateDict& tensors, const std::vector<HeadCount>& heads,
+                     NetworkOptions& options, bool keep_model_channels) {
+  Evidence evidence;
+  for (const auto& [name, tensor] : tensors) look_at(name, tensor.sizes(), evidence);
+  if (evidence.levels.empty()) throw Error("the tensors are not those of an EDM2 network");
+  options.img_resolution = evidence.levels.begin()->first;
+  options.img_channels = evidence.img_channels.winner("number of image channels");
+  options.label_dim = evidence.label_dim.empty() ? 0 : evidence.label_dim.winner();
+  options.logvar_channels = evidence.logvar_channels.winner("width of the uncertainty head");
 
   std::vector<int64_t> widths;
-  options.attn_resolutions.clear();
-  for (const int64_t resolution : resolutions) {
-    widths.push_back(tensors.size(block_name("enc", resolution, "block0.conv_res1.weight"), 0));
-    if (tensors.find(block_name("enc", resolution, "block0.attn_qkv.weight")))
-      options.attn_resolutions.push_back(resolution);
-  }
   options.num_blocks = 0;
-  while (tensors.find(block_name("enc", resolutions.front(),
-                                 "block" + std::to_string(options.num_blocks) + ".emb_gain")))
-    ++options.num_blocks;
+  options.attn_resolutions.clear();
+  for (const auto& [resolution, level] : evidence.levels) {
+    widths.push_back(level.width.winner("widths of the encoder"));
+    options.num_blocks = std::max(options.num_blocks, level.blocks);
+    if (level.has_attention) options.attn_resolutions.push_back(resolution);
+  }
 
   // Any common divisor of the widths would do; the greatest is what the presets use.
-  const int64_t noise_width = tensors.size("unet.emb_noise.weight", 1);
-  const int64_t emb_width = tensors.size("unet.emb_noise.weight", 0);
+  const int64_t noise_width = evidence.noise_width.winner("width of the noise embedding");
+  const int64_t emb_width = evidence.emb_width.winner("width of the embedding");
   int64_t unit = std::gcd(noise_width, emb_width);
   for (const int64_t width : widths) unit = std::gcd(unit, width);
   if (unit < 1) throw Error("the network has layers without channels");
+  const int64_t wanted = options.model_channels;
+  if (keep_model_channels && wanted > 0 && unit % wanted == 0) unit = wanted;
   options.model_channels = unit;
   options.channel_mult.clear();
   for (const int64_t width : widths) options.channel_mult.push_back(width / unit);
@@ -119,29 +155,22 @@ void infer_structure(const StateDict& state, const std::vector<HeadCount>& heads
   infer_channels_per_head(heads, options);
 }
 
+bool is_told_by_tensors(const std::string& option) {
+  for (const char* told :
+       {"img_resolution", "img_channels", "label_dim", "logvar_channels", "model_channels",
+        "channel_mult", "channel_mult_noise", "channel_mult_emb", "num_blocks", "attn_resolutions"})
+    if (option == told) return true;
+  return false;
+}
+
 StateDict check_tensors(const NetworkOptions& options, const StateDict& state) {
-  validate(options);
-  const TensorMap tensors(state);
+  StateReport report = compare_state(options, state);
+  if (!report.matches()) throw StateMismatch(report.sentence(), report);
+  std::map<std::string_view, const Tensor*> by_name;
+  for (const auto& [name, tensor] : state) by_name[name] = &tensor;
   StateDict result;
-  for (const StateEntry& entry : state_layout(options)) {
-    const Tensor* tensor = tensors.find(entry.name);
-    if (!tensor)
-      throw Error(std::string("the network lacks the ") +
-                  (entry.is_buffer ? "buffer " : "parameter ") + entry.name);
-    if (tensor->sizes() != at::IntArrayRef(entry.shape))
-      throw Error(entry.name + " has the shape " + shape_text(tensor->sizes()) +
-                  ", but the network's options demand " + shape_text(entry.shape));
-    if (!at::isFloatingType(tensor->scalar_type()))
-      throw Error(entry.name + " is of type " + c10::toString(tensor->scalar_type()) +
-                  ", but the values must be floating-point numbers");
-    result.emplace_back(entry.name, *tensor);
-  }
-  if (result.size() < tensors.all().size()) {
-    const TensorMap known(result);
-    for (const auto& [name, tensor] : tensors.all())
-      if (!known.find(name))
-        throw Error("the network has the tensor " + name + ", which its options do not explain");
-  }
+  for (const StateEntry& entry : state_layout(options))
+    result.emplace_back(entry.name, *by_name.at(entry.name));
   return result;
 }
 

@@ -166,7 +166,7 @@ TEST(Snapshot, MissingAndOddTensorsAreNamed) {
     return std::find_if(tensors.begin(), tensors.end(),
                         [&](const auto& entry) { return entry.first == victim; });
   };
-  EXPECT_NE(save_changed([&](auto& t) { t.erase(find(t)); }).find("lacks the parameter " + victim),
+  EXPECT_NE(save_changed([&](auto& t) { t.erase(find(t)); }).find("lacks the tensor " + victim),
             std::string::npos);
   EXPECT_NE(save_changed([&](auto& t) {
               find(t)->second = at::ones({8, 8});
@@ -237,7 +237,10 @@ TEST(Snapshot, OtherFilesAreRefused) {
 TEST(Snapshot, FormatFollowsTheExtension) {
   EXPECT_EQ(snapshot_format_for("a/b.SafeTensors"), SnapshotFormat::safetensors);
   EXPECT_EQ(snapshot_format_for("a.safetensors/b.pkl"), SnapshotFormat::pickle);
-  EXPECT_EQ(snapshot_format_for("snapshot"), SnapshotFormat::pickle);
+  EXPECT_EQ(snapshot_format_for("a.PT"), SnapshotFormat::torch);
+  EXPECT_EQ(snapshot_format_for("a.pth"), SnapshotFormat::torch);
+  for (const char* other : {"snapshot", "a.bin", "a.pkl/b", ""})
+    EXPECT_THROW(snapshot_format_for(other), UsageError) << other;
 }
 
 // ---- Hostile files

@@ -47,6 +47,8 @@ struct NamedTensor {
 struct ForwardContext {
   /// Force weight normalisation and apply dropout.
   bool training = false;
+  /// The weights are used as they are: normalisation and gains are baked in (evaluation only).
+  bool folded = false;
   /// Replaces at::dropout(y, p) where set (recorded masks in tests).
   std::function<Tensor(const Tensor& y, double p)> dropout;
   /// Told every named layer's output (summaries, tests), e.g. "unet.enc.16x16_block0".
@@ -69,6 +71,11 @@ class MPFourier {
   Tensor freqs_, phases_;  // [channels]
 };
 
+/// What a layer with these weights [out, in, ...] multiplies with in evaluation: normalised weights
+/// over the square root of the fan-in (Eq. 47), times the gain if there is one; float32.
+Tensor effective_weight(const Tensor& weight);
+Tensor effective_weight(const Tensor& weight, const Tensor& gain);
+
 /// Convolution or linear layer without bias whose weights are normalised on the fly (Eq. 47) and,
 /// in training, kept normalised by force (Eq. 66).
 class MPConv {
@@ -84,8 +91,8 @@ class MPConv {
   void collect(const std::string& prefix, std::vector<NamedTensor>& out);
 
  private:
-  /// Unit-magnitude weights in float32, forced first when training.
-  Tensor normalized_weight(const ForwardContext& context);
+  /// Normalises the weights themselves (Eq. 66).
+  void force_normalization();
   Tensor apply(const Tensor& x, const Tensor& weight) const;
 
   Tensor weight_;

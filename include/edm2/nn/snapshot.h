@@ -23,6 +23,10 @@ struct EncoderOptions {
   bool operator==(const EncoderOptions&) const = default;
 };
 
+/// Stability's VAE with the original's mapping of its latents to mean 0 and deviation 0.5, measured
+/// over ImageNet.
+EncoderOptions stability_vae_options();
+
 /// Where the network's training data came from (informative).
 struct DatasetOptions {
   std::string path;
@@ -47,22 +51,33 @@ struct Snapshot {
   EncoderOptions encoder;
   std::optional<DatasetOptions> dataset;
   std::optional<LossOptions> loss;
+  /// The weights are those that the layers multiply with: normalisation and gains are baked in, and
+  /// the gains are 1 (see fold()). Such a network runs, but cannot be trained on or averaged.
+  bool folded = false;
 };
 
-enum class SnapshotFormat { pickle, safetensors };
+enum class SnapshotFormat { pickle, safetensors, torch };
+
+/// "pickle", "safetensors", "torch".
+const char* format_name(SnapshotFormat format);
 
 /// Reads a snapshot of any supported container; the contents decide, not the extension. Names,
 /// shapes and completeness are checked against the network that the options describe. Nothing in
-/// the file is executed. Throws Error: not a snapshot, truncated, forbidden global, missing
-/// parameter, ...
+/// the file is executed. Throws Error: not a snapshot, truncated, forbidden global, ...; or
+/// StateMismatch (edm2/nn/state_report.h). For files without a configuration see
+/// edm2/nn/weights_file.h.
 Snapshot load_snapshot(const std::filesystem::path& path);
 
-/// Writes atomically. Pickles load in the original's Python tools; safetensors carry the
-/// configuration in `__metadata__`.
+/// Writes atomically.
+///
+/// Pickles load in the original's Python tools. Safetensors carry the configuration as JSON in
+/// `__metadata__`. Torch files are a plain state dict for `torch.load`; the configuration is the
+/// zip entry `<stem>/edm2.json`, which torch passes over. Throws Error: tensors that do not fit the
+/// options, a folded network as pickle (the original's tools would normalise it again), ...
 void save_snapshot(const std::filesystem::path& path, const Snapshot& snapshot,
                    SnapshotFormat format);
 
-/// ".safetensors" (any case) -> safetensors, everything else -> pickle.
+/// By the extension in any case: .pkl, .safetensors, .pt or .pth. Throws UsageError otherwise.
 SnapshotFormat snapshot_format_for(const std::filesystem::path& path);
 
 }  // namespace edm2

@@ -1,0 +1,152 @@
+// What a snapshot holds beside its tensors, as JSON: in the metadata of safetensors, beside the
+// pickle of torch files, and in files of their own.
+#include <nlohmann/json.hpp>
+
+#include "edm2/core/error.h"
+#include "edm2/io/atomic_file.h"
+#include "edm2/nn/weights_file.h"
+#include "nn/network_fields.h"
+#include "nn/snapshot_formats.h"
+
+namespace edm2 {
+namespace {
+
+using nlohmann::json;
+
+json encoder_json(const EncoderOptions& encoder) {
+  if (encoder.kind == EncoderOptions::Kind::rgb) return {{"class_name", "StandardRGBEncoder"}};
+  return {{"class_name", "StabilityVAEEncoder"},
+          {"vae_name", encoder.vae_name},
+          {"scale", encoder.scale},
+          {"bias", encoder.bias},
+          {"batch_size", encoder.batch_size}};
+}
+
+EncoderOptions encoder_from(const json& value) {
+  EncoderOptions encoder;
+  const auto name = value.at("class_name").get<std::string>();
+  if (name == "StandardRGBEncoder") return encoder;
+  if (name != "StabilityVAEEncoder")
+    throw Error("the snapshot needs the unknown encoder " + name.substr(0, 100));
+  encoder.kind = EncoderOptions::Kind::stability_vae;
+  value.at("vae_name").get_to(encoder.vae_name);
+  value.at("scale").get_to(encoder.scale);
+  value.at("bias").get_to(encoder.bias);
+  value.at("batch_size").get_to(encoder.batch_size);
+  return encoder;
+}
+
+// `use_labels` and `sigma_data` may be missing: training_options.json leaves defaults out.
+DatasetOptions dataset_from(const json& value) {
+  return {value.at("path").get<std::string>(), value.value("use_labels", true)};
+}
+
+LossOptions loss_from(const json& value) {
+  const LossOptions defaults;
+  return {value.value("P_mean", defaults.P_mean), value.value("P_std", defaults.P_std),
+          value.value("sigma_data", defaults.sigma_data)};
+}
+
+// The constructor arguments as training_options.json records them.
+EncoderOptions encoder_from_arguments(const json& value) {
+  const auto name = value.at("class_name").get<std::string>();
+  const std::string short_name = name.substr(name.rfind('.') + 1);
+  if (short_name == "StandardRGBEncoder") return {};
+  if (short_name != "StabilityVAEEncoder")
+    throw Error("the network needs the unknown encoder " + short_name.substr(0, 100));
+  EncoderOptions encoder = stability_vae_options();
+  encoder.vae_name = value.value("vae_name", encoder.vae_name);
+  encoder.batch_size = value.value("batch_size", encoder.batch_size);
+  for (const auto& [key, ignored] : value.items())
+    if (key != "class_name" && key != "vae_name" && key != "batch_size")
+      throw Error("encoder_kwargs has \"" + key.substr(0, 100) +
+                  "\", which is not known here; write the encoder as edm2 info --json does");
+  return encoder;
+}
+
+PartialConfig config_of_a_run(const json& root) {
+  json network = root.at("network_kwargs");
+  network.erase("class_name");
+  PartialConfig config;
+  config.network = network_options_from_json(network);
+  for (const auto& [name, value] : network.items()) config.known.insert(name);
+  // What a run does not record has its default, except for what tensors tell better.
+  for_each_field(config.network, [&](const std::string& name, const auto&) {
+    if (!is_told_by_tensors(name)) config.known.insert(name);
+  });
+  if (root.contains("encoder_kwargs"))
+    config.encoder = encoder_from_arguments(root.at("encoder_kwargs"));
+  if (root.contains("dataset_kwargs")) config.dataset = dataset_from(root.at("dataset_kwargs"));
+  if (root.contains("loss_kwargs")) config.loss = loss_from(root.at("loss_kwargs"));
+  return config;
+}
+
+PartialConfig partial_config(const json& root) {
+  if (!root.is_object()) throw Error("the configuration must be a JSON object");
+  if (root.contains("network_kwargs")) return config_of_a_run(root);
+  const bool is_bare = !root.contains("network");
+  const json& network = is_bare ? root : root.at("network");
+  PartialConfig config;
+  config.network = network_options_from_json(network);
+  for (const auto& [name, value] : network.items()) config.known.insert(name);
+  if (is_bare) return config;
+  if (root.contains("encoder")) config.encoder = encoder_from(root.at("encoder"));
+  if (root.contains("dataset")) config.dataset = dataset_from(root.at("dataset"));
+  if (root.contains("loss")) config.loss = loss_from(root.at("loss"));
+  return config;
+}
+
+}  // namespace
+
+json snapshot_config_to_json(const Snapshot& snapshot) {
+  json root = {{"format", "edm2"},
+               {"network", to_json(snapshot.network)},
+               {"encoder", encoder_json(snapshot.encoder)}};
+  if (snapshot.dataset)
+    root["dataset"] = {{"path", snapshot.dataset->path},
+                       {"use_labels", snapshot.dataset->use_labels}};
+  if (snapshot.loss)
+    root["loss"] = {{"P_mean", snapshot.loss->P_mean},
+                    {"P_std", snapshot.loss->P_std},
+                    {"sigma_data", snapshot.loss->sigma_data}};
+  if (snapshot.folded) root["folded"] = true;
+  return root;
+}
+
+Snapshot snapshot_from_config(const json& root) {
+  Snapshot snapshot;
+  try {
+    snapshot.network = network_options_from_json(root.at("network"));
+    if (root.contains("encoder")) snapshot.encoder = encoder_from(root.at("encoder"));
+    if (root.contains("dataset")) snapshot.dataset = dataset_from(root.at("dataset"));
+    if (root.contains("loss")) snapshot.loss = loss_from(root.at("loss"));
+    snapshot.folded = root.value("folded", false);
+  } catch (const json::exception&) {
+    throw Error("the configuration of the snapshot is malformed");
+  }
+  return snapshot;
+}
+
+std::string to_text(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+PartialConfig config_of(const Snapshot& snapshot) {
+  PartialConfig config = {snapshot.network, {}, snapshot.encoder, snapshot.dataset, snapshot.loss};
+  for_each_field(config.network, [&](const char* name, const auto&) { config.known.insert(name); });
+  return config;
+}
+
+PartialConfig read_config_file(const std::filesystem::path& path) {
+  try {
+    return partial_config(json::parse(read_text_file(path)));
+  } catch (const json::exception& error) {
+    throw Error(path.string() + ": not a configuration in JSON, or a value of another type");
+  } catch (const Error& error) {
+    const std::string message = error.what();
+    if (message.find(path.string()) != std::string::npos) throw;
+    throw Error(path.string() + ": " + message);
+  }
+}
+
+}  // namespace edm2

@@ -1,0 +1,31 @@
+// Snapshots as torch files: a state dict, and the configuration beside the pickle.
+#include <nlohmann/json.hpp>
+
+#include "edm2/core/error.h"
+#include "edm2/io/torch_file.h"
+#include "nn/snapshot_formats.h"
+
+namespace edm2 {
+namespace {
+
+constexpr const char* config_entry = "edm2.json";
+
+}  // namespace
+
+void save_torch_snapshot(const std::filesystem::path& path, const Snapshot& snapshot) {
+  save_torch_file(path, to_pickle(snapshot.tensors),
+                  {{config_entry, to_text(snapshot_config_to_json(snapshot))}});
+}
+
+std::optional<Snapshot> snapshot_from_torch(std::span<const std::byte> contents,
+                                            const PickleValue& root) {
+  const auto text = read_torch_extra(contents, config_entry);
+  if (!text) return std::nullopt;
+  const auto config = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  if (config.is_discarded()) throw Error("the configuration of the snapshot is malformed");
+  Snapshot snapshot = snapshot_from_config(config);
+  snapshot.tensors = check_tensors(snapshot.network, to_state_dict(root));
+  return snapshot;
+}
+
+}  // namespace edm2
