@@ -3,6 +3,7 @@
 
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "edm2/generate/network_source.h"
 #include "edm2/nn/convert.h"
 #include "edm2/nn/state_report.h"
 
@@ -11,7 +12,9 @@ namespace {
 
 struct ConvertArguments {
   ConvertOptions options;
-  std::optional<std::filesystem::path> config, like;
+  std::string input;
+  std::optional<std::filesystem::path> config;
+  std::optional<std::string> like;
 };
 
 at::ScalarType parse_type(const std::string& text) {
@@ -25,7 +28,10 @@ void run(const ConvertArguments& a, CommandContext& context) {
   ConvertOptions options = a.options;
   snapshot_format_for(options.output);  // a wrong name is found before large files are read
   if (a.config) options.weights.config = read_config_file(*a.config);
-  if (a.like) options.weights.config = config_of(load_snapshot(*a.like));
+  if (a.like)
+    options.weights.config =
+        config_of(load_network_source(*a.like, context.fetch, *context.progress()));
+  options.input = find_network_file(a.input, context.fetch, *context.progress());
   try {
     convert_snapshot(options, *context.progress());
   } catch (const StateMismatch& mismatch) {
@@ -42,7 +48,7 @@ void add_convert_command(CLI::App& app, CommandContext& context) {
       "convert", "Convert a network between .pkl, .safetensors and .pt, bit for bit");
   auto a = std::make_shared<ConvertArguments>();
   ConvertOptions& o = a->options;
-  add_text_option(*command, "IN", o.input, "FILE",
+  add_text_option(*command, "IN", a->input, "FILE|URL",
                   "Snapshot, state dict or training state; its contents tell its kind")
       ->required();
   add_text_option(*command, "OUT", o.output, "FILE",
@@ -51,7 +57,7 @@ void add_convert_command(CLI::App& app, CommandContext& context) {
   CLI::Option* config = add_text_option(
       *command, "--config", a->config, "FILE",
       "Configuration of a state dict: JSON of edm2 info --json, or training_options.json");
-  CLI::Option* like = add_text_option(*command, "--like", a->like, "FILE",
+  CLI::Option* like = add_text_option(*command, "--like", a->like, "FILE|URL",
                                       "Snapshot whose configuration a state dict shares");
   config->excludes(like);
   add_float_option(*command, "--ema", o.weights.ema_std, greater_than(0.0),
@@ -65,6 +71,7 @@ void add_convert_command(CLI::App& app, CommandContext& context) {
              "Bake weight normalisation and gains into the weights, for inference elsewhere");
   add_switch(*command, "--check", o.check,
              "Read the written file again, convert it back, and compare every bit");
+  add_fetch_options(*command, context);
   add_progress_options(*command, context);
   command->callback([a, &context] { run(*a, context); });
 }

@@ -3,8 +3,6 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include <cstdio>
-#include <cstdlib>
 #include <fstream>
 
 #include "edm2/core/error.h"
@@ -12,6 +10,7 @@
 #include "edm2/io/npz.h"
 #include "edm2/io/zip.h"
 #include "support/paths.h"
+#include "support/python.h"
 
 namespace edm2 {
 namespace {
@@ -87,6 +86,22 @@ TEST(TorchFile, RefusesWhatTorchFilesCannotHold) {
   for (const auto& value : odd)
     EXPECT_THROW(save_torch_file(dir / "x.pt", value), Error) << value.kind_name();
   EXPECT_TRUE(std::filesystem::is_empty(dir.path()));
+}
+
+TEST(TorchFile, ExtraEntriesStandBesideThePickle) {
+  const test::TempDir dir;
+  save_torch_file(dir / "x.pt", at::ones({2}), {{"a.json", "{}"}, {"b/c", ""}});
+  EXPECT_TRUE(at::equal(load_torch_file(dir / "x.pt").as_tensor(), at::ones({2})));
+  EXPECT_EQ(read_torch_extra(dir / "x.pt", "a.json"), "{}");
+  EXPECT_EQ(read_torch_extra(dir / "x.pt", "b/c"), "");
+  EXPECT_EQ(read_torch_extra(dir / "x.pt", "d"), std::nullopt);
+  ZipWriter zip(dir / "flat.pt");  // some tools leave the folder out
+  zip.add("data.pkl", std::string_view("\x80\x02N.", 4));
+  zip.add("a.json", "[]");
+  zip.finish();
+  EXPECT_EQ(read_torch_extra(dir / "flat.pt", "a.json"), "[]");
+  write_file(dir / "other", "no zip");
+  EXPECT_EQ(read_torch_extra(dir / "other", "a.json"), std::nullopt);
 }
 
 TEST(TorchFile, EveryTruncationIsAnError) {
@@ -199,26 +214,10 @@ TEST(TorchFileGolden, ReadsDetectorWeights) {
   EXPECT_TRUE(find_tensor(weights, "cls_token").defined());
 }
 
-// ---- PyTorch as a partner: the Python in EDM2_TORCH_PYTHON, or python3 if it has torch.
-
-std::string torch_python() {
-  const char* chosen = std::getenv("EDM2_TORCH_PYTHON");
-  const std::string python = chosen ? chosen : "python3";
-  return std::system((python + " -c 'import torch' > /dev/null 2>&1").c_str()) == 0 ? python : "";
-}
-
-std::string run_torch(const std::string& python, const std::string& arguments) {
-  const auto script = test::data_dir().parent_path() / "interop" / "torch_file.py";
-  std::FILE* pipe = popen((python + " '" + script.string() + "' " + arguments).c_str(), "r");
-  std::string output;
-  char buffer[4096];
-  while (const size_t got = std::fread(buffer, 1, sizeof buffer, pipe)) output.append(buffer, got);
-  EXPECT_EQ(pclose(pipe), 0);
-  return output;
-}
+// ---- PyTorch as a partner
 
 TEST(TorchFileInterop, TorchLoadsWhatWeWrite) {
-  const std::string python = torch_python();
+  const std::string python = test::find_python("torch");
   if (python.empty()) GTEST_SKIP() << "no Python with torch (set EDM2_TORCH_PYTHON)";
   const test::TempDir dir;
   PickleValue root = example_state();
@@ -226,7 +225,7 @@ TEST(TorchFileInterop, TorchLoadsWhatWeWrite) {
   root.set("flags", at::tensor({1, 0}).to(at::kBool));
   root.set("text", "ä");
   save_torch_file(dir / "x.pt", root);
-  EXPECT_EQ(run_torch(python, "load '" + (dir / "x.pt").string() + "'"),
+  EXPECT_EQ(test::run_interop_script(python, "torch_file.py", {"load", dir / "x.pt"}),
             "root dict\n"
             "root.state dict\n"
             "root.state.cur_nimg 2048\n"
@@ -258,10 +257,10 @@ TEST(TorchFileInterop, TorchLoadsWhatWeWrite) {
 }
 
 TEST(TorchFileInterop, WeReadWhatTorchWrites) {
-  const std::string python = torch_python();
+  const std::string python = test::find_python("torch");
   if (python.empty()) GTEST_SKIP() << "no Python with torch (set EDM2_TORCH_PYTHON)";
   const test::TempDir dir;
-  run_torch(python, "save '" + dir.path().string() + "'");
+  test::run_interop_script(python, "torch_file.py", {"save", dir.path()});
   const Tensor base = at::arange(12, at::kFloat);
   for (const char* name : {"zip.pt", "legacy.pt"}) {
     const PickleValue root = load_torch_file(dir / name);

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
-#include <zlib.h>
 
 #include <cstdio>
 #include <fstream>
@@ -39,16 +38,7 @@ NetworkOptions small_network() {
 
 Snapshot small_snapshot(NetworkOptions options = small_network(),
                         at::ScalarType dtype = at::kHalf) {
-  Snapshot snapshot;
-  snapshot.network = options;
-  for (const StateEntry& entry : state_layout(options))
-    snapshot.tensors.emplace_back(entry.name, at::randn(entry.shape).to(dtype));
-  snapshot.encoder.kind = EncoderOptions::Kind::stability_vae;
-  snapshot.encoder.scale = {0.5f, 0.25f, 0.1f, 2};
-  snapshot.encoder.bias = {0, -0.3f, 1, 2};
-  snapshot.dataset = DatasetOptions{"datasets/tiny.zip", false};
-  snapshot.loss = LossOptions{-0.8, 1.6, 0.5};
-  return snapshot;
+  return test::random_snapshot(options, dtype);
 }
 
 std::string load_error(const fs::path& path) {
@@ -61,7 +51,7 @@ std::string load_error(const fs::path& path) {
   return {};
 }
 
-TEST(Snapshot, BothFormatsKeepEverything) {
+TEST(Snapshot, EveryFormatKeepsEverything) {
   const test::TempDir dir;
   for (const auto dtype : {at::kHalf, at::kFloat, at::kBFloat16, at::kDouble}) {
     const Snapshot snapshot = small_snapshot(small_network(), dtype);
@@ -71,6 +61,10 @@ TEST(Snapshot, BothFormatsKeepEverything) {
     test::expect_same_snapshot(load_snapshot(dir / "b.safetensors"), snapshot);
     save_snapshot(dir / "c.pkl", load_snapshot(dir / "b.safetensors"), SnapshotFormat::pickle);
     EXPECT_EQ(read_text_file(dir / "a.pkl"), read_text_file(dir / "c.pkl"));
+    save_snapshot(dir / "d.pt", load_snapshot(dir / "c.pkl"), SnapshotFormat::torch);
+    test::expect_same_snapshot(load_snapshot(dir / "d.pt"), snapshot);
+    save_snapshot(dir / "e.pkl", load_snapshot(dir / "d.pt"), SnapshotFormat::pickle);
+    EXPECT_EQ(read_text_file(dir / "a.pkl"), read_text_file(dir / "e.pkl"));
   }
 }
 
@@ -103,7 +97,8 @@ TEST(Snapshot, EveryOptionSurvives) {
     snapshot.encoder = {};
     snapshot.dataset.reset();
     snapshot.loss.reset();
-    for (const auto format : {SnapshotFormat::pickle, SnapshotFormat::safetensors}) {
+    for (const auto format :
+         {SnapshotFormat::pickle, SnapshotFormat::safetensors, SnapshotFormat::torch}) {
       save_snapshot(dir / "x", snapshot, format);
       test::expect_same_snapshot(load_snapshot(dir / "x"), snapshot);
     }
@@ -386,21 +381,8 @@ Description describe_with_python(const fs::path& path) {
 }
 
 std::multiset<std::string> describe_tensors(const Snapshot& snapshot) {
-  const std::map<at::ScalarType, std::string> types = {{at::kHalf, "float16"},
-                                                       {at::kFloat, "float32"},
-                                                       {at::kDouble, "float64"},
-                                                       {at::kBFloat16, "bfloat16"}};
-  std::multiset<std::string> lines;
-  for (const auto& [name, tensor] : snapshot.tensors) {
-    std::string shape;
-    for (const int64_t size : tensor.sizes())
-      shape += (shape.empty() ? "" : "x") + std::to_string(size);
-    const auto crc = crc32(0, static_cast<const Bytef*>(tensor.const_data_ptr()),
-                           static_cast<uInt>(tensor.nbytes()));
-    lines.insert(name + ' ' + types.at(tensor.scalar_type()) + ' ' +
-                 (shape.empty() ? "scalar" : shape) + ' ' + std::to_string(crc));
-  }
-  return lines;
+  const auto lines = test::describe_tensors(snapshot);
+  return {lines.begin(), lines.end()};
 }
 
 TEST(SnapshotInterop, PythonReadsWhatWeWrite) {

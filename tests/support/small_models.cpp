@@ -2,11 +2,13 @@
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
+#include <zlib.h>
 
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "edm2/io/npz.h"
+#include "edm2/nn/state_layout.h"
 
 namespace edm2::test {
 
@@ -30,11 +32,43 @@ Snapshot small_snapshot(int64_t label_dim, uint64_t seed, int64_t resolution) {
   return make_snapshot(network);
 }
 
+Snapshot random_snapshot(const NetworkOptions& options, at::ScalarType dtype) {
+  Snapshot snapshot;
+  snapshot.network = options;
+  for (const StateEntry& entry : state_layout(options))
+    snapshot.tensors.emplace_back(entry.name, at::randn(entry.shape).to(dtype));
+  snapshot.encoder.kind = EncoderOptions::Kind::stability_vae;
+  snapshot.encoder.scale = {0.5f, 0.25f, 0.1f, 2};
+  snapshot.encoder.bias = {0, -0.3f, 1, 2};
+  snapshot.dataset = DatasetOptions{"datasets/tiny.zip", false};
+  snapshot.loss = LossOptions{-0.8, 1.6, 0.5};
+  return snapshot;
+}
+
+std::vector<std::string> describe_tensors(const Snapshot& snapshot) {
+  const std::map<at::ScalarType, std::string> types = {{at::kHalf, "float16"},
+                                                       {at::kFloat, "float32"},
+                                                       {at::kDouble, "float64"},
+                                                       {at::kBFloat16, "bfloat16"}};
+  std::vector<std::string> lines;
+  for (const auto& [name, tensor] : snapshot.tensors) {
+    std::string shape;
+    for (const int64_t size : tensor.sizes())
+      shape += (shape.empty() ? "" : "x") + std::to_string(size);
+    const auto crc = crc32(0, static_cast<const Bytef*>(tensor.const_data_ptr()),
+                           static_cast<uInt>(tensor.nbytes()));
+    lines.push_back(name + ' ' + types.at(tensor.scalar_type()) + ' ' +
+                    (shape.empty() ? "scalar" : shape) + ' ' + std::to_string(crc));
+  }
+  return lines;
+}
+
 void expect_same_snapshot(const Snapshot& a, const Snapshot& b) {
   EXPECT_EQ(to_json(a.network), to_json(b.network));
   EXPECT_EQ(a.encoder, b.encoder);
   EXPECT_EQ(a.dataset, b.dataset);
   EXPECT_EQ(a.loss, b.loss);
+  EXPECT_EQ(a.folded, b.folded);
   ASSERT_EQ(a.tensors.size(), b.tensors.size());
   for (size_t i = 0; i < a.tensors.size(); ++i) {
     const auto& [name, tensor] = a.tensors[i];

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include "edm2/nn/network.h"
 
@@ -12,6 +14,12 @@ NetworkOptions tiny_options(int64_t label_dim, int64_t resolution = 8, int64_t c
 
 /// A tiny network with untrained weights drawn from `seed`, and gains that let it do something.
 Snapshot small_snapshot(int64_t label_dim, uint64_t seed = 7, int64_t resolution = 16);
+
+/// Random tensors of one type for these options, and something in every other member.
+Snapshot random_snapshot(const NetworkOptions& options, at::ScalarType dtype = at::kHalf);
+
+/// One line a tensor, in order: name, type, shape ("3x4", "scalar"), CRC-32 of the bytes.
+std::vector<std::string> describe_tensors(const Snapshot& snapshot);
 
 /// Options, tensors (bit for bit, with their types) and everything else.
 void expect_same_snapshot(const Snapshot& a, const Snapshot& b);
