@@ -92,16 +92,20 @@ TEST(TorchFile, ExtraEntriesStandBesideThePickle) {
   const test::TempDir dir;
   save_torch_file(dir / "x.pt", at::ones({2}), {{"a.json", "{}"}, {"b/c", ""}});
   EXPECT_TRUE(at::equal(load_torch_file(dir / "x.pt").as_tensor(), at::ones({2})));
-  EXPECT_EQ(read_torch_extra(dir / "x.pt", "a.json"), "{}");
-  EXPECT_EQ(read_torch_extra(dir / "x.pt", "b/c"), "");
-  EXPECT_EQ(read_torch_extra(dir / "x.pt", "d"), std::nullopt);
+  const auto extra = [&](const char* file, const char* name) {
+    const std::string contents = read_text_file(dir / file);
+    return read_torch_extra(std::as_bytes(std::span(contents)), name);
+  };
+  EXPECT_EQ(extra("x.pt", "a.json"), "{}");
+  EXPECT_EQ(extra("x.pt", "b/c"), "");
+  EXPECT_EQ(extra("x.pt", "d"), std::nullopt);
   ZipWriter zip(dir / "flat.pt");  // some tools leave the folder out
   zip.add("data.pkl", std::string_view("\x80\x02N.", 4));
   zip.add("a.json", "[]");
   zip.finish();
-  EXPECT_EQ(read_torch_extra(dir / "flat.pt", "a.json"), "[]");
+  EXPECT_EQ(extra("flat.pt", "a.json"), "[]");
   write_file(dir / "other", "no zip");
-  EXPECT_EQ(read_torch_extra(dir / "other", "a.json"), std::nullopt);
+  EXPECT_EQ(extra("other", "a.json"), std::nullopt);
 }
 
 TEST(TorchFile, EveryTruncationIsAnError) {
