@@ -28,6 +28,9 @@ class GroupWatch {
   GroupWatch(const GroupWatch&) = delete;
   GroupWatch& operator=(const GroupWatch&) = delete;
 
+  /// Names of the machines, by rank.
+  const std::vector<std::string>& hosts() const { return hosts_; }
+
   /// Throws GroupError if a failure is known.
   void check();
   bool failed() const;

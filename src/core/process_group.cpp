@@ -16,6 +16,7 @@
 
 #include "core/gloo_backend.h"
 #include "core/group_watch.h"
+#include "core/nccl_loader.h"
 
 namespace edm2 {
 namespace {
@@ -64,9 +65,7 @@ struct ProcessGroup::Network {
   StorePointer store;  // goes last: rank 0's runs the server
   std::unique_ptr<GroupWatch> watch;
   BackendPointer gloo, nccl;
-
-  /// By Gloo on the CPU and by NCCL on CUDA.
-  c10d::Backend& backend_for(const Tensor& tensor) { return tensor.is_cuda() ? *nccl : *gloo; }
+  bool asked_for_nccl = false;
 };
 
 struct ProcessGroup::Reduction::State {
@@ -186,10 +185,31 @@ void ProcessGroup::barrier() {
   finish(*network_->watch, *network_->gloo->allreduce(token), /*limited=*/false);
 }
 
+/// At the first CUDA tensor: connects by NCCL, if all processes have it and a device of their own.
+/// All of them come here at the same call.
+void ProcessGroup::connect_cuda(const Tensor& tensor) {
+  if (!tensor.is_cuda() || network_->asked_for_nccl) return;
+  network_->asked_for_nccl = true;
+  const auto device = static_cast<int>(tensor.get_device());
+  std::string place = network_->watch->hosts()[static_cast<size_t>(rank())];
+  place += ":" + std::to_string(device) + (nccl_is_there() ? "" : " without NCCL");
+  const auto places = gather(place);
+  bool usable = true;
+  for (size_t i = 0; i < places.size(); ++i)
+    usable = usable && !places[i].ends_with(" without NCCL") &&
+             std::find(places.begin(), places.begin() + static_cast<std::ptrdiff_t>(i),
+                       places[i]) == places.begin() + static_cast<std::ptrdiff_t>(i);
+  if (broadcast(std::string(usable ? "yes" : "no")) == "no") return;
+  const auto store = c10::make_intrusive<c10d::PrefixStore>(group_key(environment_.attempt, "nccl"),
+                                                            network_->store);
+  network_->nccl = make_nccl_backend(store, rank(), size(), device);
+}
+
 ProcessGroup::Reduction ProcessGroup::start_all_reduce_sum(const Tensor& tensor) {
   Reduction reduction;
   if (!network_ || tensor.numel() == 0) return reduction;
   TORCH_CHECK(tensor.is_contiguous(), "[all_reduce_sum] the tensor must be contiguous");
+  connect_cuda(tensor);
   network_->watch->begin_meeting();
   reduction.state_ = std::make_shared<Reduction::State>();
   auto& state = *reduction.state_;
@@ -197,7 +217,7 @@ ProcessGroup::Reduction ProcessGroup::start_all_reduce_sum(const Tensor& tensor)
   state.target = tensor.detach();
   if (tensor.is_cuda() && !network_->nccl) state.staged = state.target.cpu();
   std::vector<Tensor> operand = {state.staged.defined() ? state.staged : state.target};
-  state.work = network_->backend_for(operand[0]).allreduce(operand);
+  state.work = (operand[0].is_cuda() ? network_->nccl : network_->gloo)->allreduce(operand);
   return reduction;
 }
 
@@ -218,6 +238,7 @@ void ProcessGroup::all_reduce_sum(const Tensor& tensor) { start_all_reduce_sum(t
 
 void ProcessGroup::broadcast(const Tensor& tensor, int root) {
   if (!network_ || tensor.numel() == 0) return;
+  connect_cuda(tensor);
   network_->watch->begin_meeting();
   const Tensor target = tensor.detach();
   c10d::BroadcastOptions options;

@@ -347,4 +347,33 @@ TEST_F(ProcessesCli, WrongSurroundings) {
   EXPECT_FALSE(fs::exists(dir / "out"));
 }
 
+TEST(ProcessesInterop, StartedByTorchrun) {
+  const char* chosen = std::getenv("EDM2_TORCH_PYTHON");
+  const std::string python = chosen != nullptr ? chosen : "python3";
+  if (test::run_command({python, "-c", "import torch"}).exit_code != 0)
+    GTEST_SKIP() << "no Python with torch (set EDM2_TORCH_PYTHON)";
+  const test::TempDir dir;
+  save_snapshot(dir / "net.pkl", test::small_snapshot(5), SnapshotFormat::pickle);
+  const auto run = [&](const Words& launcher, const std::string& outdir, const Words& more = {}) {
+    Words words = launcher;
+    words.insert(words.end(), {test::program(), "generate", "--net", dir / "net.pkl", "--outdir",
+                               dir / outdir, "--seeds=0-4", "--steps=2"});
+    words.insert(words.end(), more.begin(), more.end());
+    return test::run_command(words);
+  };
+  const Words torchrun = {python,         "-m",          "torch.distributed.run",
+                          "--standalone", "--no-python", "--nproc-per-node=2"};
+  ASSERT_EQ(run({}, "one").exit_code, 0);
+  const RunResult two = run(torchrun, "two");
+  ASSERT_EQ(two.exit_code, 0) << two.err;
+  EXPECT_EQ(count_of(two.out, "Generating 5 images..."), 1) << two.out;
+  for (int seed = 0; seed < 5; ++seed) {
+    const std::string file = "00000" + std::to_string(seed) + ".png";
+    EXPECT_EQ(read_file(dir / "two" / file), read_file(dir / "one" / file)) << file;
+  }
+  const RunResult wrong = run(torchrun, "two", {"--class=5"});
+  EXPECT_NE(wrong.exit_code, 0);
+  EXPECT_EQ(count_of(wrong.err, "--class=5 is out of range"), 1) << wrong.err;
+}
+
 }  // namespace edm2

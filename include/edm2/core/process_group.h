@@ -43,9 +43,10 @@ struct ProcessGroupOptions {
 /// The processes that were started together. All of them must make the same calls in the same
 /// order; every call throws GroupError if another process fails, within the time limit.
 ///
-/// On the CPU by Gloo, for CUDA tensors by NCCL (where the program was built with it; otherwise by
-/// way of the CPU). Sums are made in an order that depends only on the number of processes and the
-/// tensor's size, so a repeated run gives the same bits; all processes get the same bits.
+/// On the CPU by Gloo, for CUDA tensors by NCCL (where all processes have it and a device of their
+/// own; otherwise by way of the CPU). Sums are made in an order that depends only on the number of
+/// processes and the tensor's size, so a repeated run gives the same bits; all processes get the
+/// same bits.
 class ProcessGroup {
  public:
   /// This process alone: no network, every call returns at once.
@@ -115,6 +116,7 @@ class ProcessGroup {
  private:
   struct Network;
   ProcessGroup();
+  void connect_cuda(const Tensor& tensor);
   double reduce(double value, int operation);
 
   ProcessEnvironment environment_;
