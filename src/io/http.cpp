@@ -18,6 +18,11 @@ struct FreeHandle {
 };
 using Handle = std::unique_ptr<CURL, FreeHandle>;
 
+struct FreeMulti {
+  void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
+};
+using Multi = std::unique_ptr<CURLM, FreeMulti>;
+
 struct FreeList {
   void operator()(curl_slist* list) const { curl_slist_free_all(list); }
 };
@@ -29,10 +34,12 @@ struct Exchange {
   HttpResponse response{};
   bool announced = false;
   std::exception_ptr error{};
+  std::chrono::steady_clock::time_point last_arrival = std::chrono::steady_clock::now();
 
   /// Exceptions must not pass through libcurl.
   template <class Action>
   bool guarded(Action action) {
+    last_arrival = std::chrono::steady_clock::now();
     try {
       action();
       return true;
@@ -124,11 +131,6 @@ size_t on_write(char* data, size_t, size_t size, void* user) {
   return taken ? size : 0;
 }
 
-int on_transfer_info(void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
-  auto& exchange = *static_cast<Exchange*>(user);
-  return exchange.guarded([&] { exchange.receiver.on_tick(); }) ? 0 : 1;
-}
-
 void set_option(CURL* handle, CURLoption option, auto value) {
   if (curl_easy_setopt(handle, option, value) != CURLE_OK)
     throw std::runtime_error("libcurl does not know the option " + std::to_string(option));
@@ -166,16 +168,14 @@ void set_options(CURL* handle, const HttpRequest& request, const FetchOptions& o
   set_option(handle, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   set_option(handle, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_timeout.count()));
   set_option(handle, CURLOPT_LOW_SPEED_LIMIT, 100L);
-  set_option(handle, CURLOPT_LOW_SPEED_TIME, static_cast<long>(options.stall_timeout.count()));
+  set_option(handle, CURLOPT_LOW_SPEED_TIME,
+             std::max(1L, static_cast<long>(options.stall_timeout.count() / 1000)));
   set_option(handle, CURLOPT_NOSIGNAL, 1L);
   set_option(handle, CURLOPT_ERRORBUFFER, error_text);
   set_option(handle, CURLOPT_HEADERFUNCTION, on_header);
   set_option(handle, CURLOPT_HEADERDATA, &exchange);
   set_option(handle, CURLOPT_WRITEFUNCTION, on_write);
   set_option(handle, CURLOPT_WRITEDATA, &exchange);
-  set_option(handle, CURLOPT_XFERINFOFUNCTION, on_transfer_info);
-  set_option(handle, CURLOPT_XFERINFODATA, &exchange);
-  set_option(handle, CURLOPT_NOPROGRESS, 0L);
   set_certificates(handle);
 }
 
@@ -250,6 +250,32 @@ HttpFailure describe(CURLcode code, const HttpRequest& request, const FetchOptio
   }
 }
 
+/// Runs the exchange, looking around ten times a second. (libcurl's own limit on the speed looks at
+/// the mean of some seconds, and sees late that nothing comes any more.)
+CURLcode perform(CURL* handle, const FetchOptions& options, Exchange& exchange) {
+  const Multi multi(curl_multi_init());
+  if (multi == nullptr || curl_multi_add_handle(multi.get(), handle) != CURLM_OK)
+    throw std::runtime_error("libcurl cannot be initialized");
+  struct Removal {
+    CURLM* multi;
+    CURL* handle;
+    ~Removal() { curl_multi_remove_handle(multi, handle); }
+  } const removal{multi.get(), handle};
+
+  for (int running = 1;;) {
+    if (curl_multi_perform(multi.get(), &running) != CURLM_OK) return CURLE_FAILED_INIT;
+    if (running == 0) break;
+    exchange.receiver.on_tick();
+    if (std::chrono::steady_clock::now() - exchange.last_arrival > options.stall_timeout)
+      return CURLE_OPERATION_TIMEDOUT;
+    if (curl_multi_poll(multi.get(), nullptr, 0, /*timeout_ms=*/100, nullptr) != CURLM_OK)
+      return CURLE_FAILED_INIT;
+  }
+  int left = 0;
+  const CURLMsg* message = curl_multi_info_read(multi.get(), &left);
+  return message == nullptr ? CURLE_FAILED_INIT : message->data.result;
+}
+
 }  // namespace
 
 std::optional<HttpFailure> http_get(const HttpRequest& request, const FetchOptions& options,
@@ -263,7 +289,7 @@ std::optional<HttpFailure> http_get(const HttpRequest& request, const FetchOptio
   char error_text[CURL_ERROR_SIZE] = "";
   set_options(handle.get(), request, options, exchange, headers.get(), error_text);
 
-  const CURLcode code = curl_easy_perform(handle.get());
+  const CURLcode code = perform(handle.get(), options, exchange);
   if (exchange.error) std::rethrow_exception(exchange.error);
   const int status = exchange.response.status;
   if (code == CURLE_HTTP_RETURNED_ERROR || (code == CURLE_OK && status != 200 && status != 206)) {

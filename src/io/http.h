@@ -30,7 +30,7 @@ class HttpReceiver {
   /// A response with status 200 or 206 begins.
   virtual void on_response(const HttpResponse& response) = 0;
   virtual void on_body(std::span<const std::byte> bytes) = 0;
-  /// At least once a second, also while nothing arrives.
+  /// At least ten times a second, also while nothing arrives.
   virtual void on_tick() = 0;
 };
 

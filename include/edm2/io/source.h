@@ -24,8 +24,8 @@ struct FetchOptions {
   /// the server asks for (Retry-After) is respected up to the longest.
   std::chrono::milliseconds first_pause{500}, longest_pause{30'000};
   std::chrono::milliseconds connect_timeout{30'000};
-  /// An attempt fails when the server sends less than 100 bytes a second for so long, >= 1 s.
-  std::chrono::seconds stall_timeout{60};
+  /// An attempt fails when the server sends nothing, or less than 100 bytes a second, for so long.
+  std::chrono::milliseconds stall_timeout{60'000};
   int max_redirects = 10;
 };
 

@@ -1,0 +1,29 @@
+// Remembers what long work told its user.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "edm2/core/progress.h"
+
+namespace edm2::test {
+
+class RecordingProgress : public Progress {
+ public:
+  void message(const std::string& line) override { messages.push_back(line); }
+  void start(const std::string& title, int64_t work, const std::string& of) override {
+    titles.push_back(title);
+    total = work;
+    unit = of;
+    done = 0;
+  }
+  void advance(int64_t count) override { done += count; }
+  void finish() override { ++finished; }
+
+  std::vector<std::string> messages, titles;
+  std::string unit;             ///< of the last piece of work
+  int64_t total = 0, done = 0;  ///< likewise
+  int finished = 0;
+};
+
+}  // namespace edm2::test
