@@ -78,10 +78,14 @@ void add_process_options(CLI::App& command, CommandContext& context) {
                    "Seconds after which processes give up waiting for each other");
 }
 
-void add_fetch_options(CLI::App& command, CommandContext& context) {
-  add_switch(command, "--offline", context.fetch.offline, "Use downloaded files, download nothing");
+void add_cache_option(CLI::App& command, CommandContext& context) {
   add_text_option(command, "--cache-dir", context.fetch.cache_dir, "DIR",
                   "Where downloaded files are kept", "DNNLIB_CACHE_DIR or ~/.cache/dnnlib");
+}
+
+void add_fetch_options(CLI::App& command, CommandContext& context) {
+  add_switch(command, "--offline", context.fetch.offline, "Use downloaded files, download nothing");
+  add_cache_option(command, context);
 }
 
 void add_device_options(CLI::App& command, CommandContext& context) {

@@ -67,6 +67,8 @@ void require_single_process(const std::string& message = "Distributed execution 
 void add_process_options(CLI::App& command, CommandContext& context);
 /// --quiet and --log-json.
 void add_progress_options(CLI::App& command, CommandContext& context);
+/// --cache-dir.
+void add_cache_option(CLI::App& command, CommandContext& context);
 /// --offline and --cache-dir: for commands that take addresses where others take files.
 void add_fetch_options(CLI::App& command, CommandContext& context);
 /// --device and --precision.

@@ -8,7 +8,9 @@ void add_commands(CLI::App& app, CommandContext& context) {
   add_train_command(app, context);
   add_generate_command(app, context);
   add_metrics_command(app, context);
+  add_presets_command(app, context);
   add_convert_command(app, context);
+  add_cache_command(app, context);
 }
 
 }  // namespace edm2::cli

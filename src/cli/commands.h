@@ -13,6 +13,8 @@ void add_train_command(CLI::App& app, CommandContext& context);
 void add_generate_command(CLI::App& app, CommandContext& context);
 void add_convert_command(CLI::App& app, CommandContext& context);
 void add_metrics_command(CLI::App& app, CommandContext& context);
+void add_presets_command(CLI::App& app, CommandContext& context);
+void add_cache_command(CLI::App& app, CommandContext& context);
 void add_dataset_command(CLI::App& app, CommandContext& context);
 
 /// Adds all of them, in the order in which --help lists them.

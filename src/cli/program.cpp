@@ -199,6 +199,7 @@ int run_program(int argc, const char* const* argv) {
   keep_freed_memory();
   silence_libtorch_log();
   install_interrupt_handlers();
+  report_file_size_limit_as_error();
   CommandContext context;
   return run_program(argc, argv, context, add_commands);
 }

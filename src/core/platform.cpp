@@ -4,6 +4,9 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#ifdef __linux__
+#include <sys/xattr.h>
+#endif
 #include <unistd.h>
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -141,6 +144,8 @@ void check_interrupt() {
   if (arrived_signal != 0) throw Interrupted(arrived_signal);
 }
 
+void report_file_size_limit_as_error() { std::signal(SIGXFSZ, SIG_IGN); }
+
 bool stderr_is_terminal() { return isatty(STDERR_FILENO) == 1; }
 
 int terminal_width(int fallback) {
@@ -185,6 +190,26 @@ void RandomAccessFile::read_at(uint64_t offset, std::span<std::byte> target) con
     target = target.subspan(static_cast<size_t>(got));
   }
 }
+
+#ifdef __linux__
+namespace {
+constexpr const char* origin_attribute = "user.xdg.origin.url";
+}
+
+void note_origin(const fs::path& path, const std::string& url) {
+  // It is a help for people; a file system without it is none the worse.
+  (void)::setxattr(path.c_str(), origin_attribute, url.data(), url.size(), 0);
+}
+
+std::string noted_origin(const fs::path& path) {
+  std::string url(4096, '\0');
+  const ssize_t size = ::getxattr(path.c_str(), origin_attribute, url.data(), url.size());
+  return size > 0 ? url.substr(0, static_cast<size_t>(size)) : "";
+}
+#else
+void note_origin(const fs::path&, const std::string&) {}
+std::string noted_origin(const fs::path&) { return ""; }
+#endif
 
 MappedFile::MappedFile(const fs::path& path) {
   // O_NONBLOCK: opening a named pipe must not wait for a writer.

@@ -1,9 +1,11 @@
 #include "edm2/generate/presets.h"
 
 #include <cstdlib>
+#include <set>
 
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
+#include "edm2/io/source.h"
 #include "edm2/nn/state_layout.h"
 
 namespace edm2 {
@@ -119,6 +121,14 @@ std::optional<PublishedNetwork> describe_published_network(const std::string& so
       return network;
     }
   return std::nullopt;
+}
+
+std::vector<std::string> published_addresses() {
+  std::set<std::string> addresses;
+  for (const GeneratePreset& preset : generate_presets())
+    for (const std::string& source : {preset.net, preset.gnet.value_or("")})
+      if (is_web_address(source)) addresses.insert(source);
+  return {addresses.begin(), addresses.end()};
 }
 
 int64_t count_parameters(const NetworkOptions& options) {

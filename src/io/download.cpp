@@ -76,6 +76,7 @@ class Download final : public HttpReceiver {
     if (!part_.is_complete()) attempt_until_whole();
     const fs::path target = folder_ / part_.remote().name;
     part_.commit(target);
+    note_origin(target, shown_url_);
     remove_others(target);
     return target;
   }

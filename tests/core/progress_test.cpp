@@ -38,6 +38,30 @@ TEST(Progress, Lines) {
   EXPECT_EQ(std::count(output.err.begin(), output.err.end(), '\n'), 1);
 }
 
+TEST(Progress, BytesAreShownInLargerUnits) {
+  const auto work = [](Progress& progress) {
+    progress.start("Downloading", 2'500'000, "byte");
+    progress.advance(1'500'000);
+    progress.start("Downloading", 0, "byte");
+    progress.finish();
+  };
+  EXPECT_THAT(run(ProgressStyle::bar, work).err, testing::HasSubstr("0 bytes of 2.5 MB"));
+  EXPECT_THAT(run(ProgressStyle::lines, work).err,
+              testing::ContainsRegex("^Downloading: 1\\.5 MB in 0:00 \\([0-9.]+ [kMGT]?B/s\\)\n"));
+  EXPECT_THAT(run(ProgressStyle::json, work).out, testing::HasSubstr("\"total\":2500000"));
+}
+
+TEST(FormatBytes, PowersOfAThousand) {
+  EXPECT_EQ(format_bytes(0), "0 bytes");
+  EXPECT_EQ(format_bytes(1), "1 byte");
+  EXPECT_EQ(format_bytes(999), "999 bytes");
+  EXPECT_EQ(format_bytes(1000), "1.0 kB");
+  EXPECT_EQ(format_bytes(999'949), "999.9 kB");
+  EXPECT_EQ(format_bytes(999'950), "1.0 MB");
+  EXPECT_EQ(format_bytes(3'456'000'000), "3.5 GB");
+  EXPECT_EQ(format_bytes(18'000'000'000'000'000'000u), "18000000.0 TB");
+}
+
 TEST(Progress, AutomaticIsLinesWithoutATerminal) {
   const Output output = run(ProgressStyle::automatic, three_images);
   EXPECT_EQ(output.err.find('\r'), std::string::npos);

@@ -7,7 +7,6 @@
 #include <numeric>
 
 #include "edm2/core/error.h"
-#include "edm2/generate/presets.h"
 #include "edm2/nn/network.h"
 #include "support/golden.h"
 #include "support/small_models.h"
@@ -103,11 +102,6 @@ TEST(RgbEncoder, KnownAnswers) {
       encoder->decode(latents).equal(at::tensor({0, 0, 0, 128, 128, 254, 255, 255}, at::kByte)));
   const Tensor bytes = at::arange(256, at::kByte);
   EXPECT_TRUE(encoder->decode(encoder->encode_latents(bytes)).equal(bytes));
-}
-
-TEST(Presets, UnknownNamesAreErrors) {
-  EXPECT_EQ(find_generate_preset("demo").name, "demo");
-  EXPECT_THROW(find_generate_preset("nonsense"), Error);
 }
 
 }  // namespace edm2

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <span>
+#include <string>
 
 namespace edm2 {
 
@@ -26,6 +27,10 @@ void install_interrupt_handlers();
 int pending_signal();
 /// Throws Interrupted if a signal arrived. Long work calls this between units.
 void check_interrupt();
+
+/// A file that grows beyond the limit of the process (`ulimit -f`) is an error of the function that
+/// writes, from now on, instead of a signal that ends the process.
+void report_file_size_limit_as_error();
 
 /// Standard error is a terminal.
 bool stderr_is_terminal();
@@ -53,6 +58,12 @@ class RandomAccessFile {
   std::filesystem::path path_;
   int fd_ = -1;
 };
+
+/// Notes on the file where it was downloaded from, as browsers do (the extended attribute
+/// user.xdg.origin.url), on file systems that can hold such notes.
+void note_origin(const std::filesystem::path& path, const std::string& url);
+/// That note, or "".
+std::string noted_origin(const std::filesystem::path& path);
 
 /// A whole file as read-only memory. The file must not shrink while mapped.
 class MappedFile {

@@ -41,6 +41,9 @@ struct PublishedNetwork {
 /// None for other networks.
 std::optional<PublishedNetwork> describe_published_network(const std::string& source);
 
+/// The addresses of all networks that presets name, without duplicates.
+std::vector<std::string> published_addresses();
+
 /// Trainable numbers in a network with these options.
 int64_t count_parameters(const NetworkOptions& options);
 

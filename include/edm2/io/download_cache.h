@@ -30,4 +30,26 @@ std::optional<std::filesystem::path> find_cached(const std::string& url,
 /// the server's response ("" = none).
 std::string cached_file_name(const std::string& url, const std::string& content_disposition);
 
+struct CachedFile {
+  std::filesystem::path path;
+  uint64_t size = 0;  ///< bytes on the disk
+  std::filesystem::file_time_type modified = {};
+  std::string url{};        ///< without password; "" = not known
+  bool unfinished = false;  ///< what an interrupted download left
+};
+
+/// All files of the cache, in all of its roots, by name; files that are not the cache's are left
+/// out. The names tell no addresses: those of `known_urls` are recognized, and others where the
+/// file system has kept a note.
+std::vector<CachedFile> list_cache(const FetchOptions& options,
+                                   const std::vector<std::string>& known_urls = {});
+
+/// The pattern is the address, or a part of the file's name or address, or with `*` and `?` the
+/// whole of one of them.
+bool matches(const CachedFile& file, const std::string& pattern);
+
+/// False if a download is going on and the file was left alone. Throws Error if it cannot be
+/// removed.
+bool remove_cached(const CachedFile& file);
+
 }  // namespace edm2

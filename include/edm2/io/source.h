@@ -15,7 +15,7 @@ namespace edm2 {
 /// download_cache.h.
 struct FetchOptions {
   /// Root of the cache; none = what the environment says (cache_roots()).
-  std::optional<std::filesystem::path> cache_dir;
+  std::optional<std::filesystem::path> cache_dir{};
   bool offline = false;  ///< use what is in the cache, download nothing
 
   /// Attempts in a row that bring nothing new before a download is given up, >= 1.
