@@ -5,8 +5,9 @@
 namespace edm2::cli {
 namespace {
 
-void run_convert(const ConvertOptions& options, CommandContext& context) {
+void run_convert(ConvertOptions options, CommandContext& context) {
   require_single_process("Distributed execution is not supported.");
+  options.source = resolve_source(options.source, context.fetch, *context.progress()).string();
   const ConvertResult result = convert_dataset(options, *context.progress());
   const std::string skipped =
       result.skipped == 0 ? ""
@@ -20,7 +21,8 @@ void add_convert(CLI::App& group, CommandContext& context) {
                                             "Make a dataset of square RGB pictures of one size "
                                             "from a folder or zip of PNG and JPEG files");
   auto options = std::make_shared<ConvertOptions>();
-  add_text_option(command, "--source", options->source, "PATH", "Folder or zip archive of pictures")
+  add_text_option(command, "--source", options->source, "PATH|URL",
+                  "Folder or zip archive of pictures")
       ->required();
   add_text_option(command, "--dest", options->dest, "PATH", "Zip archive or empty folder to write")
       ->required();
@@ -31,6 +33,7 @@ void add_convert(CLI::App& group, CommandContext& context) {
                     "How to crop; without it pictures are scaled");
   add_parsed_option(command, "--resolution", options->resolution, parse_resolution, "WxH",
                     "Size of the pictures in the dataset, such as 64x64");
+  add_fetch_options(command, context);
   add_progress_options(command, context);
   command.callback([options, &context] { run_convert(*options, context); });
 }

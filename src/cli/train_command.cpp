@@ -35,7 +35,6 @@ TrainOptions to_options(const TrainArguments& a, const CommandContext& context) 
   TrainOptions o;
   apply_training_preset(o, a.preset);
   o.outdir = a.outdir;
-  o.data = a.data;
   o.use_labels = a.cond;
   o.xflip = a.xflip;
   o.max_size = a.max_size;
@@ -91,9 +90,10 @@ void print_configuration(const TrainOptions& o, int64_t raw_channels, Progress& 
 }
 
 void run(const TrainArguments& arguments, CommandContext& context) {
-  const TrainOptions options = to_options(arguments, context);
+  TrainOptions options = to_options(arguments, context);
   const auto progress = context.progress();
   progress->message("Setting up training config...");
+  options.data = resolve_source(arguments.data, context.fetch, *progress);
   Trainer trainer(options, progress);
   trainer.load_data();
   print_configuration(options, trainer.raw_channels(), *progress);
@@ -163,7 +163,7 @@ void add_train_command(CLI::App& app, CommandContext& context) {
   add_text_option(*command, "--outdir", a->outdir, "DIR",
                   "Folder of the run; a run found there is resumed")
       ->required();
-  add_text_option(*command, "--data", a->data, "ZIP|DIR", "Dataset")->required();
+  add_text_option(*command, "--data", a->data, "ZIP|DIR|URL", "Dataset")->required();
   add_bool_option(*command, "--cond", a->cond, "Train a class-conditional network", "true");
   add_text_option(*command, "--preset", a->preset, "STR", "Settings for options that are not given",
                   a->preset);
@@ -176,6 +176,7 @@ void add_train_command(CLI::App& app, CommandContext& context) {
   add_network_options(*command, *a);
   add_schedule_options(*command, *a);
   add_run_options(*command, *a);
+  add_fetch_options(*command, context);
   add_device_options(*command, context);
   add_progress_options(*command, context);
   command->callback([a, &context] { run(*a, context); });

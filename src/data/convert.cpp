@@ -15,6 +15,7 @@
 #include "edm2/core/platform.h"
 #include "edm2/data/file_source.h"
 #include "edm2/io/image.h"
+#include "edm2/io/zip.h"
 
 namespace edm2 {
 namespace fs = std::filesystem;
@@ -31,7 +32,8 @@ struct Converted {
 std::unique_ptr<FileSource> open_source(const std::string& path) {
   if (fs::is_directory(path)) return open_folder(path, /*follow_folder_links=*/true);
   if (!fs::is_regular_file(path)) throw Error("Missing input file or directory: " + path);
-  if (!is_zip_name(path)) throw Error("Only zip archives are supported: " + path);
+  if (!is_zip_name(path) && !is_zip_file(path))
+    throw Error("Only zip archives are supported: " + path);
   return open_zip(path);
 }
 

@@ -112,7 +112,9 @@ std::unique_ptr<FileSource> open_zip(const fs::path& path) {
 std::unique_ptr<FileSource> open_file_source(const fs::path& path) {
   std::error_code error;
   if (fs::is_directory(path, error)) return open_folder(path, /*follow_folder_links=*/false);
-  if (lower_extension(path.filename().string()) != ".zip" || !fs::exists(path, error))
+  // Downloaded archives need not have the extension.
+  if (lower_extension(path.filename().string()) != ".zip" ? !is_zip_file(path)
+                                                          : !fs::exists(path, error))
     throw Error("Path must point to a directory or zip: '" + path.string() + "' " +
                 (fs::exists(path, error) ? "is neither" : "does not exist"));
   return open_zip(path);

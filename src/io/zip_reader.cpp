@@ -1,6 +1,8 @@
 #include <zip.h>
 
+#include <fstream>
 #include <limits>
+#include <string_view>
 #include <utility>
 
 #include "edm2/core/error.h"
@@ -15,6 +17,14 @@ constexpr uint64_t max_deflate_ratio = 1032;
 std::string reason(zip_t* archive) { return zip_error_strerror(zip_get_error(archive)); }
 
 }  // namespace
+
+bool is_zip_file(const std::filesystem::path& path) {
+  char magic[4] = {};
+  std::ifstream file(path, std::ios::binary);
+  file.read(magic, sizeof magic);
+  const std::string_view begin(magic, sizeof magic);
+  return file && (begin == "PK\x03\x04" || begin == "PK\x05\x06");
+}
 
 ZipReader::ZipReader(std::filesystem::path path) : path_(std::move(path)) {
   int code = 0;

@@ -200,7 +200,7 @@ TEST_F(DownloadCli, NetworksByTheirAddress) {
   const std::string net = read_file(dir / "net.pkl");
   HttpServer server({serve({.body = net, .cut_after = net.size() / 2}), serve({.body = net})});
   const std::string url = server.url("net.pkl");
-  const Words words = {"generate", "--steps=2", "--seeds=1", "--outdir"};
+  const Words words = {"generate", "--no-metadata", "--steps=2", "--seeds=1", "--outdir"};
   const auto generate = [&](const std::string& outdir, const Words& more) {
     Words all = words;
     all.push_back(dir / outdir);
@@ -227,6 +227,19 @@ TEST_F(DownloadCli, NetworksByTheirAddress) {
                "is not in the cache " + (dir / "other").string());
   expect_error(generate("d", {"--preset=edm2-img64-s-fid", "--offline"}), 1, "--offline");
   EXPECT_FALSE(fs::exists(dir / "d"));
+}
+
+TEST_F(DownloadCli, DatasetsByTheirAddress) {
+  // Servers hide the extension behind a question mark.
+  HttpServer server({serve({.body = read_file(test::data_dir() / "stored_and_deflated.zip")})});
+  const std::string url = server.url("data.zip?download=1");
+  expect_error(run({"dataset", "convert", "--source", url, "--dest", dir / "out.zip"}), 1,
+               "there are no pictures in '" + file_of(url).string());
+  expect_error(run({"train", "--data", url, "--outdir", dir / "out", "--offline"}), 1,
+               "No image files found");
+  expect_error(run({"train", "--data", server.url("b.zip"), "--outdir", dir / "out", "--offline"}),
+               1, "is not in the cache");
+  EXPECT_EQ(server.count(), 1u);
 }
 
 TEST_F(DownloadCli, FilesThatAreNoNetworks) {

@@ -36,6 +36,15 @@ TEST(ZipReader, ReadsStoredAndDeflatedEntries) {
   EXPECT_THROW(zip.read("b.txt", 999), Error);
 }
 
+TEST(ZipReader, ArchivesAreKnownByTheirContents) {
+  const test::TempDir dir;
+  EXPECT_TRUE(is_zip_file(sample()));
+  write_file(dir / "text.zip", std::string_view("text"));
+  write_file(dir / "short.zip", std::string_view("PK"));
+  for (const fs::path& path : {dir / "text.zip", dir / "short.zip", dir / "none", dir.path()})
+    EXPECT_FALSE(is_zip_file(path)) << path;
+}
+
 TEST(ZipWriter, ReservedEntriesAreFilledInPieces) {
   const test::TempDir dir;
   ZipWriter zip(dir / "x.zip");

@@ -11,7 +11,7 @@
 namespace edm2 {
 
 struct ConvertOptions {
-  std::string source;  ///< folder, or file whose name ends with ".zip"
+  std::string source;  ///< folder or zip archive
   std::string dest;    ///< ".zip" makes an archive, anything else a folder
   Transform transform = Transform::none;
   std::optional<Resolution> resolution = {};

@@ -28,7 +28,7 @@ class FileSource {
 };
 
 /// What datasets are read from: a directory (searched recursively, links to folders left out) or a
-/// file with extension .zip, any case. Throws Error otherwise.
+/// zip archive (extension .zip in any case, or contents that begin as one). Throws Error otherwise.
 std::unique_ptr<FileSource> open_file_source(const std::filesystem::path& path);
 
 /// All files below the folder. Links to folders are entered only if `follow_folder_links`; one that

@@ -18,6 +18,9 @@ struct zip;
 
 namespace edm2 {
 
+/// The file begins as archives do; false for what cannot be read.
+bool is_zip_file(const std::filesystem::path& path);
+
 /// Reads an archive: stored and deflated entries, any order, zip64. All methods may be called from
 /// several threads at once. Archives come from elsewhere: sizes are checked against the size of the
 /// file before memory is taken, contents against their CRC-32.
