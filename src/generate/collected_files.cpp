@@ -18,21 +18,30 @@ namespace {
 /// --grid.
 class GridFile final : public Output {
  public:
-  GridFile(fs::path path, int64_t count, int64_t columns)
-      : path_(std::move(path)), sheet_(count, columns) {}
+  GridFile(const GenerateOptions& options, PngText text)
+      : path_(*options.grid),
+        text_(std::move(text)),
+        sheet_(static_cast<int64_t>(options.seeds.size()), options.grid_columns) {}
   void add(const GeneratedBatch& batch) override { sheet_.add(batch.images); }
-  void finish() override { write_file(path_, encode_png(sheet_.image(), png_for_photographs)); }
+  void finish() override {
+    write_file(path_, encode_png(sheet_.image(), png_for_photographs, text_));
+  }
 
  private:
   const fs::path path_;
+  const PngText text_;
   ContactSheet sheet_;
 };
 
 /// --npz and --latents: arrays that grow on disk, batch by batch.
 class ArrayFile final : public Output {
  public:
-  ArrayFile(fs::path path, int64_t count, bool with_images)
-      : path_(std::move(path)), count_(count), with_images_(with_images) {}
+  /// `text` goes into safetensors files; numpy's have no place for it.
+  ArrayFile(fs::path path, size_t count, bool with_images, PngText text)
+      : path_(std::move(path)),
+        count_(static_cast<int64_t>(count)),
+        with_images_(with_images),
+        text_(std::move(text)) {}
 
   void add(const GeneratedBatch& batch) override {
     const std::vector<std::pair<std::string, Tensor>> rows = arrays_of(batch);
@@ -58,24 +67,33 @@ class ArrayFile final : public Output {
       specs.push_back({name, values.scalar_type(), values.sizes().vec()});
       specs.back().shape[0] = count_;
     }
-    stream_ = has_extension(path_, ".safetensors") ? stream_safetensors(path_, specs)
+    stream_ = has_extension(path_, ".safetensors") ? stream_safetensors(path_, specs, text_)
                                                    : stream_npz(path_, specs);
   }
 
   const fs::path path_;
   const int64_t count_;
   const bool with_images_;
+  const PngText text_;
   std::unique_ptr<ArrayStream> stream_;
 };
 
 }  // namespace
 
-std::unique_ptr<Output> make_grid(const fs::path& path, int64_t count, int64_t columns) {
-  return std::make_unique<GridFile>(path, count, columns);
+std::unique_ptr<Output> make_grid_file(const GenerateOptions& options,
+                                       const nlohmann::ordered_json& parameters) {
+  return std::make_unique<GridFile>(options, sheet_text(options, parameters));
 }
 
-std::unique_ptr<Output> make_array_file(const fs::path& path, int64_t count, bool with_images) {
-  return std::make_unique<ArrayFile>(path, count, with_images);
+std::unique_ptr<Output> make_npz_file(const GenerateOptions& options) {
+  return std::make_unique<ArrayFile>(*options.npz, options.seeds.size(), /*with_images=*/true,
+                                     PngText());
+}
+
+std::unique_ptr<Output> make_latents_file(const GenerateOptions& options,
+                                          const nlohmann::ordered_json& parameters) {
+  return std::make_unique<ArrayFile>(*options.latents, options.seeds.size(), /*with_images=*/false,
+                                     sheet_text(options, parameters));
 }
 
 }  // namespace edm2

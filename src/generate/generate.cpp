@@ -113,7 +113,7 @@ std::vector<GeneratedBatch> gather(ProcessGroup& group, GeneratedBatch batch,
                                         &GeneratedBatch::images, &GeneratedBatch::frames}) {
     if (field == &GeneratedBatch::frames && !options.trajectory_grid) continue;
     const Tensor& tensor = batch.*field;
-    const auto parts = group.gather(tensor.defined() ? tensor.cpu() : at::empty({0}));
+    const auto parts = group.gather(tensor.defined() ? tensor : at::empty({0}));
     for (size_t i = 0; i < parts.size(); ++i)
       if (parts[i].numel() > 0) all[i].*field = parts[i];
   }
@@ -131,7 +131,7 @@ struct Job {
 Job prepare_job(const GenerateOptions& options, Progress& progress, const ProcessGroup& group) {
   Job job{load_sampler(options, progress), {}, {}};
   prepare_output_folders(options);
-  if (options.outdir && (options.metadata || options.resume))
+  if (options.metadata || options.resume)
     job.parameters = run_parameters(options, job.sampler, progress);
   if (group.is_main()) job.seeds = seeds_to_draw(options, job.sampler, job.parameters, progress);
   if (!options.metadata) job.parameters = nullptr;
@@ -173,13 +173,15 @@ void generate_images(const GenerateOptions& options, Progress& progress, Process
     progress.advance(step.x.size(0));
   };
   const Outputs own = make_picture_outputs(options, job.parameters);
-  const Outputs collected = make_collected_outputs(options, count);
+  const Outputs collected = make_collected_outputs(options, job.parameters);
   for (const auto& [begin, end] : parts) {
     GeneratedBatch batch;
     if (begin < end) {
       batch = sampler.generate(
           std::span(seeds).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)),
           needs_images(options));
+      for (const auto field : batch_tensors)  // from the device once, not in every output
+        if ((batch.*field).defined()) batch.*field = (batch.*field).cpu();
       for (const auto& output : own) output->add(batch);
     }
     if (collected.empty()) continue;
@@ -190,7 +192,8 @@ void generate_images(const GenerateOptions& options, Progress& progress, Process
   group.barrier();
   if (group.is_main()) {
     for (const auto& output : collected) output->finish();
-    if (options.resume && options.grid && !options.seeds.empty()) write_grid_from_files(options);
+    if (options.resume && options.grid && !options.seeds.empty())
+      write_grid_from_files(options, job.parameters);
   }
   progress.finish();
 }

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cctype>
 #include <nlohmann/json.hpp>
+#include <system_error>
 
 #include "edm2/core/error.h"
 #include "edm2/io/atomic_file.h"
+#include "generate/parameters.h"
 
 namespace edm2 {
 namespace fs = std::filesystem;
@@ -14,20 +16,25 @@ Outputs make_picture_outputs(const GenerateOptions& options,
                              const nlohmann::ordered_json& parameters) {
   Outputs outputs;
   if (options.outdir) outputs.push_back(make_png_files(options, parameters));
-  if (options.trajectory) outputs.push_back(make_trajectory_files(options));
+  if (options.trajectory) outputs.push_back(make_trajectory_files(options, parameters));
   return outputs;
 }
 
-Outputs make_collected_outputs(const GenerateOptions& options, int64_t count) {
+Outputs make_collected_outputs(const GenerateOptions& options,
+                               const nlohmann::ordered_json& parameters) {
   Outputs outputs;
-  if (count == 0) return outputs;
+  if (options.seeds.empty()) return outputs;
   if (options.grid && !options.resume)  // resumed runs make it from the files
-    outputs.push_back(make_grid(*options.grid, count, options.grid_columns));
-  if (options.npz) outputs.push_back(make_array_file(*options.npz, count, /*with_images=*/true));
-  if (options.latents)
-    outputs.push_back(make_array_file(*options.latents, count, /*with_images=*/false));
-  if (options.trajectory_grid) outputs.push_back(make_trajectory_grid(options, count));
+    outputs.push_back(make_grid_file(options, parameters));
+  if (options.npz) outputs.push_back(make_npz_file(options));
+  if (options.latents) outputs.push_back(make_latents_file(options, parameters));
+  if (options.trajectory_grid) outputs.push_back(make_trajectory_grid(options, parameters));
   return outputs;
+}
+
+PngText sheet_text(const GenerateOptions& options, const nlohmann::ordered_json& parameters) {
+  if (parameters.is_null()) return {};
+  return {{parameters_keyword, sheet_parameters(parameters, options.seeds)}};
 }
 
 bool needs_images(const GenerateOptions& options) {
@@ -74,7 +81,8 @@ bool has_extension(const fs::path& path, const std::string& extension) {
 void prepare_output_folders(const GenerateOptions& options) {
   if (options.outdir) prepare_output_folder(*options.outdir);
   for (const NamedOutput& file : output_files(options)) {
-    if (fs::is_directory(file.path))
+    std::error_code error;
+    if (fs::is_directory(file.path, error))
       throw Error("'" + file.path.string() + "' is a folder; choose another " + file.option);
     prepare_output_folder(fs::absolute(file.path).parent_path(), file.option);
   }

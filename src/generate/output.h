@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "edm2/generate/generate.h"
+#include "edm2/io/image.h"
 
 namespace edm2 {
 
@@ -28,18 +29,25 @@ using Outputs = std::vector<std::unique_ptr<Output>>;
 Outputs make_picture_outputs(const GenerateOptions& options,
                              const nlohmann::ordered_json& parameters);
 
-/// Files with all `count` pictures: one process adds all batches, in the order of the seeds.
-Outputs make_collected_outputs(const GenerateOptions& options, int64_t count);
+/// Files with the pictures of all options.seeds: one process adds all batches, in that order.
+Outputs make_collected_outputs(const GenerateOptions& options,
+                               const nlohmann::ordered_json& parameters);
 
 // The makers of the single ones.
 std::unique_ptr<Output> make_png_files(const GenerateOptions& options,
                                        const nlohmann::ordered_json& parameters);
-std::unique_ptr<Output> make_array_file(const std::filesystem::path& path, int64_t count,
-                                        bool with_images);
-std::unique_ptr<Output> make_grid(const std::filesystem::path& path, int64_t count,
-                                  int64_t columns);
-std::unique_ptr<Output> make_trajectory_files(const GenerateOptions& options);
-std::unique_ptr<Output> make_trajectory_grid(const GenerateOptions& options, int64_t count);
+std::unique_ptr<Output> make_trajectory_files(const GenerateOptions& options,
+                                              const nlohmann::ordered_json& parameters);
+std::unique_ptr<Output> make_npz_file(const GenerateOptions& options);
+std::unique_ptr<Output> make_latents_file(const GenerateOptions& options,
+                                          const nlohmann::ordered_json& parameters);
+std::unique_ptr<Output> make_grid_file(const GenerateOptions& options,
+                                       const nlohmann::ordered_json& parameters);
+std::unique_ptr<Output> make_trajectory_grid(const GenerateOptions& options,
+                                             const nlohmann::ordered_json& parameters);
+
+/// The text of a PNG file with the pictures of all seeds; none if `parameters` is null.
+PngText sheet_text(const GenerateOptions& options, const nlohmann::ordered_json& parameters);
 
 /// Stages of the denoising that the options ask for; 0 = none.
 int64_t wanted_frames(const GenerateOptions& options);

@@ -1,4 +1,6 @@
 // Are the options that say what to write usable together?
+#include <system_error>
+
 #include "edm2/core/error.h"
 #include "generate/output.h"
 
@@ -7,7 +9,11 @@ namespace fs = std::filesystem;
 namespace {
 
 bool same_file(const fs::path& a, const fs::path& b) {
-  return fs::weakly_canonical(fs::absolute(a)) == fs::weakly_canonical(fs::absolute(b));
+  std::error_code error;
+  const auto whole = [&](const fs::path& path) {
+    return fs::weakly_canonical(fs::absolute(path, error), error);
+  };
+  return !a.empty() && !b.empty() && whole(a) == whole(b) && !error;
 }
 
 void check_names(const GenerateOptions& options) {

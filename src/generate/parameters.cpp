@@ -85,6 +85,27 @@ std::string picture_parameters(const ordered_json& run, int64_t seed,
   return dump(json);
 }
 
+std::string format_seeds(std::span<const int64_t> seeds) {
+  std::string text;
+  for (size_t begin = 0, end = 0; begin < seeds.size(); begin = end) {
+    end = begin + 1;
+    // Ranges cannot hold negative numbers.
+    while (end < seeds.size() && seeds[begin] >= 0 && seeds[end] > seeds[end - 1] &&
+           seeds[end] - seeds[end - 1] == 1)
+      ++end;
+    if (end - begin < 3) end = begin + 1;
+    text += (text.empty() ? "" : ",") + std::to_string(seeds[begin]);
+    if (end - begin > 1) text += "-" + std::to_string(seeds[end - 1]);
+  }
+  return text;
+}
+
+std::string sheet_parameters(const ordered_json& run, std::span<const int64_t> seeds) {
+  ordered_json json = {{"seeds", format_seeds(seeds)}};
+  json.update(run);
+  return dump(json);
+}
+
 std::string describe_difference(const ordered_json& run, int64_t seed,
                                 const std::string& existing) {
   constexpr size_t longest = 16384;  // ours have less than one KiB

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "edm2/generate/generate.h"
@@ -17,6 +18,12 @@ nlohmann::ordered_json run_parameters(const GenerateOptions& options, const Samp
 /// ASCII, one line. `class_idx`: of this picture, none for unconditional networks.
 std::string picture_parameters(const nlohmann::ordered_json& run, int64_t seed,
                                std::optional<int64_t> class_idx);
+
+/// The same for one file with the pictures of many seeds.
+std::string sheet_parameters(const nlohmann::ordered_json& run, std::span<const int64_t> seeds);
+
+/// In the syntax of --seeds: "1,2,5-10".
+std::string format_seeds(std::span<const int64_t> seeds);
 
 /// What differs in the text of an existing picture, such as "steps: 32 there, 16 now"; empty if a
 /// run with these parameters could have made it from this seed.

@@ -35,37 +35,45 @@ void write_into_folder(const fs::path& file, std::span<const std::byte> contents
 /// What both kinds share: at most one batch waits to be written.
 class FilePerPicture : public Output {
  public:
-  explicit FilePerPicture(const GenerateOptions& options)
+  FilePerPicture(const GenerateOptions& options, nlohmann::ordered_json parameters)
       : folder_(*options.outdir),
         subdirs_(options.subdirs),
+        parameters_(std::move(parameters)),
         jobs_(writer_threads(), static_cast<size_t>(options.max_batch_size)) {}
   void finish() override { jobs_.finish(); }
 
  protected:
+  /// What each picture says of itself.
+  std::vector<PngText> texts(const GeneratedBatch& batch) const {
+    std::vector<PngText> result(batch.seeds.size());
+    if (parameters_.is_null()) return result;
+    const Tensor classes = batch.labels.defined() ? batch.labels.argmax(1).cpu() : Tensor();
+    for (size_t i = 0; i < result.size(); ++i) {
+      std::optional<int64_t> class_idx;
+      if (classes.defined()) class_idx = classes.const_data_ptr<int64_t>()[i];
+      result[i][parameters_keyword] = picture_parameters(parameters_, batch.seeds[i], class_idx);
+    }
+    return result;
+  }
+
   const fs::path folder_;
   const bool subdirs_;
-  BackgroundJobs jobs_;  // the last member: its threads end first
+  const nlohmann::ordered_json parameters_;
+  BackgroundJobs jobs_;
 };
 
 /// --outdir: a PNG for each seed.
 class PngFiles final : public FilePerPicture {
  public:
-  PngFiles(const GenerateOptions& options, nlohmann::ordered_json parameters)
-      : FilePerPicture(options), parameters_(std::move(parameters)) {}
+  using FilePerPicture::FilePerPicture;
 
   void add(const GeneratedBatch& batch) override {
     // Tensor operations here and not in the jobs, whose threads would start a pool each.
     const Tensor pixels = batch.images.cpu().permute({0, 2, 3, 1}).contiguous();  // [N,H,W,3]
-    const Tensor classes = batch.labels.defined() ? batch.labels.argmax(1).cpu() : Tensor();
+    const std::vector<PngText> text = texts(batch);
     for (size_t i = 0; i < batch.seeds.size(); ++i) {
-      const auto index = static_cast<int64_t>(i);
-      PngText text;
-      if (!parameters_.is_null()) {
-        std::optional<int64_t> class_idx;
-        if (classes.defined()) class_idx = classes.const_data_ptr<int64_t>()[i];
-        text[parameters_keyword] = picture_parameters(parameters_, batch.seeds[i], class_idx);
-      }
-      jobs_.add([pixels, index, text, file = folder_ / image_file_name(batch.seeds[i], subdirs_)] {
+      const fs::path file = folder_ / image_file_name(batch.seeds[i], subdirs_);
+      jobs_.add([pixels, index = static_cast<int64_t>(i), text = text[i], file] {
         const int64_t height = pixels.size(1), width = pixels.size(2), size = height * width * 3;
         const uint8_t* first = pixels.const_data_ptr<uint8_t>() + index * size;
         const Image image{width, height, 3, {first, first + size}};
@@ -73,25 +81,23 @@ class PngFiles final : public FilePerPicture {
       });
     }
   }
-
- private:
-  const nlohmann::ordered_json parameters_;
 };
 
 /// --trajectory.
 class TrajectoryFiles final : public FilePerPicture {
  public:
-  explicit TrajectoryFiles(const GenerateOptions& options)
-      : FilePerPicture(options), format_(*options.trajectory) {}
+  TrajectoryFiles(const GenerateOptions& options, const nlohmann::ordered_json& parameters)
+      : FilePerPicture(options, parameters), format_(*options.trajectory) {}
 
   void add(const GeneratedBatch& batch) override {
     const Tensor pixels = batch.frames.permute({0, 1, 3, 4, 2}).contiguous();  // [N,F,H,W,3]
+    const std::vector<PngText> text = texts(batch);
     for (size_t i = 0; i < batch.seeds.size(); ++i) {
       const Tensor frames = pixels[static_cast<int64_t>(i)];
       const fs::path file = folder_ / trajectory_file_name(batch.seeds[i], subdirs_, format_);
-      jobs_.add([frames, file, format = format_] {
+      jobs_.add([frames, text = text[i], file, format = format_] {
         write_into_folder(file, format == TrajectoryFormat::webp ? encode_animation(frames)
-                                                                 : encode_strip(frames));
+                                                                 : encode_strip(frames, text));
       });
     }
   }
@@ -107,8 +113,9 @@ std::unique_ptr<Output> make_png_files(const GenerateOptions& options,
   return std::make_unique<PngFiles>(options, parameters);
 }
 
-std::unique_ptr<Output> make_trajectory_files(const GenerateOptions& options) {
-  return std::make_unique<TrajectoryFiles>(options);
+std::unique_ptr<Output> make_trajectory_files(const GenerateOptions& options,
+                                              const nlohmann::ordered_json& parameters) {
+  return std::make_unique<TrajectoryFiles>(options, parameters);
 }
 
 }  // namespace edm2

@@ -98,7 +98,8 @@ std::vector<int64_t> missing_seeds(const GenerateOptions& options, const Sampler
   return missing;
 }
 
-void write_grid_from_files(const GenerateOptions& options) {
+void write_grid_from_files(const GenerateOptions& options,
+                           const nlohmann::ordered_json& parameters) {
   ContactSheet sheet(static_cast<int64_t>(options.seeds.size()), options.grid_columns);
   for (const int64_t seed : options.seeds) {
     check_interrupt();
@@ -108,7 +109,8 @@ void write_grid_from_files(const GenerateOptions& options) {
     sheet.add_pixels(
         at::from_blob(image.pixels.data(), {1, image.height, image.width, 3}, at::kByte));
   }
-  write_file(*options.grid, encode_png(sheet.image(), png_for_photographs));
+  write_file(*options.grid,
+             encode_png(sheet.image(), png_for_photographs, sheet_text(options, parameters)));
 }
 
 }  // namespace edm2

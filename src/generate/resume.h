@@ -15,6 +15,7 @@ std::vector<int64_t> missing_seeds(const GenerateOptions& options, const Sampler
                                    const nlohmann::ordered_json& parameters, Progress& progress);
 
 /// Writes --grid from the pictures in outdir, all of which must be there.
-void write_grid_from_files(const GenerateOptions& options);
+void write_grid_from_files(const GenerateOptions& options,
+                           const nlohmann::ordered_json& parameters);
 
 }  // namespace edm2

@@ -23,11 +23,12 @@ std::vector<std::byte> animate(int64_t width, int64_t height, int64_t count,
 /// --trajectory-grid.
 class TrajectoryGrid final : public Output {
  public:
-  TrajectoryGrid(const GenerateOptions& options, int64_t count)
+  TrajectoryGrid(const GenerateOptions& options, PngText text)
       : path_(*options.trajectory_grid),
         format_(trajectory_grid_format(path_)),
-        count_(count),
-        columns_(options.grid_columns) {}
+        count_(static_cast<int64_t>(options.seeds.size())),
+        columns_(options.grid_columns),
+        text_(std::move(text)) {}
 
   void add(const GeneratedBatch& batch) override {
     const int64_t frames = batch.frames.size(1);
@@ -53,7 +54,7 @@ class TrajectoryGrid final : public Output {
     const Image& first = sheets_.front().image();
     const auto frame = [&](int64_t i) { return sheets_[static_cast<size_t>(i)].image(); };
     write_file(path_, format_ == TrajectoryFormat::strip
-                          ? encode_png(first, png_for_photographs)
+                          ? encode_png(first, png_for_photographs, text_)
                           : animate(first.width, first.height, static_cast<int64_t>(sheets_.size()),
                                     frame));
   }
@@ -62,6 +63,7 @@ class TrajectoryGrid final : public Output {
   const std::filesystem::path path_;
   const TrajectoryFormat format_;
   const int64_t count_, columns_;
+  const PngText text_;
   std::vector<ContactSheet> sheets_;  // one for each frame; strips: one with a row for each seed
 };
 
@@ -75,14 +77,15 @@ std::vector<std::byte> encode_animation(const Tensor& frames) {
   });
 }
 
-std::vector<std::byte> encode_strip(const Tensor& frames) {
+std::vector<std::byte> encode_strip(const Tensor& frames, const PngText& text) {
   ContactSheet sheet(frames.size(0), frames.size(0));
   sheet.add_pixels(frames);
-  return encode_png(sheet.image(), png_for_photographs);
+  return encode_png(sheet.image(), png_for_photographs, text);
 }
 
-std::unique_ptr<Output> make_trajectory_grid(const GenerateOptions& options, int64_t count) {
-  return std::make_unique<TrajectoryGrid>(options, count);
+std::unique_ptr<Output> make_trajectory_grid(const GenerateOptions& options,
+                                             const nlohmann::ordered_json& parameters) {
+  return std::make_unique<TrajectoryGrid>(options, sheet_text(options, parameters));
 }
 
 }  // namespace edm2

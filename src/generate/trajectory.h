@@ -18,6 +18,6 @@ constexpr int stage_milliseconds = 120, last_stage_milliseconds = 1500;
 /// An animated WebP. Throws Error if the sides are too long for the format.
 std::vector<std::byte> encode_animation(const Tensor& frames);
 /// A PNG with the stages side by side.
-std::vector<std::byte> encode_strip(const Tensor& frames);
+std::vector<std::byte> encode_strip(const Tensor& frames, const PngText& text = {});
 
 }  // namespace edm2

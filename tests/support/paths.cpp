@@ -8,10 +8,7 @@
 namespace edm2::test {
 namespace fs = std::filesystem;
 
-namespace {
-// tests/support/paths.cpp -> the repository.
 fs::path source_dir() { return fs::path(EDM2_SOURCE_DIR); }
-}  // namespace
 
 fs::path reference_dir() {
   if (const char* dir = std::getenv("EDM2_REFERENCE_DIR")) return dir;

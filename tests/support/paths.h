@@ -10,6 +10,9 @@ namespace edm2::test {
 /// missing).
 std::filesystem::path reference_dir();
 
+/// The repository.
+std::filesystem::path source_dir();
+
 /// Small data kept in the repository: tests/data.
 std::filesystem::path data_dir();
 

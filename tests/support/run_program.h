@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -30,6 +31,7 @@ struct RunResult {
   int signal = 0;      ///< that signal, or 0
   bool timed_out = false;
   std::string out, err;
+  uint64_t peak_memory = 0;  ///< largest resident memory, in bytes
 };
 
 /// Runs `command` (its first word is the program) with empty standard input.
