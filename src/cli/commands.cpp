@@ -11,6 +11,7 @@ void add_commands(CLI::App& app, CommandContext& context) {
   add_presets_command(app, context);
   add_convert_command(app, context);
   add_cache_command(app, context);
+  add_info_command(app, context);
 }
 
 }  // namespace edm2::cli

@@ -12,6 +12,7 @@ class CommandContext;
 void add_train_command(CLI::App& app, CommandContext& context);
 void add_generate_command(CLI::App& app, CommandContext& context);
 void add_convert_command(CLI::App& app, CommandContext& context);
+void add_info_command(CLI::App& app, CommandContext& context);
 void add_metrics_command(CLI::App& app, CommandContext& context);
 void add_presets_command(CLI::App& app, CommandContext& context);
 void add_cache_command(CLI::App& app, CommandContext& context);

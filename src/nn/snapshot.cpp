@@ -108,7 +108,7 @@ Snapshot load_snapshot(const std::filesystem::path& path) {
     FileContents read = read_network(file.bytes(), path.string(), /*views=*/false);
     if (auto* snapshot = std::get_if<Snapshot>(&read.contents)) return std::move(*snapshot);
     const PickleValue& root = std::get<BareWeights>(read.contents).torch_root;
-    if (root.is_dict() && root.find("optimizer"))
+    if (is_training_state(root))
       throw Error("this is a training state, not a network snapshot; edm2 convert makes one of it");
     throw Error(
         "this file holds bare tensors without the network's configuration; edm2 convert makes a "

@@ -4,6 +4,7 @@
 
 #include "edm2/core/error.h"
 #include "edm2/io/atomic_file.h"
+#include "edm2/io/json.h"
 #include "edm2/nn/weights_file.h"
 #include "nn/network_fields.h"
 #include "nn/snapshot_formats.h"
@@ -93,6 +94,7 @@ PartialConfig partial_config(const json& root) {
   if (root.contains("encoder")) config.encoder = encoder_from(root.at("encoder"));
   if (root.contains("dataset")) config.dataset = dataset_from(root.at("dataset"));
   if (root.contains("loss")) config.loss = loss_from(root.at("loss"));
+  config.folded = root.value("folded", false);
   return config;
 }
 
@@ -132,16 +134,17 @@ std::string to_text(const json& value) {
 }
 
 PartialConfig config_of(const Snapshot& snapshot) {
-  PartialConfig config = {snapshot.network, {}, snapshot.encoder, snapshot.dataset, snapshot.loss};
+  PartialConfig config = {snapshot.network, {}, snapshot.encoder, snapshot.dataset, snapshot.loss,
+                          snapshot.folded};
   for_each_field(config.network, [&](const char* name, const auto&) { config.known.insert(name); });
   return config;
 }
 
 PartialConfig read_config_file(const std::filesystem::path& path) {
   try {
-    return partial_config(json::parse(read_text_file(path)));
-  } catch (const json::exception& error) {
-    throw Error(path.string() + ": not a configuration in JSON, or a value of another type");
+    return partial_config(parse_json(read_text_file(path)));
+  } catch (const json::exception&) {
+    throw Error(path.string() + ": a value of the configuration is of another type");
   } catch (const Error& error) {
     const std::string message = error.what();
     if (message.find(path.string()) != std::string::npos) throw;

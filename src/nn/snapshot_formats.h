@@ -10,6 +10,7 @@
 #include "edm2/io/pickle.h"
 #include "edm2/io/safetensors.h"
 #include "edm2/nn/snapshot.h"
+#include "edm2/nn/weights_file.h"
 
 namespace edm2 {
 
@@ -44,6 +45,14 @@ struct FileContents {
 /// What the contents of a file of any container hold; with `views`, tensors point into the contents
 /// where that can be (see view_pickle). Throws Error: no network, or a snapshot that is not usable.
 FileContents read_network(std::span<const std::byte> contents, const std::string& name, bool views);
+
+/// What load_weights() makes of a file that was read: see weights_file.h.
+LoadedWeights complete_weights(FileContents file, const std::filesystem::path& path,
+                               const WeightsOptions& options);
+/// A dict with the network being trained and the state of its optimizer.
+bool is_training_state(const PickleValue& root);
+/// All tensors in nested dicts, named "outer.inner"; empty if it is no dict.
+StateDict named_tensors(const PickleValue& root);
 
 /// Throws Error if encoder or loss cannot be used, whatever file they come from.
 void check_snapshot(const Snapshot& snapshot);

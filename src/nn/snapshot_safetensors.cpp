@@ -1,7 +1,7 @@
 // Snapshots as safetensors: the configuration stands in the metadata, which hold texts only.
 #include <nlohmann/json.hpp>
 
-#include "edm2/core/error.h"
+#include "edm2/io/json.h"
 #include "nn/snapshot_formats.h"
 
 namespace edm2 {
@@ -20,9 +20,7 @@ Snapshot snapshot_from_safetensors(SafetensorsFile file) {
   json config = json::object();
   for (const char* key : {"network", "encoder", "dataset", "loss", "folded"}) {
     const auto entry = file.metadata.find(key);
-    if (entry == file.metadata.end()) continue;
-    config[key] = json::parse(entry->second, nullptr, /*allow_exceptions=*/false);
-    if (config[key].is_discarded()) throw Error("the metadata of the snapshot are malformed");
+    if (entry != file.metadata.end()) config[key] = parse_json(entry->second);
   }
   Snapshot snapshot = snapshot_from_config(config);
   snapshot.tensors = check_tensors(snapshot.network, file.tensors);

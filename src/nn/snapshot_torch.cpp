@@ -1,7 +1,7 @@
 // Snapshots as torch files: a state dict, and the configuration beside the pickle.
 #include <nlohmann/json.hpp>
 
-#include "edm2/core/error.h"
+#include "edm2/io/json.h"
 #include "edm2/io/torch_file.h"
 #include "nn/snapshot_formats.h"
 
@@ -21,9 +21,7 @@ std::optional<Snapshot> snapshot_from_torch(std::span<const std::byte> contents,
                                             const PickleValue& root) {
   const auto text = read_torch_extra(contents, config_entry);
   if (!text) return std::nullopt;
-  const auto config = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
-  if (config.is_discarded()) throw Error("the configuration of the snapshot is malformed");
-  Snapshot snapshot = snapshot_from_config(config);
+  Snapshot snapshot = snapshot_from_config(parse_json(*text));
   snapshot.tensors = check_tensors(snapshot.network, to_state_dict(root));
   return snapshot;
 }

@@ -212,14 +212,11 @@ Snapshot assemble(const StateDict& tensors, const PartialConfig& config, Notes& 
       config.encoder ? *config.encoder : assumed_encoder(snapshot.network.img_channels, notes);
   snapshot.dataset = config.dataset;
   snapshot.loss = config.loss;
+  snapshot.folded = config.folded;
   return snapshot;
 }
 
 // ---- Training states
-
-bool is_training_state(const PickleValue& root) {
-  return root.is_dict() && root.find("net") && root.find("optimizer");
-}
 
 std::string std_text(double std) {
   char text[32];
@@ -285,23 +282,38 @@ void refuse_options(const WeightsOptions& options) {
 
 }  // namespace
 
+bool is_training_state(const PickleValue& root) {
+  return root.is_dict() && root.find("net") && root.find("optimizer");
+}
+
+StateDict named_tensors(const PickleValue& root) {
+  NamedTensors found;
+  if (root.is_dict()) flatten(root, "", 0, found);
+  return std::move(found.tensors);
+}
+
+LoadedWeights complete_weights(FileContents file, const fs::path& path,
+                               const WeightsOptions& options) {
+  LoadedWeights result;
+  result.format = file.format;
+  if (auto* snapshot = std::get_if<Snapshot>(&file.contents)) {
+    refuse_options(options);
+    result.snapshot = std::move(*snapshot);
+    return result;
+  }
+  auto& bare = std::get<BareWeights>(file.contents);
+  result.snapshot = is_training_state(bare.torch_root)
+                        ? from_training_state(path, bare.torch_root, options, result.notes)
+                        : from_state_dict(std::move(bare), options, result.notes);
+  check_snapshot(result.snapshot);
+  return result;
+}
+
 LoadedWeights load_weights(const fs::path& path, const WeightsOptions& options) {
   return with_file_name(path, [&] {
     const MappedFile file(path);
-    FileContents read = read_network(file.bytes(), path.string(), /*views=*/false);
-    LoadedWeights result;
-    result.format = read.format;
-    if (auto* snapshot = std::get_if<Snapshot>(&read.contents)) {
-      refuse_options(options);
-      result.snapshot = std::move(*snapshot);
-      return result;
-    }
-    auto& bare = std::get<BareWeights>(read.contents);
-    result.snapshot = is_training_state(bare.torch_root)
-                          ? from_training_state(path, bare.torch_root, options, result.notes)
-                          : from_state_dict(std::move(bare), options, result.notes);
-    check_snapshot(result.snapshot);
-    return result;
+    return complete_weights(read_network(file.bytes(), path.string(), /*views=*/false), path,
+                            options);
   });
 }
 

@@ -19,6 +19,7 @@ struct PartialConfig {
   std::optional<EncoderOptions> encoder;
   std::optional<DatasetOptions> dataset;
   std::optional<LossOptions> loss;
+  bool folded = false;
 };
 
 /// All that a snapshot knows, to be used for another file.
