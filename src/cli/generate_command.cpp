@@ -35,14 +35,26 @@ GenerateOptions to_options(const GenerateArguments& a, const CommandContext& con
   return o;
 }
 
+GuidanceInterval parse_guidance_interval(const std::string& text) {
+  const std::vector<double> bounds = parse_floats(text);
+  if (bounds.size() != 2 || !(bounds[0] >= 0 && bounds[0] < bounds[1]))
+    throw UsageError("'" + text + "' is not an interval LO,HI of noise levels with 0 <= LO < HI.");
+  return {bounds[0], bounds[1]};
+}
+
 void add_sampler_options(CLI::App& command, GenerateArguments& a) {
   SamplerOptions& s = a.options.sampler;
+  add_parsed_option(command, "--solver", s.solver, parse_solver, "NAME",
+                    "How a step is made: heun, euler, dpmpp-2m, dpmpp-3m or unipc",
+                    solver_name(s.solver));
   add_int_option(command, "--steps", s.num_steps, at_least(int64_t{1}), "Sampling steps");
   add_float_option(command, "--sigma_min", s.sigma_min, greater_than(0.0), "Lowest noise level");
   add_float_option(command, "--sigma_max", s.sigma_max, greater_than(0.0), "Highest noise level");
   add_float_option(command, "--rho", s.rho, greater_than(0.0), "Time step exponent");
   add_float_option(command, "--guidance", a.guidance, {}, "Guidance strength, 1 = none",
                    "preset or 1");
+  add_parsed_option(command, "--guidance-interval", s.guidance_interval, parse_guidance_interval,
+                    "LO,HI", "Guide only at noise levels LO < sigma <= HI", "0,inf");
   add_float_option(command, "--S_churn", s.S_churn, at_least(0.0), "Stochasticity strength");
   add_float_option(command, "--S_min", s.S_min, at_least(0.0), "Lowest noise level with churn");
   add_float_option(command, "--S_max", s.S_max, at_least(0.0), "Highest noise level with churn");

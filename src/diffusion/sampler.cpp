@@ -5,32 +5,86 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
+#include "diffusion/solvers.h"
 #include "edm2/core/error.h"
 
 namespace edm2 {
 namespace {
 
-/// The noise level is inside [S_min, S_max], compared in the level's own precision.
-bool churns_at(const Tensor& t, const SamplerOptions& options) {
-  if (options.S_churn <= 0) return false;
-  if (t.scalar_type() == at::kDouble) {
-    const double level = t.item<double>();
-    return options.S_min <= level && level <= options.S_max;
+std::vector<NoiseLevel> make_levels(const SamplerOptions& options, c10::Device device) {
+  SamplerOptions exact = options;
+  exact.dtype = at::kDouble;
+  const Tensor levels = noise_levels(options, device), sigmas = noise_levels(exact, at::kCPU);
+  std::vector<NoiseLevel> result;
+  for (int64_t i = 0; i < levels.size(0); ++i)
+    result.push_back({levels[i], sigmas.data_ptr<double>()[i]});
+  return result;
+}
+
+bool is_multistep(Solver solver) { return solver != Solver::heun && solver != Solver::euler; }
+
+void check_finite(double value, const char* option) {
+  if (!std::isfinite(value)) throw UsageError(std::string(option) + " must be a finite number");
+}
+
+/// Solvers divide by noise levels, and multistep ones by their differences.
+void check_levels(const SamplerOptions& options) {
+  const auto levels = make_levels(options, at::kCPU);
+  for (size_t i = 0; i + 1 < levels.size(); ++i) {
+    const double rounded = levels[i].t.item<double>();
+    if (!(std::isfinite(rounded) && rounded > 0))
+      throw UsageError(
+          "--sigma_min, --sigma_max and --rho give noise levels that are too small or too large");
+    if (is_multistep(options.solver) && levels[i + 1].sigma >= levels[i].sigma)
+      throw UsageError("--steps=" + std::to_string(options.num_steps) +
+                       " noise levels do not fit between --sigma_min and --sigma_max");
   }
-  const float level = t.item<float>();
-  return static_cast<float>(options.S_min) <= level && level <= static_cast<float>(options.S_max);
 }
 
 }  // namespace
 
+const std::vector<std::string>& solver_names() {
+  static const std::vector<std::string> names = {"heun", "euler", "dpmpp-2m", "dpmpp-3m", "unipc"};
+  return names;
+}
+
+const std::string& solver_name(Solver solver) {
+  return solver_names().at(static_cast<size_t>(solver));
+}
+
+Solver parse_solver(const std::string& name) {
+  const auto& names = solver_names();
+  const auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end())
+    throw UsageError("'" + name + "' is not one of heun, euler, dpmpp-2m, dpmpp-3m, unipc.");
+  return static_cast<Solver>(found - names.begin());
+}
+
+int64_t num_evaluations(const SamplerOptions& options) {
+  return options.solver == Solver::heun ? 2 * options.num_steps - 1 : options.num_steps;
+}
+
 void validate(const SamplerOptions& options) {
   if (options.num_steps < 1) throw UsageError("--steps must be at least 1");
-  if (!(options.sigma_min > 0) || !(options.rho > 0))
-    throw UsageError("--sigma_min and --rho must be greater than 0");
-  if (!(options.sigma_min < options.sigma_max))
+  check_finite(options.sigma_min, "--sigma_min");
+  check_finite(options.sigma_max, "--sigma_max");
+  check_finite(options.rho, "--rho");
+  check_finite(options.guidance, "--guidance");
+  check_finite(options.S_churn, "--S_churn");
+  check_finite(options.S_noise, "--S_noise");
+  if (options.sigma_min <= 0) throw UsageError("--sigma_min must be greater than 0");
+  if (options.sigma_min >= options.sigma_max)
     throw UsageError("--sigma_min must be less than --sigma_max");
+  if (options.rho <= 0) throw UsageError("--rho must be greater than 0");
+  const GuidanceInterval& interval = options.guidance_interval;
+  if (!(interval.low >= 0 && interval.low < interval.high))
+    throw UsageError("--guidance-interval=LO,HI must have 0 <= LO < HI");
+  if (options.S_churn > 0 && is_multistep(options.solver))
+    throw UsageError("--S_churn works with --solver=heun and --solver=euler only: " +
+                     solver_name(options.solver) +
+                     " builds on earlier steps, which fresh noise would make worthless");
+  check_levels(options);
 }
 
 Tensor noise_levels(const SamplerOptions& options, c10::Device device) {
@@ -49,41 +103,24 @@ Tensor edm_sampler(Denoiser& net, Denoiser& gnet, const Tensor& noise, const Ten
                    const SamplerOptions& options, const NoiseSource& randn_like,
                    const StepCallback& on_step) {
   c10::NoGradGuard no_grad;
-  const auto denoise = [&](const Tensor& x, const Tensor& t) {
-    const Tensor main = net.denoise(x, t, labels).to(options.dtype);
-    if (options.guidance == 1) return main;
-    const Tensor guide = gnet.denoise(x, t, labels).to(options.dtype);
-    return at::lerp(guide, main, options.guidance);
-  };
-
-  const Tensor levels = noise_levels(options, noise.device());
-  const Tensor sigmas = levels.to(at::kCPU, at::kDouble);  // for on_step: read the device once
-  const double max_gamma = std::numbers::sqrt2 - 1;
-  const int64_t n = options.num_steps;
-  Tensor x = noise.to(options.dtype) * levels[0];
-  for (int64_t i = 0; i < n; ++i) {
-    const Tensor t_cur = levels[i], t_next = levels[i + 1];
-
-    // Churn: raise the noise level a little.
-    Tensor t_hat = t_cur, x_hat = x;
-    if (churns_at(t_cur, options)) {
-      const double gamma = std::min(options.S_churn / static_cast<double>(n), max_gamma);
-      t_hat = t_cur + t_cur * gamma;
-      x_hat = x + (t_hat.pow(2) - t_cur.pow(2)).sqrt() * options.S_noise * randn_like(x);
-    }
-
-    // Euler step, then Heun's correction except in the step to sigma 0.
-    Tensor denoised = denoise(x_hat, t_hat);
-    const Tensor d_cur = (x_hat - denoised) / t_hat;
-    x = x_hat + (t_next - t_hat) * d_cur;
-    if (i < n - 1) {
-      denoised = denoise(x, t_next);
-      const Tensor d_prime = (x - denoised) / t_next;
-      x = x_hat + (t_next - t_hat) * (d_cur * 0.5 + d_prime * 0.5);
-    }
-    if (on_step) on_step({i, sigmas[i + 1].item<double>(), x, denoised});
+  validate(options);
+  const auto levels = make_levels(options, noise.device());
+  const GuidedDenoiser denoise(net, gnet, labels, options);
+  const SamplingProblem problem{options, denoise, levels, randn_like, on_step};
+  Tensor x = noise.to(options.dtype) * levels[0].t;
+  switch (options.solver) {
+    case Solver::heun:
+      return solve_heun(problem, x);
+    case Solver::euler:
+      return solve_euler(problem, x);
+    case Solver::dpmpp_2m:
+      return solve_dpmpp_2m(problem, x);
+    case Solver::dpmpp_3m:
+      return solve_dpmpp_3m(problem, x);
+    case Solver::unipc:
+      return solve_unipc(problem, x);
   }
-  return x;
+  TORCH_CHECK(false, "no such solver");
 }
 
 }  // namespace edm2

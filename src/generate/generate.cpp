@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -32,6 +33,9 @@ Sampler load_sampler(const GenerateOptions& options, Progress& progress) {
   } else if (options.gnet) {
     progress.message("Note: --gnet has no effect without --guidance");
   }
+  const GuidanceInterval& interval = options.sampler.guidance_interval;
+  if (options.sampler.guidance == 1 && (interval.low > 0 || std::isfinite(interval.high)))
+    progress.message("Note: --guidance-interval has no effect without --guidance");
   if (options.class_idx && sampler.net().label_dim() == 0)
     progress.message("Note: the network is unconditional, --class is ignored");
   sampler.frames = wanted_frames(options);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <set>
 
 #include "edm2/io/image.h"
 #include "edm2/io/npz.h"
@@ -94,7 +95,54 @@ TEST_F(GenerateCli, BundledDemo) {
   EXPECT_EQ(picture.channels, 3);
 }
 
+TEST_F(GenerateCli, SolversMakeOwnPictures) {
+  std::set<std::string> pictures;
+  for (const char* solver : {"heun", "euler", "dpmpp-2m", "dpmpp-3m", "unipc"}) {
+    const RunResult run = generate({"--seeds=3", std::string("--solver=") + solver}, solver);
+    ASSERT_EQ(run.exit_code, 0) << run.err;
+    pictures.insert(read_file(dir / solver / "000003.png"));
+  }
+  EXPECT_EQ(pictures.size(), 5u);
+  EXPECT_EQ(generate({"--seeds=3"}, "default").exit_code, 0);
+  EXPECT_EQ(read_file(dir / "default" / "000003.png"), read_file(dir / "heun" / "000003.png"));
+}
+
+TEST_F(GenerateCli, GuidanceOneNeverOpensTheGuide) {
+  ASSERT_EQ(generate({}, "without").exit_code, 0);
+  const RunResult run = generate({"--guidance=1", "--gnet", dir / "nosuch.pkl"}, "with");
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(read_file(dir / "with" / "000016.png"), read_file(dir / "without" / "000016.png"));
+}
+
+TEST_F(GenerateCli, GuidanceInterval) {
+  const auto guided = [&](const std::string& interval) {
+    const RunResult run = generate({"--seeds=3", "--guidance=3", "--gnet", dir / "guide.pkl",
+                                    "--guidance-interval=" + interval},
+                                   interval);
+    EXPECT_EQ(run.exit_code, 0) << run.err;
+    return read_file(dir / interval / "000003.png");
+  };
+  EXPECT_EQ(generate({"--seeds=3"}, "plain").exit_code, 0);
+  const std::string plain = read_file(dir / "plain" / "000003.png"), all = guided("0,inf");
+  EXPECT_NE(all, plain);
+  EXPECT_EQ(guided("0.002,80"), guided("0.0020001,1e9"));  // levels 80, 2.5, 0.002
+  EXPECT_EQ(guided("81,90"), plain);
+  const std::string some = guided("1,10");
+  EXPECT_NE(some, plain);
+  EXPECT_NE(some, all);
+
+  for (const char* wrong : {"1", "1,2,3", "2,1", "1,1", "-1,2", "nan,2", "1,nan", "a,b", "", "1,"})
+    expect_error(generate({std::string("--guidance-interval=") + wrong}, "out"), 2,
+                 "'--guidance-interval'");
+  EXPECT_FALSE(fs::exists(dir / "out"));
+}
+
 TEST_F(GenerateCli, WrongUsage) {
+  expect_error(generate({"--solver=rk4"}), 2, "'--solver'");
+  expect_error(generate({"--solver=unipc", "--S_churn=5"}), 2, "--S_churn");
+  expect_error(generate({"--sigma_min=1e-60"}), 2, "--sigma_min");
+  expect_error(generate({"--guidance=nan"}), 2, "--guidance");
+  expect_error(generate({"--rho=inf"}), 2, "--rho");
   expect_error(generate({"--seeds=a"}), 2, "'--seeds'");
   expect_error(generate({"--seeds=1, 2-3"}), 2, "'--seeds'");
   expect_error(generate({"--steps=0"}), 2, "0 is not in the range x>=1.");

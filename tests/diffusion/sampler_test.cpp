@@ -66,24 +66,6 @@ TEST(NoiseLevels, OneStepStartsAtSigmaMax) {
   expect_near(noise_levels(options, at::kCPU), {80, 0});
 }
 
-TEST(Sampler, ShowsEveryStep) {
-  SamplerOptions options;
-  options.num_steps = 5;
-  GaussianDenoiser net(0.25);
-  const Tensor noise = at::ones({1, 1, 2, 2}), levels = noise_levels(options, at::kCPU);
-  std::vector<int64_t> steps;
-  Tensor last_x, last_denoised;
-  const Tensor x = edm_sampler(net, net, noise, {}, options, {}, [&](const SamplerStep& s) {
-    steps.push_back(s.step);
-    EXPECT_EQ(s.sigma, levels[s.step + 1].item<double>());
-    last_x = s.x;
-    last_denoised = s.denoised;
-  });
-  EXPECT_EQ(steps, (std::vector<int64_t>{0, 1, 2, 3, 4}));
-  EXPECT_TRUE(last_x.equal(x));
-  EXPECT_LE(test::relative_error(last_denoised, x), 1e-6);  // the step to 0 lands on the estimate
-}
-
 TEST(Sampler, ClosedFormKnownAnswers) {
   SamplerOptions options;
   expect_near(run(options), {0.507838249, -0.253919125, 0.126959562, 1.01567650});
