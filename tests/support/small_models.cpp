@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 #include <zlib.h>
 
+#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "edm2/io/npz.h"
+#include "edm2/io/safetensors.h"
 #include "edm2/nn/state_layout.h"
 
 namespace edm2::test {
@@ -76,6 +78,35 @@ void expect_same_snapshot(const Snapshot& a, const Snapshot& b) {
     EXPECT_EQ(tensor.scalar_type(), b.tensors[i].second.scalar_type()) << name;
     EXPECT_TRUE(at::equal(tensor, b.tensors[i].second)) << name;
   }
+}
+
+AutoencoderOptions small_autoencoder_options() {
+  AutoencoderOptions options;
+  options.block_out_channels = {8, 12, 16};
+  options.layers_per_block = 1;
+  options.norm_num_groups = 4;
+  return options;
+}
+
+AutoencoderWeights small_autoencoder(const AutoencoderOptions& options, uint64_t seed) {
+  at::manual_seed(seed);
+  AutoencoderWeights weights{options, {}};
+  for (const StateEntry& entry : autoencoder_layout(options)) {
+    const at::IntArrayRef shape = entry.shape;
+    Tensor value = at::randn(shape);
+    if (shape.size() > 1)
+      value.div_(std::sqrt(static_cast<double>(c10::multiply_integers(shape.slice(1)))));
+    else
+      value.mul_(0.2).add_(entry.name.ends_with(".weight") ? 1 : 0);
+    weights.tensors.emplace_back(entry.name, value);
+  }
+  return weights;
+}
+
+void write_autoencoder(const std::filesystem::path& folder, const AutoencoderWeights& weights) {
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder / "config.json") << to_json(weights.options).dump(2);
+  save_safetensors(folder / "diffusion_pytorch_model.safetensors", weights.tensors);
 }
 
 void write_small_dataset(const std::filesystem::path& folder) {

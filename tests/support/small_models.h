@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "edm2/nn/autoencoder_kl.h"
 #include "edm2/nn/network.h"
 
 namespace edm2::test {
@@ -23,6 +24,15 @@ std::vector<std::string> describe_tensors(const Snapshot& snapshot);
 
 /// Options, tensors (bit for bit, with their types) and everything else.
 void expect_same_snapshot(const Snapshot& a, const Snapshot& b);
+
+/// The options of a VAE of three levels (pictures of 4 times the latents' size).
+AutoencoderOptions small_autoencoder_options();
+
+/// Random weights drawn from `seed`, of a magnitude that keeps activations near 1.
+AutoencoderWeights small_autoencoder(const AutoencoderOptions& options, uint64_t seed = 3);
+
+/// config.json and diffusion_pytorch_model.safetensors.
+void write_autoencoder(const std::filesystem::path& folder, const AutoencoderWeights& weights);
 
 /// A folder of ten 8x8 RGB images (.npy) in three classes: the data of the specification's
 /// end-to-end answer.
