@@ -28,7 +28,6 @@ GenerateOptions to_options(const GenerateArguments& a, const CommandContext& con
   o.net = *net;
   o.gnet = gnet;
   o.sampler.guidance = guidance.value_or(1);
-  if (o.sampler.guidance != 1 && !o.gnet) throw Error("Please specify --gnet when using guidance");
   o.fetch = context.fetch;
   o.device = context.device_name;
   o.precision = context.precision;

@@ -60,7 +60,10 @@ ordered_json run_parameters(const GenerateOptions& options, const Sampler& sampl
   add_network(json, "net", options.net, options.fetch, progress);
   json["guidance"] = number(s.guidance);
   if (s.guidance != 1) add_network(json, "gnet", *options.gnet, options.fetch, progress);
-  json["solver"] = "heun";
+  const GuidanceInterval& interval = s.guidance_interval;
+  if (s.guidance != 1 && (interval.low > 0 || std::isfinite(interval.high)))
+    json["guidance_interval"] = {number(interval.low), number(interval.high)};
+  json["solver"] = solver_name(s.solver);
   json["steps"] = s.num_steps;
   json["sigma_min"] = number(s.sigma_min);
   json["sigma_max"] = number(s.sigma_max);

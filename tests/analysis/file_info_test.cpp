@@ -46,7 +46,7 @@ TEST(FileInfo, SnapshotsOfEveryContainer) {
     EXPECT_EQ(info.at("kind"), "network snapshot");
     EXPECT_EQ(info.at("container"), container);
     EXPECT_EQ(info.at("bytes"), fs::file_size(dir / name));
-    EXPECT_EQ(info.at("training").at("images"), 2096 * 1024);
+    EXPECT_EQ(info.at("training").at("images"), 2097 * 1024);
     EXPECT_EQ(info.at("training").at("ema_std"), 0.13);
     EXPECT_EQ(info.at("parameters"), parameters);
     EXPECT_EQ(info.at("buffers"), buffers);
