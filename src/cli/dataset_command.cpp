@@ -33,6 +33,8 @@ void add_convert(CLI::App& group, CommandContext& context) {
                     "How to crop; without it pictures are scaled");
   add_parsed_option(command, "--resolution", options->resolution, parse_resolution, "WxH",
                     "Size of the pictures in the dataset, such as 64x64");
+  add_parsed_option(command, "--pillow", options->pillow, parse_pillow_version, "[10|11|12|13]",
+                    "Version of Pillow whose resampling is followed to the bit", "10");
   add_fetch_options(command, context);
   add_progress_options(command, context);
   command.callback([options, &context] { run_convert(*options, context); });

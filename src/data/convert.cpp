@@ -75,7 +75,7 @@ Converted convert_one(const FileSource& source, const std::string& name,
                       const ConvertOptions& options) {
   const auto bytes = source.read(name);
   const Image image = decode_rgb(bytes, name);
-  const auto result = apply_transform(image, options.transform, options.resolution);
+  const auto result = apply_transform(image, options.transform, options.resolution, options.pillow);
   if (!result) return {};
   return {result->width, result->height, encode_png(*result, /*compression_level=*/0)};
 }

@@ -67,15 +67,16 @@ struct Axis {
   }
 };
 
-Axis plan_axis(int64_t in, int64_t out, ResizeFilter filter) {
+/// `out` samples from [begin, end) of an axis of `in` samples. (Pillow has the box as floats.)
+Axis plan_axis(int64_t in, float begin, float end, int64_t out, ResizeFilter filter) {
   const Kernel kernel = kernel_of(filter);
-  const double scale = static_cast<double>(in) / static_cast<double>(out);
+  const double scale = static_cast<double>(end - begin) / static_cast<double>(out);
   const double filter_scale = std::max(scale, 1.0);
   const double support = kernel.support * filter_scale, inverse = 1.0 / filter_scale;
   Axis axis;
   std::vector<double> exact;
   for (int64_t i = 0; i < out; ++i) {
-    const double center = (static_cast<double>(i) + 0.5) * scale;
+    const double center = begin + (static_cast<double>(i) + 0.5) * scale;
     const int64_t first = std::max<int64_t>(static_cast<int64_t>(center - support + 0.5), 0);
     const int64_t last = std::min<int64_t>(static_cast<int64_t>(center + support + 0.5), in);
     exact.clear();
@@ -109,18 +110,19 @@ Kernels kernels_for(CpuLevel level) {
   return {horizontal_portable, vertical_portable};
 }
 
-Image resize_horizontally(const Image& image, int64_t width, ResizeFilter filter,
+/// Rows [first, first + rows) only.
+Image resize_horizontally(const Image& image, const Axis& axis, int64_t first, int64_t rows,
                           Horizontal kernel) {
-  const Axis axis = plan_axis(image.width, width, filter);
-  Image result{width, image.height, image.channels, {}};
-  result.pixels.resize(static_cast<size_t>(width * image.height * image.channels));
-  kernel(image.pixels.data(), image.width, result.pixels.data(), image.height,
-         static_cast<int>(image.channels), axis.plan());
+  const auto width = static_cast<int64_t>(axis.windows.size());
+  Image result{width, rows, image.channels, {}};
+  result.pixels.resize(static_cast<size_t>(width * rows * image.channels));
+  kernel(image.pixels.data() + first * image.width * image.channels, image.width,
+         result.pixels.data(), rows, static_cast<int>(image.channels), axis.plan());
   return result;
 }
 
-Image resize_vertically(const Image& image, int64_t height, ResizeFilter filter, Vertical kernel) {
-  const Axis axis = plan_axis(image.height, height, filter);
+Image resize_vertically(const Image& image, const Axis& axis, Vertical kernel) {
+  const auto height = static_cast<int64_t>(axis.windows.size());
   const int64_t row = image.width * image.channels;
   Image result{image.width, height, image.channels, {}};
   result.pixels.resize(static_cast<size_t>(row * height));
@@ -130,25 +132,63 @@ Image resize_vertically(const Image& image, int64_t height, ResizeFilter filter,
   return result;
 }
 
-}  // namespace
-
-Image resize(const Image& image, int64_t width, int64_t height, ResizeFilter filter) {
-  return resize(image, width, height, filter, cpu_level());
+/// Both passes, the horizontal one only over the rows that the other one looks at.
+Image horizontal_then_vertical(const Image& image, const Axis& columns, Axis rows,
+                               const Kernels& kernels) {
+  const int32_t first = rows.windows.front().first;
+  const int32_t end = rows.windows.back().first + rows.windows.back().count;
+  for (Window& window : rows.windows) window.first -= first;
+  return resize_vertically(
+      resize_horizontally(image, columns, first, end - first, kernels.horizontal), rows,
+      kernels.vertical);
 }
 
-Image resize(const Image& image, int64_t width, int64_t height, ResizeFilter filter,
-             CpuLevel level) {
+void check_sizes(const Image& image, int64_t width, int64_t height, const ResizeBox& box) {
+  const bool inside = box.left >= 0 && box.top >= 0 && box.left < box.right &&
+                      box.top < box.bottom && box.right <= static_cast<float>(image.width) &&
+                      box.bottom <= static_cast<float>(image.height);
   if (image.width < 1 || image.height < 1 || image.channels < 1 || image.channels > 4 ||
-      width < 1 || height < 1 || width > max_pixels / std::max(height, image.height))
+      width < 1 || height < 1 || width > max_pixels / std::max(height, image.height) || !inside)
     throw Error("cannot resize a picture of " + std::to_string(image.width) + "x" +
                 std::to_string(image.height) + " to " + std::to_string(width) + "x" +
                 std::to_string(height) + " pixels");
-  if (width == image.width && height == image.height) return image;
-  const Kernels kernels = kernels_for(level);
-  if (width == image.width) return resize_vertically(image, height, filter, kernels.vertical);
-  Image result = resize_horizontally(image, width, filter, kernels.horizontal);
-  return height == image.height ? result
-                                : resize_vertically(result, height, filter, kernels.vertical);
+}
+
+}  // namespace
+
+Image crop(const Image& image, int64_t left, int64_t top, int64_t width, int64_t height) {
+  Image result{width, height, image.channels, {}};
+  for (int64_t y = top; y < top + height; ++y) {
+    const auto row = image.pixels.begin() + (y * image.width + left) * image.channels;
+    result.pixels.insert(result.pixels.end(), row, row + width * image.channels);
+  }
+  return result;
+}
+
+Image resize(const Image& image, int64_t width, int64_t height, const ResizeOptions& options) {
+  const auto in_width = static_cast<float>(image.width);
+  const auto in_height = static_cast<float>(image.height);
+  const ResizeBox box = options.box.value_or(ResizeBox{0, 0, in_width, in_height});
+  check_sizes(image, width, height, box);
+  // A box of the same size on pixel borders.
+  if (box.left == std::floor(box.left) && box.top == std::floor(box.top) &&
+      box.right - box.left == static_cast<float>(width) &&
+      box.bottom - box.top == static_cast<float>(height))
+    return crop(image, static_cast<int64_t>(box.left), static_cast<int64_t>(box.top), width,
+                height);
+
+  const Kernels kernels = kernels_for(options.level);
+  const Axis columns = plan_axis(image.width, box.left, box.right, width, options.filter);
+  const Axis rows = plan_axis(image.height, box.top, box.bottom, height, options.filter);
+  const bool same_width = width == image.width && box.left == 0 && box.right == in_width;
+  const bool same_height = height == image.height && box.top == 0 && box.bottom == in_height;
+  if (same_width) return resize_vertically(image, rows, kernels.vertical);
+  if (same_height) return resize_horizontally(image, columns, 0, image.height, kernels.horizontal);
+  const bool vertical_first = options.pillow == PillowVersion::v13 && image.height > height &&
+                              image.height - height > 2 * (image.width - width);
+  if (!vertical_first) return horizontal_then_vertical(image, columns, rows, kernels);
+  const Image narrow = resize_vertically(image, rows, kernels.vertical);
+  return resize_horizontally(narrow, columns, 0, height, kernels.horizontal);
 }
 
 }  // namespace edm2

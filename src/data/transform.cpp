@@ -17,29 +17,21 @@ constexpr std::pair<Transform, const char*> names[] = {
 
 int64_t round_half_even(double x) { return std::llrint(x); }
 
-Image crop(const Image& image, int64_t left, int64_t top, int64_t width, int64_t height) {
-  Image result{width, height, image.channels, {}};
-  result.pixels.reserve(static_cast<size_t>(width * height * image.channels));
-  for (int64_t y = top; y < top + height; ++y) {
-    const auto row = image.pixels.begin() + (y * image.width + left) * image.channels;
-    result.pixels.insert(result.pixels.end(), row, row + width * image.channels);
-  }
-  return result;
-}
-
-Image center_crop(const Image& image, Resolution size) {
+Image center_crop(const Image& image, Resolution size, PillowVersion pillow) {
   const int64_t side = std::min(image.width, image.height);
   const Image square = crop(image, (image.width - side) / 2, (image.height - side) / 2, side, side);
-  return resize(square, size.width, size.height, ResizeFilter::lanczos);
+  return resize(square, size.width, size.height,
+                {.filter = ResizeFilter::lanczos, .pillow = pillow});
 }
 
-std::optional<Image> center_crop_wide(const Image& image, Resolution size) {
+std::optional<Image> center_crop_wide(const Image& image, Resolution size, PillowVersion pillow) {
   const int64_t band =
       round_half_even(static_cast<double>(size.width) * static_cast<double>(image.height) /
                       static_cast<double>(image.width));
   if (image.width < size.width || band < size.height) return std::nullopt;
-  const Image scaled = resize(crop(image, 0, (image.height - band) / 2, image.width, band),
-                              size.width, size.height, ResizeFilter::lanczos);
+  const Image scaled =
+      resize(crop(image, 0, (image.height - band) / 2, image.width, band), size.width, size.height,
+             {.filter = ResizeFilter::lanczos, .pillow = pillow});
   Image canvas{size.width, size.width, image.channels, {}};
   canvas.pixels.resize(static_cast<size_t>(size.width * size.width * image.channels));
   std::copy(scaled.pixels.begin(), scaled.pixels.end(),
@@ -47,14 +39,16 @@ std::optional<Image> center_crop_wide(const Image& image, Resolution size) {
   return canvas;
 }
 
-Image center_crop_dhariwal(const Image& source, int64_t side) {
+Image center_crop_dhariwal(const Image& source, int64_t side, PillowVersion pillow) {
   Image image = source;
   while (std::min(image.width, image.height) >= 2 * side)
-    image = resize(image, image.width / 2, image.height / 2, ResizeFilter::box);
+    image = resize(image, image.width / 2, image.height / 2,
+                   {.filter = ResizeFilter::box, .pillow = pillow});
   const double scale =
       static_cast<double>(side) / static_cast<double>(std::min(image.width, image.height));
   image = resize(image, round_half_even(static_cast<double>(image.width) * scale),
-                 round_half_even(static_cast<double>(image.height) * scale), ResizeFilter::bicubic);
+                 round_half_even(static_cast<double>(image.height) * scale),
+                 {.filter = ResizeFilter::bicubic, .pillow = pillow});
   return crop(image, (image.width - side) / 2, (image.height - side) / 2, side, side);
 }
 
@@ -72,6 +66,12 @@ std::string transform_name(Transform transform) {
   for (const auto& [known, text] : names)
     if (known == transform) return text;
   return "none";
+}
+
+PillowVersion parse_pillow_version(const std::string& text) {
+  if (text == "13") return PillowVersion::v13;
+  if (text == "10" || text == "11" || text == "12") return PillowVersion::before_13;
+  throw UsageError("'" + text + "' is not one of '10', '11', '12', '13'.");
 }
 
 Resolution parse_resolution(const std::string& text) {
@@ -101,17 +101,19 @@ void check_transform(Transform transform, const std::optional<Resolution>& resol
 }
 
 std::optional<Image> apply_transform(const Image& image, Transform transform,
-                                     const std::optional<Resolution>& resolution) {
+                                     const std::optional<Resolution>& resolution,
+                                     PillowVersion pillow) {
   const Resolution size = resolution.value_or(Resolution{image.width, image.height});
   switch (transform) {
     case Transform::none:
-      return resize(image, size.width, size.height, ResizeFilter::lanczos);
+      return resize(image, size.width, size.height,
+                    {.filter = ResizeFilter::lanczos, .pillow = pillow});
     case Transform::center_crop:
-      return center_crop(image, size);
+      return center_crop(image, size, pillow);
     case Transform::center_crop_wide:
-      return center_crop_wide(image, size);
+      return center_crop_wide(image, size, pillow);
     case Transform::center_crop_dhariwal:
-      return center_crop_dhariwal(image, size.width);
+      return center_crop_dhariwal(image, size.width, pillow);
   }
   return std::nullopt;
 }

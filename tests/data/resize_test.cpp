@@ -13,6 +13,8 @@
 #include "edm2/core/random.h"
 #include "edm2/io/npz.h"
 #include "support/paths.h"
+#include "support/python.h"
+#include "support/run_program.h"
 
 namespace edm2 {
 namespace {
@@ -79,7 +81,7 @@ TEST(ResizeGolden, EqualsPillow) {
     if (std::sscanf(name.c_str(), "%d.%15[a-z].%dx%d", &channels, filter, &width, &height) != 4)
       continue;
     const Image noise = picture_of(expected.get("noise." + std::to_string(channels)));
-    const Image result = resize(noise, width, height, filter_named(filter));
+    const Image result = resize(noise, width, height, {.filter = filter_named(filter)});
     EXPECT_EQ(result.pixels, picture_of(expected.get(name)).pixels) << name;
     ++cases;
   }
@@ -88,9 +90,9 @@ TEST(ResizeGolden, EqualsPillow) {
 
 TEST(Resize, RefusesImpossibleSizes) {
   const Image image{1, 1, 1, {7}};
-  EXPECT_THROW(resize(image, 0, 1, ResizeFilter::box), Error);
-  EXPECT_THROW(resize(image, int64_t{1} << 20, int64_t{1} << 20, ResizeFilter::box), Error);
-  EXPECT_EQ(resize(image, 3, 2, ResizeFilter::lanczos).pixels, std::vector<uint8_t>(6, 7));
+  EXPECT_THROW(resize(image, 0, 1, {.filter = ResizeFilter::box}), Error);
+  EXPECT_THROW(resize(image, int64_t{1} << 20, int64_t{1} << 20, {}), Error);
+  EXPECT_EQ(resize(image, 3, 2, {}).pixels, std::vector<uint8_t>(6, 7));
 }
 
 TEST(Transform, ReadsNamesAndResolutions) {
@@ -132,17 +134,20 @@ RC_GTEST_PROP(ResizeProperty, IsTheSameWithEveryInstructionSet, ()) {
     const double x = random.uniform();
     image.pixels.push_back(static_cast<uint8_t>(extreme ? (x < 0.5 ? 0 : 255) : 256 * x));
   }
-  const Image expected = resize(image, width, height, filter, CpuLevel::portable);
-  for (const CpuLevel level : {CpuLevel::avx2, CpuLevel::avx512})
-    if (level <= highest_cpu_level())
-      RC_ASSERT(resize(image, width, height, filter, level).pixels == expected.pixels);
+  ResizeOptions options{.filter = filter, .level = CpuLevel::portable};
+  const Image expected = resize(image, width, height, options);
+  for (const CpuLevel level : {CpuLevel::avx2, CpuLevel::avx512}) {
+    if (level > highest_cpu_level()) continue;
+    options.level = level;
+    RC_ASSERT(resize(image, width, height, options).pixels == expected.pixels);
+  }
 }
 
 TEST(Resize, ManyWeightsAtOnce) {
   // 20,000 white and black pixels in a row: tens of thousands of weights for one sum.
   Image image{20'000, 1, 3, std::vector<uint8_t>(60'000, 255)};
   for (const CpuLevel level : {CpuLevel::portable, highest_cpu_level()}) {
-    const Image result = resize(image, 1, 1, ResizeFilter::lanczos, level);
+    const Image result = resize(image, 1, 1, {.level = level});
     for (const uint8_t value : result.pixels) EXPECT_NEAR(value, 255, 1);
   }
 }
@@ -161,9 +166,57 @@ RC_GTEST_PROP(ResizeProperty, IsCloseToTheDefinition, ()) {
   std::vector<double> exact(image.pixels.begin(), image.pixels.end());
   exact = slow_axis(exact, image.height, image.width, image.channels, width, filter);
   exact = slow_axis(exact, 1, image.height, width * image.channels, height, filter);
-  const Image result = resize(image, width, height, filter);
+  const Image result = resize(image, width, height, {.filter = filter});
   RC_ASSERT(result.pixels.size() == exact.size());
   for (size_t i = 0; i < exact.size(); ++i) RC_ASSERT(std::abs(result.pixels[i] - exact[i]) < 1.6);
 }
+
+TEST(Resize, ABoxOnPixelBordersIsACrop) {
+  Image image{4, 3, 1, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}};
+  EXPECT_EQ(resize(image, 2, 2, {.box = ResizeBox{1, 1, 3, 3}}).pixels,
+            (std::vector<uint8_t>{5, 6, 9, 10}));
+  EXPECT_THROW(resize(image, 2, 2, {.box = ResizeBox{1, 1, 5, 3}}), Error);
+  EXPECT_THROW(resize(image, 2, 2, {.box = ResizeBox{2, 1, 2, 3}}), Error);
+}
+
+/// Thousands of random pictures, sizes, filters and boxes, resized by Pillow itself.
+void compare_with_pillow(const std::string& version, PillowVersion rules) {
+  const char* chosen = std::getenv("EDM2_PILLOW_PYTHON");
+  const std::string python = chosen != nullptr ? chosen : test::find_python("PIL, numpy");
+  if (python.empty()) GTEST_SKIP() << "no Python with Pillow (set EDM2_PILLOW_PYTHON)";
+  const test::TempDir dir;
+  const auto run = test::run_command(
+      {python, (test::data_dir().parent_path() / "interop/pillow_resize.py").string(), version,
+       (dir / "cases.npz").string()},
+      {.timeout = std::chrono::minutes(10)});
+  if (run.exit_code == 77) GTEST_SKIP() << run.err;
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const NpzFile file(dir / "cases.npz");
+  const Tensor sizes = file.get("sizes"), boxes = file.get("boxes");
+  const Tensor in = file.get("in"), out = file.get("out");
+  const auto* from = in.const_data_ptr<uint8_t>();
+  const auto* to = out.const_data_ptr<uint8_t>();
+  constexpr ResizeFilter filters[] = {ResizeFilter::box, ResizeFilter::bicubic,
+                                      ResizeFilter::lanczos};
+  int64_t wrong = 0;
+  for (int64_t i = 0; i < sizes.size(0); ++i) {
+    const auto* s = sizes.const_data_ptr<int64_t>() + 6 * i;  // w, h, channels, filter, w', h'
+    const auto* b = boxes.const_data_ptr<float>() + 4 * i;    // NaN: none
+    Image image{s[0], s[1], s[2], {from, from + s[0] * s[1] * s[2]}};
+    ResizeOptions options{.filter = filters[s[3]], .pillow = rules};
+    if (!std::isnan(b[0])) options.box = ResizeBox{b[0], b[1], b[2], b[3]};
+    const Image result = resize(image, s[4], s[5], options);
+    const size_t count = static_cast<size_t>(s[4] * s[5] * s[2]);
+    ASSERT_EQ(result.pixels.size(), count);
+    wrong += std::memcmp(result.pixels.data(), to, count) != 0;
+    from += image.pixels.size();
+    to += count;
+  }
+  EXPECT_GE(sizes.size(0), 10'000);
+  EXPECT_EQ(wrong, 0);
+}
+
+TEST(ResizePillow10Interop, EqualBytes) { compare_with_pillow("10.4", PillowVersion::before_13); }
+TEST(ResizePillow13Interop, EqualBytes) { compare_with_pillow("13.0", PillowVersion::v13); }
 
 }  // namespace edm2

@@ -16,7 +16,8 @@ struct ConvertOptions {
   Transform transform = Transform::none;
   std::optional<Resolution> resolution = {};
   std::optional<int64_t> max_images = {};  ///< at least 1
-  int threads = 0;                         ///< 0: one per processor
+  PillowVersion pillow = PillowVersion::before_13;
+  int threads = 0;  ///< 0: one per processor
 };
 
 /// Pictures written and left out (center_crop_wide leaves out what is too small).

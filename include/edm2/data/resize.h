@@ -1,4 +1,4 @@
-/// Resampling and crops of 8-bit pictures, bit for bit as Pillow (up to 12.1) computes them.
+/// Resampling and crops of 8-bit pictures, bit for bit as Pillow computes them.
 #pragma once
 
 #include <cstdint>
@@ -12,12 +12,32 @@ namespace edm2 {
 
 enum class ResizeFilter { box, bicubic, lanczos };
 
-/// Resamples to width x height (both >= 1): the horizontal pass first, the result between the
-/// passes rounded to 8 bits, weights as 22-bit fixed point. The same size gives a copy.
-Image resize(const Image& image, int64_t width, int64_t height, ResizeFilter filter);
-/// The same with the kernels of one instruction set, which this processor must have.
-Image resize(const Image& image, int64_t width, int64_t height, ResizeFilter filter,
-             CpuLevel level);
+/// Which version of Pillow is followed where they differ: the order of the two passes, whose
+/// intermediate result is rounded to 8 bits.
+enum class PillowVersion {
+  before_13,  ///< the horizontal pass first; the published datasets were made so
+  v13,        ///< the vertical pass first where that is less work
+};
+
+/// The part of the source that fills the result, in pixels from the upper left corner; need not
+/// lie on pixel borders.
+struct ResizeBox {
+  float left = 0, top = 0, right = 0, bottom = 0;
+};
+
+struct ResizeOptions {
+  ResizeFilter filter = ResizeFilter::lanczos;
+  std::optional<ResizeBox> box = {};  ///< none: the whole picture
+  PillowVersion pillow = PillowVersion::before_13;
+  CpuLevel level = cpu_level();  ///< kernels to use; this processor must have them
+};
+
+/// Resamples to width x height (both >= 1); weights are 22-bit fixed point. The same size gives a
+/// copy. Throws Error if a size or the box is impossible.
+Image resize(const Image& image, int64_t width, int64_t height, const ResizeOptions& options);
+
+/// The part of that size from (left, top) on, which must lie inside.
+Image crop(const Image& image, int64_t left, int64_t top, int64_t width, int64_t height);
 
 /// What dataset conversion does with each picture.
 enum class Transform {
@@ -37,6 +57,9 @@ struct Resolution {
   int64_t height = 0;
 };
 
+/// "10" or "12" (any version before 13) or "13". Throws UsageError.
+PillowVersion parse_pillow_version(const std::string& text);
+
 /// "64x64" or "64,64". Throws Error "cannot parse tuple ...".
 Resolution parse_resolution(const std::string& text);
 
@@ -46,6 +69,7 @@ void check_transform(Transform transform, const std::optional<Resolution>& resol
 /// The transformed picture, or nothing where center_crop_wide leaves a picture out that is too
 /// small. The arguments must have passed check_transform.
 std::optional<Image> apply_transform(const Image& image, Transform transform,
-                                     const std::optional<Resolution>& resolution);
+                                     const std::optional<Resolution>& resolution,
+                                     PillowVersion pillow = PillowVersion::before_13);
 
 }  // namespace edm2
