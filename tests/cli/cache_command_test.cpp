@@ -229,6 +229,16 @@ TEST_F(DownloadCli, NetworksByTheirAddress) {
   EXPECT_FALSE(fs::exists(dir / "d"));
 }
 
+TEST_F(DownloadCli, OneOfSeveralProcessesDownloads) {
+  save_snapshot(dir / "net.pkl", test::small_snapshot(0), SnapshotFormat::pickle);
+  HttpServer server({serve({.body = read_file(dir / "net.pkl")})});
+  const RunResult result = run({"generate", "--nproc=2", "--net", server.url("net.pkl"),
+                                "--steps=2", "--seeds=0-3", "--batch=1", "--outdir", dir / "out"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(server.count(), 1u);
+  EXPECT_TRUE(fs::exists(dir / "out" / "000003.png"));
+}
+
 TEST_F(DownloadCli, DatasetsByTheirAddress) {
   // Servers hide the extension behind a question mark.
   HttpServer server({serve({.body = read_file(test::data_dir() / "stored_and_deflated.zip")})});
