@@ -23,7 +23,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-constexpr uint64_t spare_disk = uint64_t{64} << 20;  // stays free
+constexpr uint64_t spare_disk = uint64_t{64} << 20;
 constexpr uint64_t worth_another_round = uint64_t{1} << 20;
 constexpr std::chrono::seconds sync_interval{1};
 
@@ -62,14 +62,16 @@ RemoteFile describe_remote(const HttpResponse& response, const std::string& url)
 class Download final : public HttpReceiver {
  public:
   Download(const std::string& url, const fs::path& folder, const std::string& stem,
-           const FetchOptions& options, Progress& progress)
+           bool keep_unfinished, const FetchOptions& options, Progress& progress)
       : url_(url),
         shown_url_(without_password(url)),
         folder_(folder),
         options_(options),
         progress_(progress),
         part_(folder, stem, url),
-        furthest_(part_.size()) {}
+        furthest_(part_.size()) {
+    if (!keep_unfinished) part_.discard();
+  }
 
   fs::path run() {
     progress_.message("Downloading " + shown_url_ + " ...");
@@ -139,12 +141,14 @@ class Download final : public HttpReceiver {
     std::error_code failed;
     const fs::space_info space = fs::space(folder_, failed);
     if (failed) return;
-    const uint64_t missing = part_.remote().length.value_or(part_.size()) - part_.size();
-    if (space.available < spare_disk || space.available - spare_disk < missing)
-      throw Error("cannot download " + shown_url_ + ": " +
-                  (part_.remote().length ? format_bytes(missing) + " are missing, but " : "") +
-                  folder_.string() + " has only " + format_bytes(space.available) +
-                  " of free space; make room there or choose another --cache-dir");
+    const auto& length = part_.remote().length;
+    // A file of unknown length must not fill the disk to the last byte.
+    const uint64_t needed = length ? *length - part_.size() : spare_disk;
+    if (space.available >= needed) return;
+    throw Error("cannot download " + shown_url_ + ": " +
+                (length ? format_bytes(needed) + " are missing, but " : "") + folder_.string() +
+                " has only " + format_bytes(space.available) +
+                " of free space; make room there or choose another --cache-dir");
   }
 
   void attempt_until_whole() {
@@ -167,7 +171,6 @@ class Download final : public HttpReceiver {
   }
 
   [[noreturn]] void fail(const HttpFailure& failure, int attempts) {
-    if (!part_.remote().has_validator()) part_.discard();
     throw Error("cannot download " + shown_url_ + ": " + failure.reason +
                 (failure.is_final ? ""
                                   : " (after " + std::to_string(attempts) +
@@ -268,11 +271,10 @@ fs::path download(const std::string& url, const fs::path& folder, const FetchOpt
   }
   // Whoever held the lock may have brought it.
   if (const auto file = only_cached_file(url, folder)) return *file;
-  // Where locks do not work, nobody else may write to the same file.
-  return Download(url, folder,
-                  lock->is_effective() ? stem : "tmp_" + random_hex() + "_" + md5_hex(url), options,
-                  progress)
-      .run();
+  // Where locks do not work, nobody else may write to the same file, or go on with it.
+  const bool locked = lock->is_effective();
+  const std::string own_stem = locked ? stem : "tmp_" + random_hex() + "_" + md5_hex(url);
+  return Download(url, folder, own_stem, /*keep_unfinished=*/locked, options, progress).run();
 }
 
 }  // namespace edm2

@@ -265,9 +265,9 @@ CURLcode perform(CURL* handle, const FetchOptions& options, Exchange& exchange) 
   for (int running = 1;;) {
     if (curl_multi_perform(multi.get(), &running) != CURLM_OK) return CURLE_FAILED_INIT;
     if (running == 0) break;
-    exchange.receiver.on_tick();
     if (std::chrono::steady_clock::now() - exchange.last_arrival > options.stall_timeout)
       return CURLE_OPERATION_TIMEDOUT;
+    exchange.receiver.on_tick();
     if (curl_multi_poll(multi.get(), nullptr, 0, /*timeout_ms=*/100, nullptr) != CURLM_OK)
       return CURLE_FAILED_INIT;
   }

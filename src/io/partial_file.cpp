@@ -12,12 +12,15 @@
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
 #include "edm2/io/atomic_file.h"
+#include "edm2/io/source.h"
 
 namespace edm2 {
 namespace fs = std::filesystem;
 
-PartialFile::PartialFile(const fs::path& folder, const std::string& stem, std::string url)
-    : bytes_(folder / (stem + ".part")), notes_(folder / (stem + ".json")), url_(std::move(url)) {
+PartialFile::PartialFile(const fs::path& folder, const std::string& stem, const std::string& url)
+    : bytes_(folder / (stem + ".part")),
+      notes_(folder / (stem + ".json")),
+      url_(without_password(url)) {
   descriptor_ = ::open(bytes_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (descriptor_ < 0) fail("cannot write", errno);
   try {
@@ -30,7 +33,8 @@ PartialFile::PartialFile(const fs::path& folder, const std::string& stem, std::s
 
 PartialFile::~PartialFile() {
   if (descriptor_ >= 0) ::close(descriptor_);
-  if (discarded_ || synced_ == 0) {  // without notes the bytes are of no use
+  // Without notes, or a way to ask for the rest, the bytes are of no use.
+  if (discarded_ || synced_ == 0 || !(remote_.has_validator() || is_complete())) {
     ::unlink(bytes_.c_str());
     ::unlink(notes_.c_str());
   }
@@ -75,7 +79,7 @@ void PartialFile::truncate(uint64_t size) {
 
 void PartialFile::restart(RemoteFile remote) {
   // The notes go first: old bytes must never stand beside new notes.
-  ::unlink(notes_.c_str());
+  if (::unlink(notes_.c_str()) == 0) sync_to_disk(notes_.parent_path());
   truncate(0);
   remote_ = std::move(remote);
 }

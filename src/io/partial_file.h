@@ -29,7 +29,7 @@ struct RemoteFile {
 class PartialFile {
  public:
   /// Takes over what an earlier process left of this address.
-  PartialFile(const std::filesystem::path& folder, const std::string& stem, std::string url);
+  PartialFile(const std::filesystem::path& folder, const std::string& stem, const std::string& url);
   ~PartialFile();
   PartialFile(const PartialFile&) = delete;
   PartialFile& operator=(const PartialFile&) = delete;
@@ -47,7 +47,8 @@ class PartialFile {
   void sync();
   /// Gives the file its final name. Call it only if it is whole.
   void commit(const std::filesystem::path& target);
-  /// Removes both files at the end of this object, instead of leaving them for later.
+  /// Removes both files at the end of this object, instead of leaving them for later (which is done
+  /// only if another process can go on with them).
   void discard() { discarded_ = true; }
 
  private:
@@ -56,7 +57,7 @@ class PartialFile {
   [[noreturn]] void fail(const std::string& what, int error) const;
 
   std::filesystem::path bytes_, notes_;
-  std::string url_;
+  std::string url_;  ///< without password: it stands in the notes
   int descriptor_ = -1;
   RemoteFile remote_;
   uint64_t size_ = 0, synced_ = 0;

@@ -147,7 +147,8 @@ HttpServer::HttpServer(std::vector<Answer> answers) : answers_(std::move(answers
 
 HttpServer::~HttpServer() {
   ending_ = true;
-  acceptor_.join();  // no more connections from now on
+  shutdown(listener_, SHUT_RDWR);  // wakes the one who waits for connections
+  acceptor_.join();                // no more connections from now on
   {
     const std::lock_guard lock(mutex_);
     for (const int socket : sockets_) shutdown(socket, SHUT_RDWR);
