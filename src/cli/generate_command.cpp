@@ -102,6 +102,9 @@ void add_generate_command(CLI::App& app, CommandContext& context) {
                   "presets' lists them");
   add_text_option(*command, "--net", a->net, "FILE|URL", "Snapshot of the network");
   add_text_option(*command, "--gnet", a->gnet, "FILE|URL", "Snapshot of the guiding network");
+  add_text_option(*command, "--vae", a->options.vae, "PATH|URL",
+                  "VAE that decodes the pictures of latent networks: a folder or a file of weights",
+                  "searched for, then downloaded");
   add_parsed_option(*command, "--seeds", a->options.seeds, parse_int_list, "LIST",
                     "Random seeds, such as 1,2,5-10", "16-19");
   add_int_option(*command, "--class", a->options.class_idx, at_least(int64_t{0}),

@@ -2,7 +2,12 @@
 
 #include <ATen/ATen.h>
 
+#include <mutex>
+
+#include "data/find_vae.h"
 #include "edm2/core/error.h"
+#include "edm2/core/platform.h"
+#include "edm2/nn/autoencoder_kl.h"
 
 namespace edm2 {
 namespace {
@@ -13,7 +18,8 @@ class StandardRgbEncoder : public Encoder {
   std::string name() const override { return "StandardRGBEncoder"; }
   int64_t raw_channels() const override { return 3; }
   int64_t latent_channels() const override { return 3; }
-  Tensor encode_latents(const Tensor& raw) const override {
+  Tensor encode_pixels(const Tensor& pixels) const override { return pixels; }
+  Tensor encode_latents(const Tensor& raw, const std::optional<at::Generator>&) const override {
     return raw.to(at::kFloat).div(127.5).sub(1);
   }
   Tensor decode(const Tensor& latents) const override {
@@ -25,9 +31,14 @@ class StandardRgbEncoder : public Encoder {
 };
 
 /// Latents of Stability's VAE: the dataset stores mean and deviation, training draws from them.
+/// Pixels enter and leave the VAE in [0, 1], where its authors have [-1, 1]: so EDM2's networks
+/// were trained.
 class StabilityVaeEncoder : public Encoder {
  public:
-  explicit StabilityVaeEncoder(EncoderOptions options) : options_(std::move(options)) {
+  StabilityVaeEncoder(EncoderOptions options, EncoderSetup setup)
+      : options_(std::move(options)),
+        setup_(std::move(setup)),
+        batch_size_(setup_.batch_size.value_or(options_.batch_size)) {
     const auto to_tensor = [](const std::vector<float>& values) {
       return at::tensor(values).reshape({1, -1, 1, 1});
     };
@@ -37,16 +48,33 @@ class StabilityVaeEncoder : public Encoder {
   std::string name() const override { return "StabilityVAEEncoder"; }
   int64_t raw_channels() const override { return 2 * scale_.numel(); }
   int64_t latent_channels() const override { return scale_.numel(); }
-  Tensor encode_latents(const Tensor& raw) const override {
+  Tensor encode_pixels(const Tensor& pixels) const override {
+    const AutoencoderKL& vae = loaded();
+    const int64_t f = vae.options().downscale();
+    if (pixels.size(2) % f != 0 || pixels.size(3) % f != 0)
+      throw Error("a picture of " + std::to_string(pixels.size(3)) + "x" +
+                  std::to_string(pixels.size(2)) +
+                  " pixels cannot be encoded, because its sides are not multiples of " +
+                  std::to_string(f) + "; crop or scale it first");
+    return in_batches(pixels, [&](const Tensor& batch) {
+      const auto posterior = vae.encode(batch.to(vae.device(), at::kFloat).div(255));
+      return at::cat({posterior.mean, posterior.std}, 1).contiguous();
+    });
+  }
+  Tensor encode_latents(const Tensor& raw,
+                        const std::optional<at::Generator>& generator) const override {
     const auto parts = raw.to(at::kFloat).chunk(2, 1);
     const Tensor &mean = parts[0], &std = parts[1];
-    const Tensor sample = mean + at::randn_like(mean) * std;
+    const Tensor sample = mean + at::randn(mean.sizes(), generator, mean.options()) * std;
     return sample * scale_.to(sample.device()) + bias_.to(sample.device());
   }
-  Tensor decode(const Tensor&) const override {
-    throw Error("this network makes latents of the VAE '" + options_.vae_name +
-                "', which this version cannot turn into pixels; write the latents with "
-                "--latents=FILE instead");
+  Tensor decode(const Tensor& latents) const override {
+    const AutoencoderKL& vae = loaded();
+    return in_batches(latents, [&](const Tensor& batch) {
+      const Tensor x = batch.to(vae.device(), at::kFloat);
+      const Tensor raw = (x - bias_.to(vae.device())) / scale_.to(vae.device());
+      return vae.decode(raw).clamp_(0, 1).mul_(255).to(at::kByte).contiguous();
+    });
   }
   /// A linear map of the latents at their own resolution. Stability's latents are close to linear
   /// in colour; the coefficients for latents scaled by 0.18215 were measured by keturn
@@ -64,16 +92,58 @@ class StabilityVaeEncoder : public Encoder {
   }
   EncoderOptions options() const override { return options_; }
 
+  void load(Progress& progress) const override {
+    const std::lock_guard lock(mutex_);
+    if (vae_) return;
+    const AutoencoderFiles files =
+        setup_.vae.empty()
+            ? find_vae(options_.vae_name, setup_.fetch, progress)
+            : find_autoencoder_files(resolve_source(setup_.vae, setup_.fetch, progress));
+    AutoencoderWeights weights = load_autoencoder(files);
+    const AutoencoderOptions& o = weights.options;
+    if (o.latent_channels != latent_channels() || o.in_channels != 3 || o.out_channels != 3)
+      throw Error(files.weights.string() + ": this VAE makes latents of " +
+                  std::to_string(o.latent_channels) + " channels from pictures of " +
+                  std::to_string(o.in_channels) + "; needed is one of " +
+                  std::to_string(latent_channels()) + " from 3");
+    vae_ = std::make_unique<AutoencoderKL>(std::move(weights), setup_.device);
+    file_ = files.weights;
+  }
+  std::optional<std::filesystem::path> weights_file() const override {
+    const std::lock_guard lock(mutex_);
+    return vae_ ? std::optional(file_) : std::nullopt;
+  }
+
  private:
+  const AutoencoderKL& loaded() const {
+    load(*make_progress(ProgressStyle::quiet));
+    return *vae_;
+  }
+
+  template <class Work>
+  Tensor in_batches(const Tensor& x, const Work& work) const {
+    std::vector<Tensor> results;
+    for (const Tensor& batch : x.split(batch_size_)) {
+      check_interrupt();
+      results.push_back(work(batch));
+    }
+    return results.size() == 1 ? results.front() : at::cat(results);
+  }
+
   EncoderOptions options_;
-  Tensor scale_, bias_;  // [1, C, 1, 1]
+  EncoderSetup setup_;
+  int64_t batch_size_;
+  Tensor scale_, bias_;       // [1, C, 1, 1]
+  mutable std::mutex mutex_;  // of what follows
+  mutable std::unique_ptr<AutoencoderKL> vae_;
+  mutable std::filesystem::path file_;
 };
 
 }  // namespace
 
-std::unique_ptr<Encoder> make_encoder(const EncoderOptions& options) {
+std::unique_ptr<Encoder> make_encoder(const EncoderOptions& options, EncoderSetup setup) {
   if (options.kind == EncoderOptions::Kind::rgb) return std::make_unique<StandardRgbEncoder>();
-  return std::make_unique<StabilityVaeEncoder>(options);
+  return std::make_unique<StabilityVaeEncoder>(options, std::move(setup));
 }
 
 EncoderOptions encoder_for_dataset(int64_t channels) {

@@ -21,8 +21,12 @@ namespace {
 Sampler load_sampler(const GenerateOptions& options, Progress& progress) {
   select_device(options.device);  // wrong ones are told before a long download
   progress.message("Loading main network from " + without_password(options.net) + " ...");
+  EncoderSetup encoder;
+  encoder.vae = options.vae;
+  encoder.fetch = options.fetch;
+  encoder.batch_size = options.encoder_batch_size;
   Sampler sampler(load_network_source(options.net, options.fetch, progress), options.device,
-                  options.precision);
+                  options.precision, encoder);
   sampler.options = options.sampler;
   sampler.class_idx = options.class_idx;
   sampler.max_batch_size = options.max_batch_size;
@@ -41,6 +45,7 @@ Sampler load_sampler(const GenerateOptions& options, Progress& progress) {
   sampler.frames = wanted_frames(options);
   sampler.check();
   progress.message("Setting up " + sampler.encoder().name() + "...");
+  if (needs_images(options)) sampler.encoder().load(progress);
   return sampler;
 }
 
@@ -76,6 +81,7 @@ std::string trajectory_file_name(int64_t seed, bool subdirs, TrajectoryFormat fo
 void validate(const GenerateOptions& options) {
   validate(options.sampler);
   if (options.max_batch_size < 1) throw UsageError("--batch must be at least 1");
+  TORCH_CHECK(options.encoder_batch_size >= 1, "[generate] encoder_batch_size");
   if (options.sampler.guidance != 1 && !options.gnet)
     throw Error("Please specify --gnet when using guidance");
   if (options.class_idx && *options.class_idx < 0) throw UsageError("--class must be at least 0");

@@ -60,6 +60,11 @@ ordered_json run_parameters(const GenerateOptions& options, const Sampler& sampl
   add_network(json, "net", options.net, options.fetch, progress);
   json["guidance"] = number(s.guidance);
   if (s.guidance != 1) add_network(json, "gnet", *options.gnet, options.fetch, progress);
+  if (const auto vae = sampler.encoder().weights_file()) {
+    json["vae"] =
+        options.vae.empty() ? sampler.encoder().options().vae_name : public_name(options.vae);
+    json["vae_sha256"] = sha256_of_file(*vae);
+  }
   const GuidanceInterval& interval = s.guidance_interval;
   if (s.guidance != 1 && (interval.low > 0 || std::isfinite(interval.high)))
     json["guidance_interval"] = {number(interval.low), number(interval.high)};
@@ -121,7 +126,7 @@ std::string describe_difference(const ordered_json& run, int64_t seed,
   here["seed"] = seed;
   // Names of networks may change, their contents may not.
   const auto ignored = [](const std::string& key) {
-    return key == "version" || key == "class" || key == "net" || key == "gnet";
+    return key == "version" || key == "class" || key == "net" || key == "gnet" || key == "vae";
   };
   const auto show = [](const ordered_json& json, const std::string& key) {
     return json.contains(key) ? dump(json[key]).substr(0, 100) : std::string("none");

@@ -108,13 +108,15 @@ std::vector<int64_t> frame_steps(int64_t frames, int64_t num_steps) {
   return steps;
 }
 
-Sampler::Sampler(const std::string& net, const std::string& device, Precision precision)
-    : Sampler(load_quietly(net), device, precision) {}
+Sampler::Sampler(const std::string& net, const std::string& device, Precision precision,
+                 EncoderSetup encoder)
+    : Sampler(load_quietly(net), device, precision, std::move(encoder)) {}
 
-Sampler::Sampler(const Snapshot& net, const std::string& device, Precision precision)
-    : precision_(precision),
-      net_(build_network(net, precision, select_device(device))),
-      encoder_(make_encoder(net.encoder)) {
+Sampler::Sampler(const Snapshot& net, const std::string& device, Precision precision,
+                 EncoderSetup encoder)
+    : precision_(precision), net_(build_network(net, precision, select_device(device))) {
+  encoder.device = net_->device();
+  encoder_ = make_encoder(net.encoder, std::move(encoder));
   activation_type_ = activation_dtype(precision, net.network.use_fp16, net_->device());
 }
 

@@ -138,17 +138,21 @@ AutoencoderOptions infer_options(const TensorMap& tensors) {
 
 // ---- Files.
 
-/// The options in the config.json; none if there is no such file, or if it need not be about the
-/// VAE and does not say that it is.
-std::optional<AutoencoderOptions> read_config(const fs::path& path, bool must_be_vae) {
+/// Parsed, or "discarded" if it is no JSON.
+json parse_config(const fs::path& path) {
+  return json::parse(read_text_file(path, longest_config), nullptr, /*allow_exceptions=*/false);
+}
+
+bool says_autoencoder(const fs::path& config) {
   std::error_code error;
-  if (!fs::exists(path, error)) return std::nullopt;
+  if (!fs::is_regular_file(config, error)) return false;
+  const json parsed = parse_config(config);
+  return parsed.is_object() && parsed.value("_class_name", json()) == "AutoencoderKL";
+}
+
+AutoencoderOptions read_config(const fs::path& path) {
   try {
-    const std::string text = read_text_file(path, longest_config);
-    const json config = json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (!must_be_vae &&
-        (!config.is_object() || config.value("_class_name", json()) != "AutoencoderKL"))
-      return std::nullopt;
+    const json config = parse_config(path);
     if (config.is_discarded()) throw Error("it is not valid JSON");
     return autoencoder_options_from_json(config);
   } catch (const Error& problem) {
@@ -180,25 +184,35 @@ StateDict check_autoencoder_tensors(const AutoencoderOptions& options, const Sta
   return check_tensors(options, with_current_names(state));
 }
 
-AutoencoderWeights load_autoencoder(const fs::path& path) {
+AutoencoderFiles find_autoencoder_files(const fs::path& path) {
   std::error_code error;
-  const bool is_folder = fs::is_directory(path, error);
-  if (!is_folder && !fs::exists(path, error))
-    throw Error("there is no VAE at '" + path.string() + "'");
-  const fs::path file = is_folder ? weights_in(path) : path;
-  std::optional<AutoencoderOptions> options =
-      read_config(file.parent_path() / "config.json", /*must_be_vae=*/is_folder);
-  if (is_folder && !options)
+  const fs::path beside = path.parent_path() / "config.json";
+  if (!fs::is_directory(path, error)) {
+    if (!fs::exists(path, error)) throw Error("there is no VAE at '" + path.string() + "'");
+    return {path, says_autoencoder(beside) ? std::optional(beside) : std::nullopt};
+  }
+  const fs::path weights = weights_in(path), config = path / "config.json";
+  if (!fs::exists(config, error))
     throw Error("the folder '" + path.string() + "' has no config.json that describes its VAE");
+  return {weights, config};
+}
+
+AutoencoderWeights load_autoencoder(const AutoencoderFiles& files) {
+  std::optional<AutoencoderOptions> options;
+  if (files.config) options = read_config(*files.config);
   try {
-    const TensorMap tensors = with_current_names(read_tensors(file));
+    const TensorMap tensors = with_current_names(read_tensors(files.weights));
     if (!options) options = infer_options(tensors);
     return {*options, check_tensors(*options, tensors)};
   } catch (const Error& problem) {
-    const std::string message = problem.what(), name = file.string();
+    const std::string message = problem.what(), name = files.weights.string();
     if (message.find(name) != std::string::npos) throw;
     throw Error(name + ": " + message);
   }
+}
+
+AutoencoderWeights load_autoencoder(const fs::path& path) {
+  return load_autoencoder(find_autoencoder_files(path));
 }
 
 }  // namespace edm2

@@ -1,10 +1,17 @@
 /// Between pixels and the latents that networks see.
 #pragma once
 
+#include <ATen/core/Generator.h>
+
+#include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "edm2/core/device.h"
+#include "edm2/core/progress.h"
 #include "edm2/core/tensor.h"
+#include "edm2/io/source.h"
 #include "edm2/nn/snapshot.h"
 
 namespace edm2 {
@@ -17,17 +24,43 @@ class Encoder {
   /// Channels of the dataset's items and of the latents made from them.
   virtual int64_t raw_channels() const = 0;
   virtual int64_t latent_channels() const = 0;
-  /// Raw items [N,raw,H,W] (uint8 pixels or stored VAE statistics) -> float32 latents [N,C,H,W].
-  virtual Tensor encode_latents(const Tensor& raw) const = 0;
-  /// Latents [N,C,H,W] -> uint8 pixels [N,3,H',W'].
+  /// uint8 pixels [N,3,H',W'] -> raw items as datasets hold them [N,raw,H,W]: the pixels
+  /// themselves, or float32 mean and deviation of the VAE's latents. Throws Error if the VAE cannot
+  /// be loaded, or if the sides are not multiples of its scale (8).
+  virtual Tensor encode_pixels(const Tensor& pixels) const = 0;
+  /// Raw items [N,raw,H,W] -> float32 latents [N,C,H,W] on the same device. Those of a VAE are
+  /// drawn from its statistics by `generator`; none: the default one of the device.
+  virtual Tensor encode_latents(const Tensor& raw,
+                                const std::optional<at::Generator>& generator = {}) const = 0;
+  /// Latents [N,C,H,W] -> uint8 pixels [N,3,H',W']. Throws Error if the VAE cannot be loaded.
   virtual Tensor decode(const Tensor& latents) const = 0;
   /// A cheap impression of decode(), for previews: uint8 pixels [N,3,H'',W''].
   virtual Tensor decode_preview(const Tensor& latents) const { return decode(latents); }
   virtual EncoderOptions options() const = 0;
+
+  /// Loads (or downloads) what encode_pixels() and decode() need. They do it themselves when first
+  /// called; call this to have errors early and to see the progress of a download.
+  virtual void load(Progress&) const {}
+  /// The file that load() has read; none if nothing is needed or nothing has been loaded.
+  virtual std::optional<std::filesystem::path> weights_file() const { return std::nullopt; }
 };
 
-/// Builds what a snapshot asks for.
-std::unique_ptr<Encoder> make_encoder(const EncoderOptions& options);
+/// What an encoder needs to know of the machine that it works on. What it computes is said by
+/// EncoderOptions.
+struct EncoderSetup {
+  /// Folder, file or address (path, file://, http(s)://) of the VAE; empty: EncoderOptions.vae_name
+  /// is looked for in the caches of this program, of the original and of the Hugging Face hub, and
+  /// otherwise downloaded.
+  std::string vae;
+  FetchOptions fetch;
+  c10::Device device = c10::kCPU;  ///< of the VAE
+  /// Pictures that go through the VAE together, >= 1; none: what EncoderOptions says. On the CPU
+  /// they go one by one whatever it is.
+  std::optional<int64_t> batch_size;
+};
+
+/// Builds what a snapshot asks for. The VAE is loaded when it is first needed.
+std::unique_ptr<Encoder> make_encoder(const EncoderOptions& options, EncoderSetup setup = {});
 
 /// 3 channels -> RGB, 8 channels (mean and deviation of VAE latents) -> Stability VAE; Error
 /// otherwise.

@@ -31,6 +31,10 @@ struct GenerateOptions {
   std::string device = "auto";
   Precision precision = Precision::automatic;
 
+  /// The VAE of latent networks: EncoderSetup.vae. Not read if no pictures are to be written.
+  std::string vae;
+  int64_t encoder_batch_size = 4;  ///< latents decoded together, >= 1
+
   std::optional<std::filesystem::path> outdir;  ///< where PNG files go; none = not written
   bool subdirs = false;                         ///< one folder per 1000 seeds
   bool metadata = true;  ///< PNG files say how they were made (under parameters_keyword)

@@ -53,11 +53,12 @@ std::vector<std::pair<int64_t, int64_t>> split_batches(int64_t count, int64_t ma
 class Sampler {
  public:
   /// Loads a network by its path or address, as load_network_source() does. `device` as
-  /// select_device() has it. Throws Error, UsageError.
+  /// select_device() has it. `encoder` says where the VAE of a latent network is, which is loaded
+  /// when pictures are first needed; its device is that of the network. Throws Error, UsageError.
   explicit Sampler(const std::string& net, const std::string& device = "auto",
-                   Precision precision = Precision::automatic);
+                   Precision precision = Precision::automatic, EncoderSetup encoder = {});
   explicit Sampler(const Snapshot& net, const std::string& device = "auto",
-                   Precision precision = Precision::automatic);
+                   Precision precision = Precision::automatic, EncoderSetup encoder = {});
   /// With a network and an encoder of one's own.
   Sampler(std::shared_ptr<Denoiser> net, std::shared_ptr<const Encoder> encoder);
 

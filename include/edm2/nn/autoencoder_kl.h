@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <vector>
 
 #include "edm2/core/device.h"
@@ -51,11 +52,22 @@ struct AutoencoderWeights {
   StateDict tensors;  ///< in the order and with the names of autoencoder_layout(), on the CPU
 };
 
-/// Reads a folder with `config.json` and `diffusion_pytorch_model.safetensors` (or `.bin`, a file
-/// of torch.save), or such a file alone: then a config.json beside it counts, and without one the
-/// options are read from the tensors' shapes. Attention layers may have their old names (query,
-/// key, value, proj_attn) or the current ones. Names, shapes and completeness are checked. Nothing
-/// in the files is executed. Throws Error: one sentence that names the file and what is wrong.
+struct AutoencoderFiles {
+  std::filesystem::path weights;
+  std::optional<std::filesystem::path> config;  ///< none: the tensors' shapes tell the options
+};
+
+/// The files of an autoencoder: those in a folder with `config.json` and
+/// `diffusion_pytorch_model.safetensors` (or `.bin`, a file of torch.save), or such a file alone
+/// with, if there is one, the config.json of an autoencoder beside it. Throws Error if the folder
+/// or the file is not there, or something is missing in the folder.
+AutoencoderFiles find_autoencoder_files(const std::filesystem::path& path);
+
+/// Reads an autoencoder. Attention layers may have their old names (query, key, value, proj_attn)
+/// or the current ones. Names, shapes and completeness are checked. Nothing in the files is
+/// executed. Throws Error: one sentence that names the file and what is wrong.
+AutoencoderWeights load_autoencoder(const AutoencoderFiles& files);
+/// The same with the files that find_autoencoder_files() finds.
 AutoencoderWeights load_autoencoder(const std::filesystem::path& path);
 
 /// Computes in float32 whatever type the weights have.
