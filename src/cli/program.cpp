@@ -14,6 +14,7 @@
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "edm2/core/cpu.h"
+#include "edm2/core/device.h"
 #include "edm2/core/platform.h"
 #include "edm2/core/process_group.h"
 
@@ -197,6 +198,7 @@ int run_and_report(CLI::App& app, CommandContext& context, int argc, const char*
 
 int run_program(int argc, const char* const* argv) {
   keep_freed_memory();
+  make_matrix_products_reproducible();
   silence_libtorch_log();
   install_interrupt_handlers();
   report_file_size_limit_as_error();

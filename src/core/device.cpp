@@ -8,6 +8,7 @@
 #include <dlfcn.h>
 
 #include <charconv>
+#include <cstdlib>
 #include <optional>
 
 #include "edm2/core/cpu.h"
@@ -62,6 +63,8 @@ c10::Device select_device(const std::string& name, int index) {
   throw UsageError("Invalid value for '--device': '" + name +
                    "' is not one of 'auto', 'cpu', 'cuda', 'cuda:N'.");
 }
+
+void make_matrix_products_reproducible() { setenv("MKL_CBWR", "AUTO,STRICT", /*overwrite=*/0); }
 
 Precision parse_precision(const std::string& name) {
   if (name == "auto") return Precision::automatic;

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "nn/channel_sums.h"
+#include "nn/convolution.h"
 
 namespace edm2::autoencoder {
 namespace {
@@ -42,7 +43,8 @@ Conv::Conv(const TakeParameter& take, const std::string& name, int64_t in_channe
       bias(take(name + ".bias", {out_channels})) {}
 
 Tensor Conv::operator()(const Tensor& x) const {
-  return at::conv2d(x, weight, bias, /*stride=*/1, /*padding=*/weight.size(2) / 2);
+  const int64_t padding = weight.size(2) / 2;
+  return inference_conv2d(x, weight, bias, /*stride=*/1, {padding, padding});
 }
 
 Norm::Norm(const TakeParameter& take, const std::string& name, int64_t channels, int64_t groups)
@@ -103,7 +105,7 @@ Tensor norm_silu_conv(const Tensor& x, const Norm& norm, const Conv& conv, int64
     at::silu_(rows.add_(shift));
     if (begin == 0) padded.narrow(2, 0, 1).zero_();
     if (end == height) padded.narrow(2, end - begin + 1, 1).zero_();
-    const Tensor y = at::conv2d(padded, conv.weight, conv.bias, 1, at::IntArrayRef{0, 1});
+    const Tensor y = inference_conv2d(padded, conv.weight, conv.bias, /*stride=*/1, {0, 1});
     Tensor target = out.narrow(2, begin, end - begin);
     if (sum.defined())
       target.add_(y);
@@ -164,7 +166,7 @@ Tensor Downsample::operator()(const Tensor& x, int64_t strip_bytes) const {
   const int64_t out_height = height / 2, out_width = x.size(3) / 2;
   const auto convolve = [&](int64_t from, int64_t to, int64_t rows_below) {
     const Tensor padded = at::constant_pad_nd(x.narrow(2, from, to - from), {0, 1, 0, rows_below});
-    return at::conv2d(padded, conv_.weight, conv_.bias, /*stride=*/2);
+    return inference_conv2d(padded, conv_.weight, conv_.bias, /*stride=*/2, {0, 0});
   };
   if (fits(x, strip_bytes)) return convolve(0, height, 1);
   Tensor out = empty_picture(x, x.size(1), out_height, out_width);

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "nn/convolution.h"
+
 namespace edm2 {
 namespace {
 
@@ -22,14 +24,6 @@ Tensor linear_by_row(const Tensor& x, const Tensor& w) {
   std::vector<Tensor> rows;
   for (const Tensor& row : x.unbind(0)) rows.push_back(at::mv(w, row));
   return at::stack(rows);
-}
-
-// A small single image would be sent to another convolution kernel than a batch; two images are a
-// batch.
-Tensor conv_single(const Tensor& x, const Tensor& w) {
-  constexpr int64_t largest_for_that_kernel = 20480;
-  const Tensor input = x.numel() <= largest_for_that_kernel ? at::cat({x, x}) : x;
-  return at::conv2d(input, w, {}, 1, w.size(-1) / 2).narrow(0, 0, 1);
 }
 
 }  // namespace
@@ -129,8 +123,9 @@ Tensor MPConv::apply(const Tensor& x, const Tensor& weight) const {
   const Tensor w = weight.to(x.scalar_type());
   const bool keep_batches_apart = x.is_cpu() && !c10::GradMode::is_enabled();
   if (w.dim() == 2) return keep_batches_apart ? linear_by_row(x, w) : x.matmul(w.t());
-  if (keep_batches_apart && x.size(0) == 1) return conv_single(x, w);
-  return at::conv2d(x, w, {}, 1, w.size(-1) / 2);
+  const int64_t padding = w.size(-1) / 2;
+  if (keep_batches_apart) return inference_conv2d(x, w, {}, 1, {padding, padding});
+  return at::conv2d(x, w, {}, 1, padding);
 }
 
 Tensor MPConv::forward(const Tensor& x, const ForwardContext& context) {

@@ -95,6 +95,20 @@ TEST_F(GenerateCli, BundledDemo) {
   EXPECT_EQ(picture.channels, 3);
 }
 
+TEST_F(GenerateCli, ThreadsAndBatchesChangeNoBit) {
+  const auto latents = [&](const std::string& threads, const std::string& batch) {
+    const fs::path file = dir / ("t" + threads + "-b" + batch + ".npz");
+    const RunResult run = run_edm2({"generate", "--preset=demo", "--latents", file, "--steps=2",
+                                    "--seeds=0-16", "--batch=" + batch},
+                                   {.environment = {{"OMP_NUM_THREADS", threads}}});
+    EXPECT_EQ(run.exit_code, 0) << run.err;
+    return NpzFile(file).get("latents");
+  };
+  const Tensor expected = latents("2", "32");
+  for (const auto& [threads, batch] : {std::pair("1", "32"), {"3", "32"}, {"1", "5"}, {"4", "1"}})
+    EXPECT_TRUE(latents(threads, batch).equal(expected)) << threads << " threads, batch " << batch;
+}
+
 TEST_F(GenerateCli, SolversMakeOwnPictures) {
   std::set<std::vector<uint8_t>> pictures;  // without the texts in their files
   for (const char* solver : {"heun", "euler", "dpmpp-2m", "dpmpp-3m", "unipc"}) {
