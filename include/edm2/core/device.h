@@ -14,10 +14,10 @@ namespace edm2 {
 /// its machine. Throws UsageError on other text, Error if CUDA is asked for and cannot be used.
 c10::Device select_device(const std::string& name, int index = 0);
 
-/// From now on matrix products on the CPU round the same whatever the number of threads (MKL's strict
-/// mode, unless MKL_CBWR in the environment says something else), so that many processes with few
-/// threads each draw the same pictures as one. Call it once, at the start of a program, before the
-/// first product.
+/// From now on matrix products on the CPU round the same whatever the number of threads (MKL's
+/// strict mode, unless MKL_CBWR in the environment says something else), so that many processes
+/// with few threads each draw the same pictures as one. Call it once, at the start of a program,
+/// before the first product.
 void make_matrix_products_reproducible();
 
 /// Data type of the network's activations.
