@@ -64,9 +64,9 @@ std::string file_name(int64_t seed, bool subdirs, const char* ending) {
   char name[64];
   std::snprintf(name, sizeof name, "%06lld%s", static_cast<long long>(seed), ending);
   if (!subdirs) return name;
-  const int64_t thousand = (seed >= 0 ? seed / 1000 : -((999 - seed) / 1000)) * 1000;
+  const int64_t thousands = seed / 1000 - (seed % 1000 < 0 ? 1 : 0);  // rounded down
   char folder[64];
-  std::snprintf(folder, sizeof folder, "%06lld/", static_cast<long long>(thousand));
+  std::snprintf(folder, sizeof folder, "%03lld000/", static_cast<long long>(thousands));
   return std::string(folder) + name;
 }
 

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <numeric>
 
 #include "edm2/core/error.h"
@@ -64,6 +65,12 @@ TEST(ImageFileName, PadsAndGroups) {
   EXPECT_EQ(image_file_name(-5, false), "-00005.png");
   EXPECT_EQ(image_file_name(-5, true), "-01000/-00005.png");
   EXPECT_EQ(image_file_name(999, true), "000000/000999.png");
+  EXPECT_EQ(image_file_name(-12000, true), "-12000/-12000.png");
+  EXPECT_EQ(image_file_name(-12001, true), "-13000/-12001.png");
+  EXPECT_EQ(image_file_name(std::numeric_limits<int64_t>::min(), true),
+            "-9223372036854776000/-9223372036854775808.png");
+  EXPECT_EQ(trajectory_file_name(16, false, TrajectoryFormat::strip), "000016-steps.png");
+  EXPECT_EQ(trajectory_file_name(1016, true, TrajectoryFormat::webp), "001000/001016-steps.webp");
 }
 
 TEST(GenerateBatch, AnImageDependsOnItsSeedAlone) {
