@@ -13,6 +13,7 @@
 #include "edm2/nn/autoencoder_kl.h"
 #include "support/golden.h"
 #include "support/paths.h"
+#include "support/python.h"
 #include "support/small_models.h"
 
 namespace edm2 {
@@ -282,6 +283,29 @@ TEST_F(AutoencoderFile, TruncatedFiles) {
       expect_refused({name});
     }
   }
+}
+
+TEST(AutoencoderInterop, DiffusersModelsInEveryForm) {
+  const std::string python = test::find_python("diffusers, safetensors, torch");
+  if (python.empty()) GTEST_SKIP() << "no Python with diffusers (set EDM2_TORCH_PYTHON)";
+  const test::TempDir dir;
+  const AutoencoderWeights own = test::small_autoencoder(test::small_autoencoder_options());
+  test::write_autoencoder(dir / "own", own);
+  test::run_interop_script(python, "autoencoder.py", {dir.path(), dir / "own"});
+  const StateDict expected = load_safetensors(dir / "expected.safetensors").tensors;
+  const auto get = [&](const char* name) { return find_tensor(expected, name); };
+  for (const char* form : {"new", "bin", "old", "old_bin"}) {
+    SCOPED_TRACE(form);
+    const AutoencoderKL vae(load_autoencoder(dir / form));
+    const auto posterior = vae.encode(get("x"));
+    EXPECT_LE(test::relative_error(posterior.mean, get("mean")), 1e-5);
+    EXPECT_LE(test::relative_error(posterior.std, get("std")), 1e-5);
+    EXPECT_LE(test::relative_error(vae.decode(get("z")), get("decoded")), 1e-5);
+  }
+  const StateDict theirs = load_safetensors(dir / "own" / "decoded.safetensors").tensors;
+  EXPECT_LE(
+      test::relative_error(AutoencoderKL(own).decode(get("z")), find_tensor(theirs, "decoded")),
+      1e-5);
 }
 
 }  // namespace edm2
