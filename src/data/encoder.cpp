@@ -7,10 +7,17 @@
 #include "data/find_vae.h"
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
+#include "edm2/io/download_cache.h"
 #include "edm2/nn/autoencoder_kl.h"
 
 namespace edm2 {
 namespace {
+
+bool is_download(const std::filesystem::path& file, const FetchOptions& options) {
+  for (const auto& root : cache_roots(options))
+    if (file.parent_path() == root / "downloads") return true;
+  return false;
+}
 
 /// uint8 pixels <-> [-1, 1].
 class StandardRgbEncoder : public Encoder {
@@ -99,7 +106,7 @@ class StabilityVaeEncoder : public Encoder {
         setup_.vae.empty()
             ? find_vae(options_.vae_name, setup_.fetch, progress)
             : find_autoencoder_files(resolve_source(setup_.vae, setup_.fetch, progress));
-    AutoencoderWeights weights = load_autoencoder(files);
+    AutoencoderWeights weights = read(files);
     const AutoencoderOptions& o = weights.options;
     if (o.latent_channels != latent_channels() || o.in_channels != 3 || o.out_channels != 3)
       throw Error(files.weights.string() + ": this VAE makes latents of " +
@@ -118,6 +125,17 @@ class StabilityVaeEncoder : public Encoder {
   const AutoencoderKL& loaded() const {
     load(*make_progress(ProgressStyle::quiet));
     return *vae_;
+  }
+
+  AutoencoderWeights read(const AutoencoderFiles& files) const {
+    try {
+      return load_autoencoder(files);
+    } catch (const Error& error) {
+      if (!is_download(files.weights, setup_.fetch)) throw;
+      throw Error(std::string(error.what()) +
+                  "; to download it again, remove it with: edm2 cache clear " +
+                  files.weights.filename().string());
+    }
   }
 
   template <class Work>

@@ -8,6 +8,7 @@
 #include "edm2/io/image.h"
 #include "edm2/io/npz.h"
 #include "support/golden.h"
+#include "support/http_server.h"
 #include "support/paths.h"
 #include "support/run_program.h"
 #include "support/small_models.h"
@@ -109,6 +110,30 @@ TEST_F(GenerateLatentsCli, TheVaeIsFoundInTheHubsCache) {
   const RunResult run = generate({"--seeds=0"});
   EXPECT_EQ(run.exit_code, 0) << run.err;
   EXPECT_EQ(read_png(dir / "out" / "000000.png").width, 32);
+}
+
+TEST_F(GenerateLatentsCli, TheVaeByItsAddress) {
+  AutoencoderOptions options;
+  options.block_out_channels = {32, 32, 32};  // 32 groups, which a file alone implies
+  options.layers_per_block = 1;
+  test::write_autoencoder(dir / "vae", test::small_autoencoder(options));
+  const test::HttpServer server(
+      {test::serve({.body = read_file(dir / "vae/diffusion_pytorch_model.safetensors")})});
+  const Words words = {"--seeds=0", "--vae", server.url("diffusion_pytorch_model.safetensors")};
+  expect_error(generate(words), 1, "--offline");
+  const RunResult run =
+      run_edm2({"generate", "--net", dir / "net.pkl", "--steps=2", "--cache-dir", dir / "cache",
+                "--outdir", dir / "out", words[0], words[1], words[2]});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  ASSERT_EQ(generate({words[0], "--vae", dir / "vae"}, "expected").exit_code, 0);
+  EXPECT_EQ(read_png(dir / "out" / "000000.png").pixels,
+            read_png(dir / "expected" / "000000.png").pixels);
+  // It is in the cache now; if it breaks there, the message tells how to get rid of it.
+  ASSERT_EQ(generate(words, "again").exit_code, 0);
+  for (const auto& file : fs::directory_iterator(dir / "cache" / "downloads"))
+    if (file.path().filename().string().find("diffusion") != std::string::npos)
+      fs::resize_file(file.path(), 1000);
+  expect_error(generate(words, "broken"), 1, "edm2 cache clear");
 }
 
 TEST_F(GenerateLatentsCli, LatentsAndPreviewsNeedNoVae) {

@@ -8,6 +8,7 @@
 
 #include "edm2/core/error.h"
 #include "edm2/io/atomic_file.h"
+#include "support/http_server.h"
 #include "support/paths.h"
 #include "support/small_models.h"
 
@@ -130,6 +131,32 @@ TEST_F(FindVae, IncompleteRevisionsDoNotCount) {
 TEST_F(FindVae, AFolderByItsName) {
   test::write_autoencoder(dir / "mine", test::small_autoencoder(test::small_autoencoder_options()));
   EXPECT_EQ(found(dir / "mine"), (dir / "mine").string());
+}
+
+TEST_F(FindVae, DownloadedIfItIsNowhere) {
+  const test::HttpServer server({test::serve({.body = "{}"}), test::serve({.body = "weights"})});
+  set("HF_ENDPOINT", server.address());
+  options.offline = false;
+  for (int i = 0; i < 2; ++i) {  // the second time from the cache
+    const AutoencoderFiles files = find_vae(model, options, *make_progress(ProgressStyle::quiet));
+    EXPECT_EQ(read_text_file(files.config.value()), "{}");
+    EXPECT_EQ(read_text_file(files.weights), "weights");
+    options.offline = true;
+  }
+  ASSERT_EQ(server.count(), 2u);
+  const std::string folder = "/stabilityai/sd-vae-ft-mse/resolve/main/";
+  EXPECT_EQ(server.requests()[0].target, folder + "config.json");
+  EXPECT_EQ(server.requests()[1].target, folder + "diffusion_pytorch_model.safetensors");
+}
+
+TEST_F(FindVae, ADownloadThatFailsSaysWhatToDo) {
+  const test::HttpServer server({test::serve({.body = "{}"}), test::status(404)});
+  set("HF_ENDPOINT", server.address());
+  options.offline = false;
+  const std::string message = found();
+  for (const std::string& text :
+       {std::string("--vae=FOLDER"), server.address(), std::string("404")})
+    EXPECT_NE(message.find(text), std::string::npos) << message;
 }
 
 TEST_F(FindVae, OddNamesAreNoPathsAndNoAddresses) {
