@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -37,8 +36,7 @@ Sampler load_sampler(const GenerateOptions& options, Progress& progress) {
   } else if (options.gnet) {
     progress.message("Note: --gnet has no effect without --guidance");
   }
-  const GuidanceInterval& interval = options.sampler.guidance_interval;
-  if (options.sampler.guidance == 1 && (interval.low > 0 || std::isfinite(interval.high)))
+  if (options.sampler.guidance == 1 && options.sampler.guidance_interval.limits())
     progress.message("Note: --guidance-interval has no effect without --guidance");
   if (options.class_idx && sampler.net().label_dim() == 0)
     progress.message("Note: the network is unconditional, --class is ignored");

@@ -65,9 +65,8 @@ ordered_json run_parameters(const GenerateOptions& options, const Sampler& sampl
         options.vae.empty() ? sampler.encoder().options().vae_name : public_name(options.vae);
     json["vae_sha256"] = sha256_of_file(*vae);
   }
-  const GuidanceInterval& interval = s.guidance_interval;
-  if (s.guidance != 1 && (interval.low > 0 || std::isfinite(interval.high)))
-    json["guidance_interval"] = {number(interval.low), number(interval.high)};
+  if (s.guidance != 1 && s.guidance_interval.limits())
+    json["guidance_interval"] = {number(s.guidance_interval.low), number(s.guidance_interval.high)};
   json["solver"] = solver_name(s.solver);
   json["steps"] = s.num_steps;
   json["sigma_min"] = number(s.sigma_min);

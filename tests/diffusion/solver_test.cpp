@@ -196,6 +196,40 @@ RC_GTEST_PROP(SolverProperty, MultistepSolversFollowTheirPapers, ()) {
   RC_ASSERT(test::max_difference(x, expected) < 1e-9);
 }
 
+/// Two points of the plane in 32 steps, computed in float64 by the schedulers of diffusers 0.42.1:
+/// EDMDPMSolverMultistepScheduler of order 2 (midpoint) to the end, UniPCMultistepScheduler of
+/// order 3 (bh2) up to sigma_min, from where it goes on with lower orders.
+TEST(Solver, KnownAnswersOfDiffusers) {
+  auto net = test::GaussianMixture::in_the_plane();
+  const auto f64 = at::TensorOptions().dtype(at::kDouble);
+  const Tensor noise = at::tensor({0.3, -1.2, 1.5, 0.4}, f64).reshape({2, 2, 1, 1});
+  const auto after_step = [&](Solver solver, int64_t step) {
+    SamplerOptions options;
+    options.solver = solver;
+    options.dtype = at::kDouble;
+    Tensor x;
+    edm_sampler(net, net, noise, {}, options, {}, [&](const SamplerStep& s) {
+      if (s.step == step) x = s.x;
+    });
+    return x.flatten();
+  };
+  const auto expected = [&](std::initializer_list<double> values) {
+    return at::tensor(values, f64);
+  };
+  EXPECT_LE(test::max_difference(after_step(Solver::dpmpp_2m, 29),
+                                 expected({0.294268997454673, -1.02479862746521, 1.29062873343723,
+                                           0.570923989355434})),
+            1e-12);
+  EXPECT_LE(test::max_difference(after_step(Solver::dpmpp_2m, 31),
+                                 expected({0.294273048890157, -1.02480400271805, 1.29064529360839,
+                                           0.570928031572044})),
+            1e-12);
+  EXPECT_LE(test::max_difference(after_step(Solver::unipc, 29),
+                                 expected({0.290955025983907, -1.00536539570774, 1.27331154224267,
+                                           0.566066593882298})),
+            1e-12);
+}
+
 /// The function B(h) of UniPC only matters where a coefficient is set to 1/2: in the first two
 /// steps, that is in the second digit after them.
 TEST(Solver, ChoiceOfBHardlyMatters) {

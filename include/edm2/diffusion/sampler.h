@@ -33,6 +33,9 @@ struct GuidanceInterval {
   double low = 0;                                         ///< >= 0
   double high = std::numeric_limits<double>::infinity();  ///< > low
 
+  /// There are noise levels without guidance.
+  bool limits() const { return low > 0 || high < std::numeric_limits<double>::infinity(); }
+
   /// Asked with the exact noise level (Eq. 5 in float64), not with the rounded one that networks
   /// see. A level within one part in a million of a bound counts as equal to it, so that rounding
   /// does not decide whether sigma_max is <= high.
