@@ -1,7 +1,7 @@
 // Measures the error of each solver against the number of network evaluations, on a mixture of
 // Gaussians and on the bundled demo model, and draws what docs/solvers.md shows.
 //
-//     measure_solvers FOLDER      writes solvers-*.png and solvers.csv there, tables to stdout
+//     measure_solvers FOLDER      writes solvers.png, solvers.svg and solvers.csv there, tables to stdout
 #include <ATen/ATen.h>
 
 #include <cmath>
