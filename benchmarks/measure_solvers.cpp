@@ -1,7 +1,7 @@
 // Measures the error of each solver against the number of network evaluations, on a mixture of
 // Gaussians and on the bundled demo model, and draws what docs/solvers.md shows.
 //
-//     measure_solvers FOLDER      writes solvers.png, solvers.svg and solvers.csv there, tables to stdout
+//     measure_solvers FOLDER      writes solvers.svg and solvers.csv there, tables to stdout
 #include <ATen/ATen.h>
 
 #include <cmath>
@@ -146,7 +146,6 @@ void write_results(const std::filesystem::path& folder, const std::vector<Study>
         csv << study.name << ',' << solver_name(solvers[i]) << ',' << m.evaluations << ','
             << m.error << '\n';
   }
-  plot::save_figure(folder / "solvers.png", figure);
   plot::save_figure(folder / "solvers.svg", figure);
   const std::string text = csv.str();
   write_file(folder / "solvers.csv", std::as_bytes(std::span(text)));
