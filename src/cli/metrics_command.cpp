@@ -53,16 +53,18 @@ struct DistanceArguments {
   bool json = false;
 };
 
-StatisticsFile load(const std::string& source, CommandContext& context) {
+FeatureSet load(const std::string& source, CommandContext& context) {
   context.progress()->message("Loading feature statistics from " + without_password(source) +
                               " ...");
-  return load_statistics(resolve_source(source, context.fetch, *context.progress()));
+  FeatureSet set;
+  set.statistics = load_statistics(resolve_source(source, context.fetch, *context.progress()));
+  return set;
 }
 
 void run_distance(const DistanceArguments& a, CommandContext& context) {
   ScorePrinter print(a.json, context);
-  const StatisticsFile stats = load(a.stats, context), reference = load(a.ref, context);
-  const auto scores = compute_scores(a.metrics, stats, reference, *context.progress(),
+  const FeatureSet stats = load(a.stats, context), reference = load(a.ref, context);
+  const auto scores = compute_scores(a.metrics, stats, reference, {}, *context.progress(),
                                      [&](const Score& score) { print(score); });
   if (scores.empty()) throw Error("none of the metrics asked for is in both files");
   print.finish();

@@ -1,30 +1,49 @@
 /// From features and statistics to numbers.
 #pragma once
 
+#include <c10/core/Device.h>
+
 #include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "edm2/core/progress.h"
+#include "edm2/metrics/detector.h"
+#include "edm2/metrics/feature_pass.h"
 #include "edm2/metrics/metrics.h"
-#include "edm2/metrics/statistics.h"
 
 namespace edm2 {
 
 struct Score {
   std::string metric;
   double value = 0;
+  /// Standard error (fid, precision, ...), or deviation over subsets or parts of the pictures (kid,
+  /// is), which is what papers state for these.
+  std::optional<double> deviation = {};
+  /// What the limited number of pictures adds to the value on average.
+  std::optional<double> bias = {};
   /// One sentence for each reason to doubt the value.
-  std::vector<std::string> warnings;
+  std::vector<std::string> warnings = {};
 };
 
-/// Computes the metrics in their order. A metric whose statistics are missing in either set is left
-/// out with the message "No statistics computed for X -- skipping."; before each other one the
-/// message "Calculating X..." appears, and behind it `on_score` is called. `reference_name` and
-/// `images_name` stand in warnings. Throws Error if the two come from different detectors.
-std::vector<Score> compute_scores(const std::vector<Metric>& metrics, const StatisticsFile& images,
-                                  const StatisticsFile& reference, Progress& progress,
+struct ScoreOptions {
+  /// Standard error and bias of Fréchet distances too: needs the features of the pictures, and ten
+  /// times the time of the distance.
+  bool error_bars = false;
+  /// Where distances between features are computed.
+  c10::Device device = c10::Device(c10::kCPU);
+  /// For the Inception Score; may be null if that is not asked for.
+  const InceptionDetector* inception = nullptr;
+};
+
+/// Computes the metrics in their order. One whose statistics (or features) are missing in either
+/// set is left out with the message "No statistics computed for X -- skipping."; before each other
+/// one the message "Calculating X..." appears, and behind it `on_score` is called. Throws Error if
+/// the two sets come from different detectors.
+std::vector<Score> compute_scores(const std::vector<Metric>& metrics, const FeatureSet& images,
+                                  const FeatureSet& reference, const ScoreOptions& options,
+                                  Progress& progress,
                                   const std::function<void(const Score&)>& on_score = {});
 
 }  // namespace edm2

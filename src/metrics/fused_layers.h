@@ -1,0 +1,54 @@
+// Convolution and linear layers for inference: weights laid out once for the device, the
+// activation function computed along with the product.
+//
+// On the CPU these are oneDNN's fused operators, which libtorch brings along; where it has none,
+// and on other devices, the plain operators compute the same.
+#pragma once
+
+#include <functional>
+
+#include "edm2/core/tensor.h"
+
+namespace edm2 {
+
+enum class Activation { none, relu, gelu };
+
+struct ConvShape {
+  int64_t stride = 1;
+  int64_t pad_h = 0, pad_w = 0;
+  /// Height and width of the pictures to come, for the layout of the weights.
+  int64_t input_size = 0;
+};
+
+/// y = activation(conv(x) + bias), with x and y in channels-last order.
+class FusedConv {
+ public:
+  /// weight [out,in,kh,kw], bias [out]: of the type and on the device of the pictures to come.
+  FusedConv(const Tensor& weight, const Tensor& bias, const ConvShape& shape,
+            Activation activation);
+  Tensor operator()(const Tensor& x) const;
+
+ private:
+  Tensor weight_, packed_, bias_;
+  ConvShape shape_;
+  Activation activation_;
+};
+
+/// y = activation(x W^T + b) for x [...,in].
+class FusedLinear {
+ public:
+  FusedLinear() = default;
+  /// weight [out,in], bias [out]; `rows`: how many rows x will have, for the layout.
+  FusedLinear(const Tensor& weight, const Tensor& bias, int64_t rows, Activation activation);
+  Tensor operator()(const Tensor& x) const;
+
+ private:
+  Tensor weight_, packed_, bias_;
+  Activation activation_ = Activation::none;
+};
+
+/// Calls work(0), ... work(count - 1), each by one thread for itself: libtorch's operators inside
+/// do not start more threads, so that they round in the same way whatever the number of threads.
+void for_each_on_one_thread(int64_t count, const std::function<void(int64_t)>& work);
+
+}  // namespace edm2

@@ -1,0 +1,205 @@
+#include "metrics/manifest.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <limits>
+
+#include "edm2/core/error.h"
+#include "edm2/io/atomic_file.h"
+#include "edm2/io/digest.h"
+#include "edm2/metrics/verify.h"
+
+namespace edm2 {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int format_version = 1;
+
+std::string precision_text(Precision precision) {
+  switch (precision) {
+    case Precision::fp32:
+      return "fp32";
+    case Precision::bf16:
+      return "bf16";
+    case Precision::fp16:
+      return "fp16";
+    case Precision::automatic:
+      break;
+  }
+  return "auto";
+}
+
+/// JSON has no infinity.
+Json number(double value) {
+  if (std::isfinite(value)) return value;
+  return std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
+}
+double to_number(const Json& json) {
+  if (json == "inf") return std::numeric_limits<double>::infinity();
+  if (json == "-inf") return -std::numeric_limits<double>::infinity();
+  if (json == "nan") return std::numeric_limits<double>::quiet_NaN();
+  return json.get<double>();
+}
+
+template <class T>
+Json optional_json(const std::optional<T>& value) {
+  return value ? Json(*value) : Json();
+}
+template <class T>
+std::optional<T> to_optional(const Json& json) {
+  return json.is_null() ? std::nullopt : std::optional<T>(json.get<T>());
+}
+
+Json to_json(const SamplerOptions& s) {
+  return {{"steps", s.num_steps},     {"sigma_min", s.sigma_min},
+          {"sigma_max", s.sigma_max}, {"rho", s.rho},
+          {"guidance", s.guidance},   {"S_churn", s.S_churn},
+          {"S_min", number(s.S_min)}, {"S_max", number(s.S_max)},
+          {"S_noise", s.S_noise}};
+}
+
+SamplerOptions to_sampler(const Json& json) {
+  SamplerOptions s;
+  s.num_steps = json.at("steps");
+  s.sigma_min = json.at("sigma_min");
+  s.sigma_max = json.at("sigma_max");
+  s.rho = json.at("rho");
+  s.guidance = json.at("guidance");
+  s.S_churn = json.at("S_churn");
+  s.S_min = to_number(json.at("S_min"));
+  s.S_max = to_number(json.at("S_max"));
+  s.S_noise = json.at("S_noise");
+  return s;
+}
+
+Json to_json(const PictureInput& input) {
+  return {{"source", input.path},
+          {"num", optional_json(input.num)},
+          {"seed", input.seed},
+          {"allow_fewer", input.allow_fewer}};
+}
+
+PictureInput to_pictures(const Json& json) {
+  PictureInput input;
+  input.path = json.at("source");
+  input.num = to_optional<int64_t>(json.at("num"));
+  input.seed = json.at("seed");
+  input.allow_fewer = json.at("allow_fewer");
+  return input;
+}
+
+Json to_json(const NetworkInput& input, const Evaluation& result) {
+  Json json = {{"source", without_password(input.net)}, {"weights_sha256", result.net_sha256}};
+  if (input.sampler.guidance != 1) {
+    json["guiding_source"] = without_password(*input.gnet);
+    json["guiding_weights_sha256"] = result.gnet_sha256;
+  }
+  json["class"] = optional_json(input.class_idx);
+  json["first_seed"] = input.first_seed;
+  json["num"] = input.num;
+  json["precision"] = precision_text(input.precision);
+  json["sampler"] = to_json(input.sampler);
+  return json;
+}
+
+NetworkInput to_network(const Json& json) {
+  NetworkInput input;
+  input.net = json.at("source");
+  if (json.contains("guiding_source")) input.gnet = json.at("guiding_source");
+  input.class_idx = to_optional<int64_t>(json.at("class"));
+  input.first_seed = json.at("first_seed");
+  input.num = json.at("num");
+  input.precision = parse_precision(json.at("precision"));
+  input.sampler = to_sampler(json.at("sampler"));
+  return input;
+}
+
+Json to_json(const SourceFile& file) {
+  return {{"source", without_password(file.source)}, {"sha256", sha256_of_file(file.file)}};
+}
+
+}  // namespace
+
+std::string weights_sha256(const Snapshot& snapshot) {
+  std::string lines;
+  for (const auto& [name, tensor] : snapshot.tensors) {
+    const Tensor data = tensor.cpu().contiguous();
+    lines += name + ' ' + c10::toString(data.scalar_type());
+    for (const int64_t size : data.sizes()) lines += ' ' + std::to_string(size);
+    lines +=
+        ' ' + sha256_hex({static_cast<const std::byte*>(data.const_data_ptr()), data.nbytes()});
+    lines += '\n';
+  }
+  return sha256_hex(std::as_bytes(std::span(lines)));
+}
+
+Json to_json(const Score& score) {
+  Json json = {{"value", number(score.value)}};
+  if (score.deviation) json["deviation"] = number(*score.deviation);
+  if (score.bias) json["bias"] = number(*score.bias);
+  if (!score.warnings.empty()) json["warnings"] = score.warnings;
+  return json;
+}
+
+void write_manifest(const std::filesystem::path& path, const EvaluateOptions& options,
+                    const EvaluationFiles& files, const Evaluation& result) {
+  Json json = {{"manifest", format_version},
+               {"edm2", EDM2_VERSION},
+               {"libtorch", EDM2_LIBTORCH_VERSION},
+               {"device", files.device.is_cuda() ? "cuda" : "cpu"}};
+  if (options.pictures) json["pictures"] = to_json(*options.pictures);
+  if (options.network) json["network"] = to_json(*options.network, result);
+  json["num_images"] = result.num_images;
+  json["pictures_sha256"] = result.pictures_sha256;
+  if (files.reference) json["reference"] = to_json(*files.reference);
+  if (files.reference_features) json["reference_features"] = to_json(*files.reference_features);
+  for (const DetectorRecord& detector : files.detectors)
+    json["detectors"][statistics_name(detector.kind)] = {
+        {"source", without_password(detector.source)},
+        {"sha256", sha256_of_file(detector.file)},
+        {"resize", detector.resize},
+        {"precision", detector.precision}};
+  json["detector_precision"] = precision_text(options.detectors.precision);
+  for (const Metric& metric : options.metrics) json["metrics"].push_back(metric.name);
+  json["error_bars"] = options.error_bars;
+  json["scores"] = Json::object();
+  for (const Score& score : result.scores) json["scores"][score.metric] = to_json(score);
+  write_file(path, json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+EvaluateOptions options_of_manifest(const Json& json) {
+  EvaluateOptions options;
+  if (json.contains("pictures")) options.pictures = to_pictures(json.at("pictures"));
+  if (json.contains("network")) options.network = to_network(json.at("network"));
+  if (options.pictures.has_value() == options.network.has_value())
+    throw Error("it must name either pictures or a network");
+  if (json.contains("reference")) options.ref = json.at("reference").at("source");
+  if (json.contains("reference_features"))
+    options.ref_features = json.at("reference_features").at("source");
+  if (json.contains("detectors")) {
+    const Json& detectors = json.at("detectors");
+    if (detectors.contains("fid")) options.detectors.inception = detectors.at("fid").at("source");
+    if (detectors.contains("fd_dinov2"))
+      options.detectors.dinov2 = detectors.at("fd_dinov2").at("source");
+  }
+  options.detectors.precision = parse_precision(json.at("detector_precision"));
+  std::string metrics;
+  for (const Json& metric : json.at("metrics"))
+    metrics += (metrics.empty() ? "" : ",") + metric.get<std::string>();
+  options.metrics = parse_metric_list(metrics);
+  options.error_bars = json.at("error_bars");
+  return options;
+}
+
+Json read_manifest(const std::filesystem::path& path) {
+  const Json json = Json::parse(read_text_file(path), nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("manifest") || !json.contains("scores"))
+    throw Error("'" + path.string() + "' is no manifest of scores");
+  if (json.at("manifest") != format_version)
+    throw Error("'" + path.string() + "' is a manifest of another version of this program");
+  return json;
+}
+
+}  // namespace edm2

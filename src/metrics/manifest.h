@@ -1,0 +1,48 @@
+// What a score rests on, written beside it, so that it can be verified.
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "edm2/metrics/evaluate.h"
+#include "edm2/nn/snapshot.h"
+
+namespace edm2 {
+
+/// What the user called it, and the file that it was.
+struct SourceFile {
+  std::string source;
+  std::filesystem::path file;
+};
+
+struct DetectorRecord {
+  DetectorKind kind;
+  std::string source;
+  std::filesystem::path file;
+  std::string resize, precision;
+};
+
+/// The files behind an evaluation.
+struct EvaluationFiles {
+  std::optional<SourceFile> reference, reference_features;
+  std::vector<DetectorRecord> detectors;
+  c10::Device device = c10::Device(c10::kCPU);
+};
+
+/// See Evaluation::net_sha256.
+std::string weights_sha256(const Snapshot& snapshot);
+
+/// Reads the files once more, for their SHA-256.
+void write_manifest(const std::filesystem::path& path, const EvaluateOptions& options,
+                    const EvaluationFiles& files, const Evaluation& result);
+/// Throws Error if the file is none.
+nlohmann::ordered_json read_manifest(const std::filesystem::path& path);
+/// The options of the run that wrote it. Throws Error and what the JSON library throws.
+EvaluateOptions options_of_manifest(const nlohmann::ordered_json& manifest);
+
+}  // namespace edm2

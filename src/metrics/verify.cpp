@@ -1,0 +1,112 @@
+#include "edm2/metrics/verify.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "edm2/core/error.h"
+#include "edm2/io/atomic_file.h"
+#include "edm2/io/digest.h"
+#include "metrics/manifest.h"
+
+namespace edm2 {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// The manifest's options with the sources that the user gives instead.
+EvaluateOptions options_to_repeat(const Json& manifest, const VerifyOptions& verify) {
+  EvaluateOptions options = options_of_manifest(manifest);
+  if (verify.images) {
+    if (!options.pictures) throw UsageError("--images: the manifest is of a network's pictures");
+    options.pictures->path = *verify.images;
+  }
+  if (verify.net || verify.gnet) {
+    if (!options.network) throw UsageError("--net, --gnet: the manifest is of existing pictures");
+    if (verify.net) options.network->net = *verify.net;
+    if (verify.gnet) options.network->gnet = *verify.gnet;
+  }
+  if (verify.ref) options.ref = *verify.ref;
+  if (verify.ref_features) options.ref_features = *verify.ref_features;
+  if (verify.inception) options.detectors.inception = *verify.inception;
+  if (verify.dinov2) options.detectors.dinov2 = *verify.dinov2;
+  options.device = verify.device;
+  options.fetch = verify.fetch;
+  return options;
+}
+
+Finding compare_hash(const std::string& what, const Json& recorded, const std::string& now) {
+  const bool same = recorded == now;
+  return {what, same, same ? "the same contents" : "other contents"};
+}
+
+std::vector<Finding> compare_files(const Json& manifest, const EvaluateOptions& options,
+                                   Progress& progress) {
+  std::vector<Finding> findings;
+  const auto look_at = [&](const std::string& what, const Json& recorded,
+                           const std::filesystem::path& file) {
+    findings.push_back(compare_hash(what, recorded.at("sha256"), sha256_of_file(file)));
+  };
+  if (manifest.contains("reference"))
+    look_at("reference", manifest.at("reference"),
+            resolve_source(*options.ref, options.fetch, progress));
+  if (manifest.contains("reference_features"))
+    look_at("reference features", manifest.at("reference_features"),
+            resolve_source(*options.ref_features, options.fetch, progress));
+  if (manifest.contains("detectors"))
+    for (const auto& [name, detector] : manifest.at("detectors").items()) {
+      const bool is_inception = name == statistics_name(DetectorKind::inception);
+      look_at(
+          is_inception ? "InceptionV3" : "DINOv2", detector,
+          find_detector_file(is_inception ? DetectorKind::inception : DetectorKind::dinov2,
+                             is_inception ? options.detectors.inception : options.detectors.dinov2,
+                             options.fetch, progress));
+    }
+  return findings;
+}
+
+Finding compare_score(const std::string& metric, const Json& recorded,
+                      const std::vector<Score>& now, double tolerance) {
+  const auto found = std::find_if(now.begin(), now.end(),
+                                  [&](const Score& score) { return score.metric == metric; });
+  if (found == now.end()) return {metric, false, "not computed"};
+  if (!recorded.at("value").is_number()) return {metric, false, "no number recorded"};
+  const double before = recorded.at("value");
+  char text[100];
+  std::snprintf(text, sizeof text, "%.8g, recorded %.8g", found->value, before);
+  const double scale = std::max(1.0, std::abs(before));
+  return {metric, std::abs(found->value - before) <= tolerance * scale, text};
+}
+
+}  // namespace
+
+std::vector<Finding> verify_manifest(const VerifyOptions& verify, ProcessGroup& group,
+                                     Progress& progress) {
+  const Json manifest = read_manifest(verify.manifest);
+  try {
+    const EvaluateOptions options = options_to_repeat(manifest, verify);
+    std::vector<Finding> findings;
+    if (group.is_main()) findings = compare_files(manifest, options, progress);
+    if (verify.inputs_only) return findings;
+
+    const Evaluation now = evaluate(options, group, progress);
+    if (!group.is_main()) return {};
+    if (manifest.contains("network")) {
+      const Json& network = manifest.at("network");
+      findings.push_back(compare_hash("network", network.at("weights_sha256"), now.net_sha256));
+      if (network.contains("guiding_weights_sha256"))
+        findings.push_back(
+            compare_hash("guiding network", network.at("guiding_weights_sha256"), now.gnet_sha256));
+    }
+    findings.push_back(
+        compare_hash("pictures", manifest.at("pictures_sha256"), now.pictures_sha256));
+    for (const auto& [metric, recorded] : manifest.at("scores").items())
+      findings.push_back(compare_score(metric, recorded, now.scores, verify.tolerance));
+    return findings;
+  } catch (const nlohmann::json::exception& error) {
+    throw Error("'" + verify.manifest.string() + "' is a damaged manifest: " + error.what());
+  }
+}
+
+}  // namespace edm2
