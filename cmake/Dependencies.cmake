@@ -1,4 +1,5 @@
-# Everything the library links; versions and reasons are in docs/dependencies.md.
+# Everything the library links; versions and reasons are in docs/dependencies.md. Installed, too: the library is static,
+# so that what is built on it links the same.
 find_package(Libtorch 2.11 REQUIRED)
 find_package(Threads REQUIRED)
 find_package(PNG REQUIRED)
@@ -6,7 +7,6 @@ find_package(JPEG REQUIRED)
 find_package(GIF 5.1 REQUIRED)
 find_package(TIFF 4.5 REQUIRED)
 find_package(nlohmann_json 3.11 REQUIRED)
-find_package(CLI11 2.1 REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(LIBZIP REQUIRED IMPORTED_TARGET libzip)
 pkg_check_modules(LIBWEBP REQUIRED IMPORTED_TARGET libwebp libwebpmux libwebpdemux)

@@ -3,7 +3,8 @@
 # Looked at in this order, first hit wins:
 #   1. the torch wheel in the project's virtual environment (.venv, or EDM2_VENV),
 #   2. any libtorch under CMAKE_PREFIX_PATH (the unpacked libtorch archive, or a torch package folder),
-#   3. the torch of the active Python.
+#   3. the torch of the active Python,
+#   4. EDM2_LIBTORCH_HINT: the one that an installed library was built with.
 #
 # Defines: Libtorch_FOUND, Libtorch_ROOT_DIR, Libtorch_VERSION, imported target Libtorch::Libtorch
 # (torch_cpu and c10 only; CUDA is loaded at run time).
@@ -30,6 +31,10 @@ if(_libtorch_python)
   if(_libtorch_active)
     list(APPEND _libtorch_candidates "${_libtorch_active}")
   endif()
+endif()
+
+if(EDM2_LIBTORCH_HINT)
+  list(APPEND _libtorch_candidates "${EDM2_LIBTORCH_HINT}")
 endif()
 
 set(Libtorch_ROOT_DIR "Libtorch_ROOT_DIR-NOTFOUND")
@@ -60,11 +65,15 @@ find_package_handle_standard_args(Libtorch
 if(Libtorch_FOUND AND NOT TARGET Libtorch::Libtorch)
   add_library(Libtorch::c10 SHARED IMPORTED)
   set_target_properties(Libtorch::c10 PROPERTIES IMPORTED_LOCATION "${Libtorch_ROOT_DIR}/lib/libc10.so")
+  # OpenMP's library: libtorch's own copy if it has one, so that there are not two pools of threads.
+  file(GLOB Libtorch_OPENMP "${Libtorch_ROOT_DIR}/lib/libgomp*.so*")
+  list(APPEND Libtorch_OPENMP gomp)
+  list(GET Libtorch_OPENMP 0 Libtorch_OPENMP)
   add_library(Libtorch::Libtorch SHARED IMPORTED)
   set_target_properties(Libtorch::Libtorch PROPERTIES
     IMPORTED_LOCATION "${Libtorch_ROOT_DIR}/lib/libtorch_cpu.so"
     INTERFACE_INCLUDE_DIRECTORIES "${Libtorch_ROOT_DIR}/include"
-    INTERFACE_LINK_LIBRARIES Libtorch::c10)
+    INTERFACE_LINK_LIBRARIES "Libtorch::c10;${Libtorch_OPENMP}")
 endif()
 
 # The CUDA preset wants a libtorch that can use a GPU: the full wheel with its nvidia packages, or an archive with CUDA.

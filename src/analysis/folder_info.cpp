@@ -6,6 +6,7 @@
 #include "data/label_file.h"
 #include "edm2/core/error.h"
 #include "edm2/data/dataset.h"
+#include "edm2/data/encoder.h"
 #include "edm2/io/atomic_file.h"
 
 namespace edm2 {
@@ -76,8 +77,11 @@ void add_dataset(InfoJson& info, const fs::path& path) {
   info["images"] = dataset.size();
   info["shape"] = shape;
   info["type"] = dtype_name(dataset.item(0).image.scalar_type());
-  if (shape[0] == 3) info["encoder"] = "StandardRGBEncoder";
-  if (shape[0] == 8) info["encoder"] = "StabilityVAEEncoder";
+  try {
+    const auto encoder = choose_encoder(EncoderChoice::automatic, shape[0], dataset.image_type());
+    info["encoder"] = make_encoder(encoder)->name();
+  } catch (const Error&) {  // the contents do not tell
+  }
   info["label_dim"] = dataset.label_dim();
   add_labels(info, path);
 }

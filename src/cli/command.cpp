@@ -88,6 +88,13 @@ void add_fetch_options(CLI::App& command, CommandContext& context) {
   add_cache_option(command, context);
 }
 
+GuidanceInterval parse_guidance_interval(const std::string& text) {
+  const std::vector<double> bounds = parse_floats(text);
+  if (bounds.size() != 2 || !(bounds[0] >= 0 && bounds[0] < bounds[1]))
+    throw UsageError("'" + text + "' is not an interval LO,HI of noise levels with 0 <= LO < HI.");
+  return {bounds[0], bounds[1]};
+}
+
 void add_device_options(CLI::App& command, CommandContext& context) {
   add_text_option(command, "--device", context.device_name, "DEVICE",
                   "Where to compute: auto, cpu, cuda or cuda:N", context.device_name);

@@ -18,6 +18,7 @@
 #include "edm2/core/error.h"
 #include "edm2/core/process_group.h"
 #include "edm2/core/progress.h"
+#include "edm2/diffusion/sampler.h"
 #include "edm2/io/source.h"
 
 namespace edm2::cli {
@@ -71,6 +72,9 @@ void add_progress_options(CLI::App& command, CommandContext& context);
 void add_cache_option(CLI::App& command, CommandContext& context);
 /// --offline and --cache-dir: for commands that take addresses where others take files.
 void add_fetch_options(CLI::App& command, CommandContext& context);
+/// "LOW,HIGH" of --guidance-interval.
+GuidanceInterval parse_guidance_interval(const std::string& text);
+
 /// --device and --precision.
 void add_device_options(CLI::App& command, CommandContext& context);
 

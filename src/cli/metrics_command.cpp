@@ -1,51 +1,10 @@
-// edm2 metrics: options of the original's calculate_metrics.py, and more.
-#include <cstdio>
-#include <iostream>
-#include <nlohmann/json.hpp>
-
+// edm2 metrics, and its subcommand for two files of statistics.
 #include "cli/command.h"
 #include "cli/commands.h"
-#include "edm2/metrics/scores.h"
+#include "cli/metrics_options.h"
 
 namespace edm2::cli {
 namespace {
-
-using Json = nlohmann::ordered_json;
-
-/// How results leave the program: a line as soon as one is there, or all at the end as JSON.
-class ScorePrinter {
- public:
-  ScorePrinter(bool json, CommandContext& context) : json_(json) {
-    if (json) context.quiet = true;  // nothing else on standard output
-    progress_ = context.progress();
-  }
-
-  void operator()(const Score& score) {
-    if (json_) {
-      Json entry = {{"value", score.value}};
-      if (!score.warnings.empty()) entry["warnings"] = score.warnings;
-      all_[score.metric] = entry;
-      return;
-    }
-    for (const std::string& warning : score.warnings) progress_->message("Warning: " + warning);
-    char text[64];
-    std::snprintf(text, sizeof text, "%g", score.value);
-    std::cout << score.metric << " = " << text << std::endl;
-  }
-  void finish() {
-    if (json_) std::cout << all_.dump() << std::endl;
-  }
-
- private:
-  bool json_;
-  Json all_ = Json::object();
-  std::shared_ptr<Progress> progress_;
-};
-
-CLI::Option* add_metrics_option(CLI::App& command, std::vector<Metric>& metrics) {
-  return add_parsed_option(command, "--metrics", metrics, parse_metric_list, "LIST",
-                           "Metrics to compute, between commas", "fid,fd_dinov2");
-}
 
 struct DistanceArguments {
   std::string stats, ref;
@@ -58,6 +17,7 @@ FeatureSet load(const std::string& source, CommandContext& context) {
                               " ...");
   FeatureSet set;
   set.statistics = load_statistics(resolve_source(source, context.fetch, *context.progress()));
+  set.num_images = set.statistics.num_images.value_or(0);
   return set;
 }
 
@@ -77,7 +37,7 @@ void add_distance(CLI::App& group, CommandContext& context) {
   add_text_option(command, "--stats", a->stats, "FILE|URL", "Statistics, .pkl or .npz")->required();
   add_text_option(command, "--ref", a->ref, "FILE|URL", "Statistics to compare with")->required();
   add_metrics_option(command, a->metrics);
-  add_switch(command, "--json", a->json, "Print the results as JSON and nothing else");
+  add_json_option(command, a->json);
   add_fetch_options(command, context);
   add_progress_options(command, context);
   command.callback([a, &context] { run_distance(*a, context); });
@@ -87,7 +47,12 @@ void add_distance(CLI::App& group, CommandContext& context) {
 
 void add_metrics_command(CLI::App& app, CommandContext& context) {
   CLI::App& group = *app.add_subcommand("metrics", "Compare sets of pictures: FID, FD-DINOv2");
+  add_metrics_calc(group, context);
+  add_metrics_gen(group, context);
+  add_metrics_ref(group, context);
   add_distance(group, context);
+  add_metrics_verify(group, context);
+  add_metrics_plot(group, context);
 }
 
 }  // namespace edm2::cli

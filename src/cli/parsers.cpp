@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <regex>
 #include <sstream>
 
 #include "edm2/core/error.h"
@@ -141,6 +142,23 @@ int64_t parse_nimg(const std::string& text, const IntRange& range) {
   if (__builtin_mul_overflow(count, int64_t{1} << shift, &value))
     throw UsageError("'" + text + "' does not fit into 64 bits.");
   return checked(value, range);
+}
+
+double parse_duration(const std::string& text) {
+  static const std::regex units(R"((?:(\d+)d)?(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s)?)");
+  static const std::regex clock(R"((?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d))");
+  const std::string word = trim(text);
+  std::smatch parts;
+  double seconds = 0;
+  if (!word.empty() &&
+      (std::regex_match(word, parts, units) || std::regex_match(word, parts, clock)))
+    for (const size_t i : {1, 2, 3, 4}) {
+      const double seconds_of[] = {0, 86400, 3600, 60, 1};
+      if (parts[i].matched) seconds += parse_float(parts[i]) * seconds_of[i];
+    }
+  if (!(seconds > 0 && seconds < 1e10))
+    throw UsageError("'" + text + "' is not a time such as 90s, 3h50m, 1d12h or 03:50:00.");
+  return seconds;
 }
 
 std::vector<int64_t> parse_int_list(const std::string& text) {

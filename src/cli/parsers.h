@@ -38,6 +38,9 @@ bool parse_bool(const std::string& text);
 /// A count of images: integer, or integer followed by Ki (2^10), Mi (2^20) or Gi (2^30).
 int64_t parse_nimg(const std::string& text, const IntRange& range = {});
 
+/// Seconds, > 0: "90s", "3h50m", "1d12h", "1.5h", "HH:MM:SS", "D-HH:MM:SS" (as Slurm prints them).
+double parse_duration(const std::string& text);
+
 /// "1,2,5-10": integers and inclusive ranges A-B of digits; empty if B < A.
 std::vector<int64_t> parse_int_list(const std::string& text);
 /// "1,2,2" and "0.05,0.10": no ranges, at least one value, each within `range`.

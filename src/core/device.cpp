@@ -140,4 +140,9 @@ void reset_peak_device_memory(const c10::Device& device) {
   if (auto* allocator = allocator_in_use(device)) allocator->resetPeakStats(index_of(device));
 }
 
+double free_device_memory(const c10::Device& device) {
+  auto* allocator = allocator_in_use(device);
+  return allocator ? static_cast<double>(allocator->getMemoryInfo(index_of(device)).first) : 0;
+}
+
 }  // namespace edm2

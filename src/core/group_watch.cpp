@@ -17,7 +17,7 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr const char* nothing = "-";
-constexpr double short_patience = 5;  // seconds, for a process that is under suspicion
+constexpr double shortest_patience = 5;  // seconds
 constexpr double tick = 0.25;
 
 std::chrono::duration<double> seconds(double value) { return std::chrono::duration<double>(value); }
@@ -49,7 +49,7 @@ std::string in_seconds(double value) {
 }
 
 double patience_of(const ProcessGroupOptions& options, double interval) {
-  return std::max(std::clamp(options.time_limit / 2, short_patience, 60.0), 10 * interval);
+  return std::max(std::clamp(options.time_limit / 2, shortest_patience, 60.0), 10 * interval);
 }
 
 std::vector<uint8_t> bytes_of(const std::string& text) { return {text.begin(), text.end()}; }
@@ -87,6 +87,7 @@ GroupWatch::GroupWatch(const ProcessEnvironment& environment, const ProcessGroup
       // Every process reads of every other, so large groups talk less often.
       interval_(0.5 * std::max(1.0, environment.size / 32.0)),
       patience_(patience_of(options, interval_)),
+      short_patience_(std::max(shortest_patience, 4 * interval_)),
       grace_(std::min(options.time_limit / 2 + 5, 120.0)),
       peers_(static_cast<size_t>(environment.size)) {
   join(store);
@@ -96,16 +97,18 @@ GroupWatch::GroupWatch(const ProcessEnvironment& environment, const ProcessGroup
   supervise_ = std::thread([this] { supervise(); });
 }
 
-GroupWatch::~GroupWatch() { stop_threads(); }
+GroupWatch::~GroupWatch() { stop(); }
 
-void GroupWatch::stop_threads() {
+bool GroupWatch::stop() {
   {
     const std::lock_guard lock(mutex_);
+    if (exchanging_ && unanswered_ > 2 * interval_ + 1) return false;
     stopping_ = true;
   }
   hurry_.notify_all();
   if (exchange_.joinable()) exchange_.join();
   if (supervise_.joinable()) supervise_.join();
+  return true;
 }
 
 std::string GroupWatch::key(const std::string& name) const {
@@ -275,7 +278,7 @@ void GroupWatch::look_around(double passed) {
       continue;
     }
     peer.silent += passed;
-    const double limit = suspicious_ ? std::min(patience_, short_patience) : patience_;
+    const double limit = suspicious_ ? std::min(patience_, short_patience_) : patience_;
     if (peer.silent > limit && !failure_ && !proposed_)
       propose(failure_of(rank, "it gives no sign of life for " + in_seconds(limit) +
                                    " (killed, stopped, or its machine cannot be reached)"));
@@ -330,11 +333,6 @@ bool GroupWatch::failed() const {
   return failure_.has_value();
 }
 
-bool GroupWatch::hangs() const {
-  const Lock lock(mutex_);
-  return exchanging_ && unanswered_ > 2 * interval_ + 1;
-}
-
 void GroupWatch::begin_meeting() {
   const Lock lock(mutex_);
   if (failure_) throw_failure(lock);
@@ -356,19 +354,26 @@ void GroupWatch::wait(const std::function<bool()>& done, bool limited) {
     waited += watch.lap();
     if (!limited || waited <= options_.time_limit) continue;
     if (!proposed_) propose(late_process());
-    if (waited > options_.time_limit + short_patience) fail(*proposed_);
+    if (waited > options_.time_limit + short_patience_) fail(*proposed_);
   }
 }
 
+/// Others may be late only because they wait for one that is lost, so the silent one is blamed
+/// first.
 ProcessFailure GroupWatch::late_process() const {
-  for (int rank = 0; rank < environment_.size; ++rank)
-    if (peers_[static_cast<size_t>(rank)].meeting < meeting_ && rank != environment_.rank)
-      return failure_of(rank, "it did not come to where the others wait within the time limit of " +
-                                  in_seconds(options_.time_limit));
-  return failure_of(environment_.rank,
-                    "data from the others did not arrive within the time limit "
-                    "of " +
-                        in_seconds(options_.time_limit));
+  const Peer *late = nullptr, *silent = nullptr;
+  for (const Peer& peer : peers_) {
+    if (&peer == &peers_[static_cast<size_t>(environment_.rank)]) continue;
+    if (peer.meeting < meeting_ && (!late || peer.meeting < late->meeting)) late = &peer;
+    if (peer.meeting <= meeting_ && peer.silent > 2 * interval_ + 1 &&
+        (!silent || peer.silent > silent->silent))
+      silent = &peer;
+  }
+  const std::string limit = "within the time limit of " + in_seconds(options_.time_limit);
+  if (const Peer* blamed = silent ? silent : late)
+    return failure_of(static_cast<int>(blamed - peers_.data()),
+                      "it did not come to where the others wait " + limit);
+  return failure_of(environment_.rank, "data from the others did not arrive " + limit);
 }
 
 bool GroupWatch::settle(Lock& lock, double limit, const std::function<bool()>& done) {
@@ -381,16 +386,16 @@ bool GroupWatch::settle(Lock& lock, double limit, const std::function<bool()>& d
 void GroupWatch::explain(const std::string& error) {
   Lock lock(mutex_);
   suspicious_ = true;
-  settle(lock, short_patience + 4 * interval_ + 1, [this] { return failure_.has_value(); });
+  settle(lock, short_patience_ + 4 * interval_ + 1, [this] { return failure_.has_value(); });
   if (!failure_) propose(failure_of(environment_.rank, "communication failed: " + error));
-  if (!settle(lock, short_patience, [this] { return failure_.has_value(); })) fail(*proposed_);
+  if (!settle(lock, short_patience_, [this] { return failure_.has_value(); })) fail(*proposed_);
   throw_failure(lock);
 }
 
 bool GroupWatch::others_know() const {
   for (int rank = 0; rank < environment_.size; ++rank) {
     const Peer& peer = peers_[static_cast<size_t>(rank)];
-    if (rank != environment_.rank && peer.state == State::running && peer.silent < short_patience)
+    if (rank != environment_.rank && peer.state == State::running && peer.silent < short_patience_)
       return false;
   }
   return true;
@@ -403,14 +408,14 @@ std::pair<ProcessFailure, bool> GroupWatch::report(const std::string& reason, in
     ProcessFailure failure = failure_of(environment_.rank, reason);
     failure.exit_code = exit_code;
     propose(failure);
-    if (!settle(lock, 2 * short_patience, [this] { return failure_.has_value(); })) fail(failure);
+    if (!settle(lock, 2 * short_patience_, [this] { return failure_.has_value(); })) fail(failure);
   }
   urgent_ = true;
   hurry_.notify_all();
-  if (!settle(lock, 3 * short_patience, [this] { return tell_.has_value(); })) tell_ = true;
-  settle(lock, short_patience, [this] { return said_ || !exchanging_; });
+  if (!settle(lock, 3 * short_patience_, [this] { return tell_.has_value(); })) tell_ = true;
+  settle(lock, short_patience_, [this] { return said_ || !exchanging_; });
   if (runs_store_)
-    settle(lock, 2 * short_patience, [this] { return others_know() || !exchanging_; });
+    settle(lock, 2 * short_patience_, [this] { return others_know() || !exchanging_; });
   return {*failure_, *tell_};
 }
 
@@ -420,15 +425,17 @@ void GroupWatch::leave() {
   said_ = false;
   urgent_ = true;
   hurry_.notify_all();
-  settle(lock, short_patience, [this] { return said_ || !exchanging_; });
-  if (!runs_store_) return;
+  settle(lock, short_patience_, [this] { return said_ || !exchanging_; });
   const auto others_left = [this] {
-    return std::all_of(peers_.begin(), peers_.end(), [&](const Peer& peer) {
-      return &peer == &peers_[0] || peer.state != State::running;
-    });
+    for (int rank = 0; rank < environment_.size; ++rank)
+      if (rank != environment_.rank && peers_[static_cast<size_t>(rank)].state == State::running)
+        return false;
+    return true;
   };
+  // Whoever is not done yet may still want something of this one's connections, or of its store.
   settle(lock, 1e9, [&] { return others_left() || failure_ || !exchanging_; });
-  if (failure_) settle(lock, 2 * short_patience, [this] { return others_know() || !exchanging_; });
+  if (failure_ && runs_store_)
+    settle(lock, 2 * short_patience_, [this] { return others_know() || !exchanging_; });
 }
 
 }  // namespace edm2

@@ -22,8 +22,7 @@ class GroupWatch {
   /// Waits for all processes to come. Throws Error. `store` is used until this returns.
   GroupWatch(const ProcessEnvironment& environment, const ProcessGroupOptions& options,
              c10d::Store& store);
-  /// leave() or report() first. Does not return while the store does not answer: leave it alone
-  /// then (see hangs()).
+  /// leave() or report() first.
   ~GroupWatch();
   GroupWatch(const GroupWatch&) = delete;
   GroupWatch& operator=(const GroupWatch&) = delete;
@@ -34,8 +33,6 @@ class GroupWatch {
   /// Throws GroupError if a failure is known.
   void check();
   bool failed() const;
-  /// The store does not answer and a thread waits for it.
-  bool hangs() const;
 
   /// This process comes to its next meeting (a collective) with all others.
   void begin_meeting();
@@ -48,8 +45,11 @@ class GroupWatch {
 
   /// See ProcessGroup::report_failure.
   std::pair<ProcessFailure, bool> report(const std::string& reason, int exit_code);
-  /// Says that this process is done. If it runs the store it waits until the others are, too.
+  /// Says that this process is done, and waits until the others are, too, or have failed.
   void leave();
+  /// Ends the threads, unless the store does not answer one of them: returns false then, and this
+  /// must not be destroyed.
+  bool stop();
 
  private:
   enum class State : char { running = 'r', failed = 'f', left = 'l' };
@@ -67,7 +67,6 @@ class GroupWatch {
   void talk(int64_t count, Lock& lock);
   void claim_telling(const std::string& told, Lock& lock);
   void look_around(double seconds);
-  void stop_threads();
 
   std::string key(const std::string& name) const;
   ProcessFailure failure_of(int rank, const std::string& reason) const;
@@ -83,9 +82,11 @@ class GroupWatch {
   const ProcessEnvironment environment_;
   const ProcessGroupOptions options_;
   const bool runs_store_;
-  const double interval_, patience_, grace_;  // seconds
-  std::vector<std::string> hosts_;            // by rank
-  c10::intrusive_ptr<c10d::Store> store_;     // of exchange() alone
+  // Seconds: between signs of life, until a silent process is given up, until one that is under
+  // suspicion is, and until a process that does not notice a failure is ended.
+  const double interval_, patience_, short_patience_, grace_;
+  std::vector<std::string> hosts_;         // by rank
+  c10::intrusive_ptr<c10d::Store> store_;  // of exchange() alone
 
   mutable std::mutex mutex_;         // guards all below
   std::condition_variable changed_;  // something that the working thread may wait for

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #ifdef __linux__
 #include <sys/xattr.h>
@@ -12,10 +13,12 @@
 #include <malloc.h>
 #endif
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <fstream>
 #include <limits>
 #include <map>
@@ -23,6 +26,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/peak_memory.h"
+#include "core/write_back.h"
 #include "edm2/core/error.h"
 
 namespace edm2 {
@@ -32,13 +37,30 @@ namespace fs = std::filesystem;
 
 volatile std::sig_atomic_t arrived_signal = 0;
 
+volatile time_t arrival_time = 0;
+
+time_t seconds_now() {
+  timespec now = {};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec;
+}
+
+/// A launcher passes on what the batch system has also sent to each process itself. That is one
+/// request; a second Ctrl-C is always another.
+bool is_repetition(int signal) {
+  constexpr time_t same_request = 5;  // seconds
+  return signal != SIGINT && seconds_now() - arrival_time <= same_request;
+}
+
 void on_interrupt(int signal) {
-  if (arrived_signal != 0) {
+  if (arrived_signal == 0) {
+    arrival_time = seconds_now();
+    arrived_signal = signal;
+  } else if (!is_repetition(signal)) {
     // The second one: the work does not come to a point where it looks, so end as if not handled.
     std::signal(signal, SIG_DFL);
     std::raise(signal);
   }
-  arrived_signal = signal;
 }
 
 [[noreturn]] void fail(const std::string& what, const fs::path& path, int error) {
@@ -87,7 +109,40 @@ bool read_process(const fs::path& folder, ProcessFigures& figures) {
   return true;
 }
 
+/// The number behind `key` in a file of lines "key: number kB"; 0 if there is none.
+uint64_t kilobytes(const char* file, const std::string& key) {
+  std::ifstream lines(file);
+  for (std::string line; std::getline(lines, line);)
+    if (line.starts_with(key + ':'))
+      return std::strtoull(line.c_str() + key.size() + 1, nullptr, 10) * 1024;
+  return 0;
+}
+
+/// What is left of the memory that a container may take; none without a limit.
+uint64_t left_in_container() {
+  constexpr uint64_t none = std::numeric_limits<uint64_t>::max();
+  for (const auto& [limit_file, usage_file] :
+       {std::pair{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
+        std::pair{"/sys/fs/cgroup/memory/memory.limit_in_bytes",
+                  "/sys/fs/cgroup/memory/memory.usage_in_bytes"}}) {
+    uint64_t limit = 0, usage = 0;
+    std::ifstream limit_stream(limit_file), usage_stream(usage_file);
+    if (limit_stream >> limit && usage_stream >> usage) return limit > usage ? limit - usage : 0;
+  }
+  return none;
+}
+
 }  // namespace
+
+OwnMemory own_memory() {
+  return {kilobytes("/proc/self/status", "VmRSS"), kilobytes("/proc/self/status", "VmHWM")};
+}
+
+void reset_own_peak_memory() { std::ofstream("/proc/self/clear_refs") << 5; }
+
+uint64_t available_memory() {
+  return std::min(kilobytes("/proc/meminfo", "MemAvailable"), left_in_container());
+}
 
 void keep_freed_memory() {
 #ifdef __GLIBC__
@@ -125,8 +180,14 @@ uint64_t resident_memory() {
   return total;
 }
 
+uint64_t peak_resident_memory() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+}
+
 void install_interrupt_handlers() {
-  for (const int signal : {SIGINT, SIGTERM}) {
+  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) {
     struct sigaction action = {};
     // A signal that the parent chose to ignore (nohup, a job in the background) stays ignored.
     if (sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN) continue;
@@ -160,6 +221,15 @@ void sync_to_disk(const fs::path& path) {
   // Some file systems cannot sync a folder and say EINVAL; there is nothing more to do there.
   if (::fsync(file.get()) != 0 && errno != EINVAL && errno != EROFS)
     fail("cannot write to disk", path, errno);
+}
+
+void start_write_back(int file_descriptor) {
+#ifdef __linux__
+  // To the end of the file; failures show up when it is synced.
+  (void)::sync_file_range(file_descriptor, 0, 0, SYNC_FILE_RANGE_WRITE);
+#else
+  (void)file_descriptor;
+#endif
 }
 
 RandomAccessFile::RandomAccessFile(fs::path path) : path_(std::move(path)) {

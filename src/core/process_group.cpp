@@ -151,7 +151,7 @@ ProcessGroup::ProcessGroup(const ProcessEnvironment& environment, ProcessGroupOp
   try {
     network_->gloo = connect_gloo(environment, network_->store, *network_->watch);
   } catch (...) {
-    network_.release();  // a thread still uses it
+    static_cast<void>(network_.release());  // a thread still uses it
     throw;
   }
 }
@@ -159,11 +159,10 @@ ProcessGroup::ProcessGroup(const ProcessEnvironment& environment, ProcessGroupOp
 ProcessGroup::~ProcessGroup() {
   if (!network_) return;
   network_->watch->leave();
-  if (!network_->watch->failed()) return;
-  // Threads of Gloo or NCCL may wait for data that never comes; nothing of theirs can be destroyed.
-  network_->gloo.release();
-  network_->nccl.release();
-  if (network_->watch->hangs()) network_.release();
+  // After a failure, threads of Gloo or NCCL may wait for data that never comes, and tell the watch
+  // when they give up; nothing that they know can be destroyed.
+  const bool failed = network_->watch->failed();
+  if (!network_->watch->stop() || failed) static_cast<void>(network_.release());
 }
 
 void ProcessGroup::check() {
@@ -227,7 +226,11 @@ void ProcessGroup::Reduction::wait() {
   state_ = nullptr;
   if (state->target.is_cuda() && !state->staged.defined()) {
     state->watch->check();
-    state->work->wait();  // for the stream, not for this thread
+    try {
+      state->work->wait();  // for the stream, not for this thread
+    } catch (const std::exception& error) {
+      state->watch->explain(short_message(error));
+    }
     return;
   }
   finish(*state->watch, *state->work, /*limited=*/true);

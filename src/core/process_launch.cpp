@@ -165,7 +165,7 @@ class Launch {
       end_what_hangs();
     }
     LaunchResult result;
-    result.exit_code = first_code_;
+    result.exit_code = first_code_ == 0 && suspended_ ? suspended_exit_code : first_code_;
     if (const auto failure = recorded_failure()) {
       result.exit_code = failure->exit_code;
       if (tells_ || store_->get_to_str(told_key_) == "-") result.untold = failure;
@@ -202,6 +202,10 @@ class Launch {
       if (pids_[rank] <= 0 || waitpid(pids_[rank], &status, WNOHANG) != pids_[rank]) continue;
       pids_[rank] = 0;
       if (WIFEXITED(status) && WEXITSTATUS(status) == 0) continue;
+      if (WIFEXITED(status) && WEXITSTATUS(status) == suspended_exit_code) {
+        suspended_ = true;  // no failure: all of them have agreed on it
+        continue;
+      }
       note_failure(static_cast<int>(rank), status);
     }
   }
@@ -244,6 +248,7 @@ class Launch {
   std::vector<pid_t> pids_;  // by rank; 0: ended
   int first_code_ = 0;
   Clock::time_point failed_at_;
+  bool suspended_ = false;
   bool tells_ = false;  // that failure is this process's to tell
 };
 

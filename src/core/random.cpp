@@ -110,6 +110,13 @@ Tensor StackedGenerator::randn_like(const Tensor& x) {
   return randn(x.sizes().slice(1), x.scalar_type());
 }
 
+Tensor StackedGenerator::bernoulli_like(const Tensor& x, double p) {
+  TORCH_CHECK(x.size(0) == static_cast<int64_t>(size()), "[bernoulli_like] one image per seed");
+  Tensor draws = at::empty_like(x);
+  for (size_t i = 0; i < size(); ++i) draws[static_cast<int64_t>(i)].bernoulli_(p, generators_[i]);
+  return draws;
+}
+
 Tensor StackedGenerator::randint(int64_t high, at::IntArrayRef shape_per_image) {
   std::vector<Tensor> draws;
   draws.reserve(generators_.size());

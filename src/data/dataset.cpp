@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <numeric>
 #include <unordered_map>
@@ -159,12 +160,28 @@ ImageDataset::Item ImageDataset::item(int64_t index) const {
   Item item;
   item.image = load_image(image);
   if (flip) item.image = item.image.flip(2);
-  item.label = at::zeros({label_dim_}, at::kFloat);
-  if (!class_labels_.empty())
-    item.label[class_labels_[image]] = 1;
-  else if (vector_labels_.defined())
-    item.label.copy_(vector_labels_[static_cast<int64_t>(image)]);
+  item.label = label(index);
   return item;
+}
+
+Tensor ImageDataset::label(int64_t index) const {
+  const size_t image = items_.at(static_cast<size_t>(index)).image;
+  Tensor label = at::zeros({label_dim_}, at::kFloat);
+  if (!class_labels_.empty())
+    label[class_labels_[image]] = 1;
+  else if (vector_labels_.defined())
+    label.copy_(vector_labels_[static_cast<int64_t>(image)]);
+  return label;
+}
+
+LabelKind ImageDataset::label_kind() const {
+  if (label_dim_ == 0) return LabelKind::none;
+  return vector_labels_.defined() ? LabelKind::vectors : LabelKind::classes;
+}
+
+double ImageDataset::label_length() const {
+  if (!vector_labels_.defined()) return label_dim_ > 0 ? 1 : 0;
+  return std::sqrt(vector_labels_.to(at::kDouble).square().sum(1).mean().item<double>());
 }
 
 const std::string& ImageDataset::item_name(int64_t index) const {

@@ -26,7 +26,7 @@ class StandardRgbEncoder : public Encoder {
   int64_t raw_channels() const override { return 3; }
   int64_t latent_channels() const override { return 3; }
   Tensor encode_pixels(const Tensor& pixels) const override { return pixels; }
-  Tensor encode_latents(const Tensor& raw, const std::optional<at::Generator>&) const override {
+  Tensor encode_latents(const Tensor& raw, const DrawNormal&) const override {
     return raw.to(at::kFloat).div(127.5).sub(1);
   }
   Tensor decode(const Tensor& latents) const override {
@@ -68,11 +68,13 @@ class StabilityVaeEncoder : public Encoder {
       return at::cat({posterior.mean, posterior.std}, 1).contiguous();
     });
   }
-  Tensor encode_latents(const Tensor& raw,
-                        const std::optional<at::Generator>& generator) const override {
-    const auto parts = raw.to(at::kFloat).chunk(2, 1);
-    const Tensor &mean = parts[0], &std = parts[1];
-    const Tensor sample = mean + at::randn(mean.sizes(), generator, mean.options()) * std;
+  Tensor encode_latents(const Tensor& raw, const DrawNormal& draw) const override {
+    Tensor sample = raw.to(at::kFloat);
+    if (sample.size(1) != latent_channels()) {
+      const auto parts = sample.chunk(2, 1);
+      const Tensor &mean = parts[0], &std = parts[1];
+      sample = mean + draw(mean) * std;
+    }
     return sample * scale_.to(sample.device()) + bias_.to(sample.device());
   }
   Tensor decode(const Tensor& latents) const override {
@@ -157,10 +159,48 @@ class StabilityVaeEncoder : public Encoder {
   mutable std::filesystem::path file_;
 };
 
+/// Numbers that the network sees as they are.
+class IdentityEncoder : public Encoder {
+ public:
+  std::string name() const override { return "IdentityEncoder"; }
+  int64_t raw_channels() const override { return 0; }
+  int64_t latent_channels() const override { return 0; }
+  Tensor encode_pixels(const Tensor& pixels) const override { return pixels; }
+  Tensor encode_latents(const Tensor& raw, const DrawNormal&) const override {
+    return raw.to(at::kFloat);
+  }
+  Tensor decode(const Tensor&) const override { fail(); }
+  /// The first channels as colours.
+  Tensor decode_preview(const Tensor& latents) const override {
+    const Tensor first = latents.narrow(1, 0, latents.size(1) >= 3 ? 3 : 1);
+    return StandardRgbEncoder().decode(first);
+  }
+  EncoderOptions options() const override {
+    EncoderOptions options;
+    options.kind = EncoderOptions::Kind::none;
+    return options;
+  }
+  void load(Progress&) const override { fail(); }
+
+ private:
+  [[noreturn]] static void fail() {
+    throw Error(
+        "the network was trained on numbers that are not pixels (--encoder=none), so no pictures "
+        "can be made of what it draws; use --latents=FILE");
+  }
+};
+
 }  // namespace
+
+Tensor Encoder::encode_latents(const Tensor& raw,
+                               const std::optional<at::Generator>& generator) const {
+  return encode_latents(
+      raw, [&](const Tensor& like) { return at::randn(like.sizes(), generator, like.options()); });
+}
 
 std::unique_ptr<Encoder> make_encoder(const EncoderOptions& options, EncoderSetup setup) {
   if (options.kind == EncoderOptions::Kind::rgb) return std::make_unique<StandardRgbEncoder>();
+  if (options.kind == EncoderOptions::Kind::none) return std::make_unique<IdentityEncoder>();
   return std::make_unique<StabilityVaeEncoder>(options, std::move(setup));
 }
 
@@ -168,6 +208,45 @@ EncoderOptions encoder_for_dataset(int64_t channels) {
   if (channels == 3) return {};
   if (channels == 8) return stability_vae_options();
   throw Error("--data: Unsupported channel count " + std::to_string(channels));
+}
+
+EncoderChoice parse_encoder(const std::string& name) {
+  if (name == "auto") return EncoderChoice::automatic;
+  if (name == "rgb") return EncoderChoice::rgb;
+  if (name == "vae") return EncoderChoice::vae;
+  if (name == "none") return EncoderChoice::none;
+  throw UsageError("'" + name + "' is not one of 'auto', 'rgb', 'vae', 'none'.");
+}
+
+EncoderOptions choose_encoder(EncoderChoice choice, int64_t channels, c10::ScalarType type) {
+  const bool bytes = type == at::kByte;
+  const std::string what =
+      std::to_string(channels) + (bytes ? " channels of bytes" : " channels of float32");
+  const EncoderOptions vae = stability_vae_options();
+  const auto latents = static_cast<int64_t>(vae.scale.size());
+  EncoderOptions none;
+  none.kind = EncoderOptions::Kind::none;
+  switch (choice) {
+    case EncoderChoice::rgb:
+      if (channels > 4)
+        throw Error("--encoder=rgb: the dataset has " + what + ", pictures have at most 4");
+      return {};
+    case EncoderChoice::vae:
+      if (bytes || (channels != latents && channels != 2 * latents))
+        throw Error("--encoder=vae: the dataset has " + what + ", latents of the VAE have " +
+                    std::to_string(2 * latents) + " of float32 (mean and deviation) or " +
+                    std::to_string(latents) + " (mean alone)");
+      return vae;
+    case EncoderChoice::none:
+      return none;
+    case EncoderChoice::automatic:
+      break;
+  }
+  if (channels == 3 || (bytes && channels <= 4)) return {};
+  if (!bytes && (channels == latents || channels == 2 * latents)) return vae;
+  throw Error("--data: Unsupported channel count " + std::to_string(channels) + ": " + what +
+              " are neither pixels nor latents of the known VAE; --encoder=none takes them as they "
+              "are");
 }
 
 }  // namespace edm2

@@ -5,7 +5,9 @@
 #include <fstream>
 #include <string_view>
 #include <system_error>
+#include <unordered_map>
 
+#include "data/picture_source.h"
 #include "edm2/core/error.h"
 #include "edm2/io/zip.h"
 
@@ -79,14 +81,26 @@ class Archive : public FileSource {
     std::vector<std::string> names;
     for (std::string& name : zip_.names())
       if (!name.ends_with('/')) names.push_back(std::move(name));
+    std::vector<std::string> harmless = names;
+    refuse_hostile_names(harmless, problems_);
+    for (const ZipReader::Entry& entry : zip_.entries()) sizes_[entry.name] = &entry;
     set_names(std::move(names));
   }
   std::vector<std::byte> read(const std::string& name) const override {
+    const auto found = sizes_.find(name);
+    if (found != sizes_.end() &&
+        found->second->size > most_unpacked_bytes(found->second->packed_size))
+      throw Error("'" + name + "' in '" + zip_.path().string() + "' would grow from " +
+                  std::to_string(found->second->packed_size) + " to " +
+                  std::to_string(found->second->size) +
+                  " bytes, as in archives that are made to fill the memory; if it is meant so, "
+                  "unpack the archive into a folder");
     return zip_.read(name, max_file_bytes);
   }
 
  private:
   ZipReader zip_;
+  std::unordered_map<std::string, const ZipReader::Entry*> sizes_;
 };
 
 }  // namespace

@@ -24,18 +24,24 @@ std::string json_text(const nlohmann::json& value) {
 
 }  // namespace
 
-std::optional<LabelList> read_label_file(const FileSource& source, const std::string& path) {
+std::optional<nlohmann::json> read_label_json(const FileSource& source, const std::string& path) {
   if (!source.contains("dataset.json")) return std::nullopt;
+  const auto bytes = source.read("dataset.json");
+  const auto* text = reinterpret_cast<const char*>(bytes.data());
+  auto root = nlohmann::json::parse(text, text + bytes.size(), nullptr, /*allow_exceptions=*/false);
+  if (root.is_discarded()) throw Error("dataset.json in '" + path + "' is not valid JSON");
+  if (!root.is_object()) throw Error("dataset.json in '" + path + "' has no key \"labels\"");
+  return root;
+}
+
+std::optional<LabelList> read_label_file(const FileSource& source, const std::string& path) {
   const auto fail = [&](const std::string& what) {
     throw Error("dataset.json in '" + path + "' " + what);
   };
-  const auto bytes = source.read("dataset.json");
-  const auto* text = reinterpret_cast<const char*>(bytes.data());
-  const auto root =
-      nlohmann::json::parse(text, text + bytes.size(), nullptr, /*allow_exceptions=*/false);
-  if (root.is_discarded()) fail("is not valid JSON");
-  if (!root.is_object() || !root.contains("labels")) fail("has no key \"labels\"");
-  const nlohmann::json& labels = root["labels"];
+  const auto root = read_label_json(source, path);
+  if (!root) return std::nullopt;
+  if (!root->contains("labels")) fail("has no key \"labels\"");
+  const nlohmann::json& labels = (*root)["labels"];
   if (labels.is_null()) return std::nullopt;
   if (!labels.is_array()) fail("must hold a list of [name, label] pairs under \"labels\"");
 

@@ -19,6 +19,10 @@ using LabelList = std::vector<std::pair<std::string, Label>>;
 /// `path` is for messages. Throws Error if the file is not what it should be.
 std::optional<LabelList> read_label_file(const FileSource& source, const std::string& path);
 
+/// The whole dataset.json at the root, a JSON object, or nothing if there is no such file. Throws
+/// Error if it is something else.
+std::optional<nlohmann::json> read_label_json(const FileSource& source, const std::string& path);
+
 /// The text of a dataset.json with these labels, as Python's json.dumps spaces it.
 std::string label_file_text(const std::optional<LabelList>& labels);
 

@@ -3,8 +3,10 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
+#include "data/ordered_workers.h"
 #include "edm2/core/random.h"
 
 namespace edm2 {
@@ -29,67 +31,41 @@ int64_t InfiniteSampler::next() {
   return index;
 }
 
-PrefetchLoader::PrefetchLoader(const ImageDataset& dataset, InfiniteSampler sampler,
-                               int64_t batch_size, int64_t threads, int64_t ahead)
-    : dataset_(dataset),
-      sampler_(std::move(sampler)),
-      batch_size_(batch_size),
-      ahead_(std::max(ahead, threads)) {
-  for (int64_t i = 0; i < std::max<int64_t>(threads, 1); ++i)
-    threads_.emplace_back([this] { work(); });
-}
+namespace {
 
-PrefetchLoader::~PrefetchLoader() {
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-  }
-  changed_.notify_all();
-  for (auto& thread : threads_) thread.join();
-}
+using Indices = std::vector<int64_t>;
 
-void PrefetchLoader::work() {
-  std::unique_lock lock(mutex_);
-  for (;;) {
-    changed_.wait(lock, [this] { return stopping_ || started_ < taken_ + ahead_; });
-    if (stopping_) return;
-    const int64_t number = started_++;
-    std::vector<int64_t> indices(static_cast<size_t>(batch_size_));
-    for (auto& index : indices) index = sampler_.next();
-    lock.unlock();
-
-    Slot slot;
-    try {
-      slot.batch = load(std::move(indices));
-    } catch (...) {
-      slot.error = std::current_exception();
-    }
-
-    lock.lock();
-    ready_.emplace(number, std::move(slot));
-    changed_.notify_all();
-  }
-}
-
-PrefetchLoader::Batch PrefetchLoader::load(std::vector<int64_t> indices) const {
+PrefetchLoader::Batch load(const ImageDataset& dataset, Indices indices) {
   std::vector<Tensor> images, labels;
   for (const int64_t index : indices) {
-    auto item = dataset_.item(index);
+    auto item = dataset.item(index);
     images.push_back(std::move(item.image));
     labels.push_back(std::move(item.label));
   }
   return {at::stack(images), at::stack(labels), std::move(indices)};
 }
 
-PrefetchLoader::Batch PrefetchLoader::next() {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return ready_.count(taken_) != 0; });
-  Slot slot = std::move(ready_.extract(taken_).mapped());
-  ++taken_;
-  lock.unlock();
-  changed_.notify_all();
-  if (slot.error) std::rethrow_exception(slot.error);
-  return std::move(slot.batch);
+}  // namespace
+
+struct PrefetchLoader::Workers : OrderedWorkers<Batch, Indices> {
+  using OrderedWorkers::OrderedWorkers;
+};
+
+PrefetchLoader::PrefetchLoader(const ImageDataset& dataset, InfiniteSampler sampler,
+                               int64_t batch_size, int64_t threads, int64_t ahead) {
+  const auto draw = [sampler = std::move(sampler), batch_size](int64_t) mutable {
+    Indices indices(static_cast<size_t>(batch_size));
+    for (auto& index : indices) index = sampler.next();
+    return indices;
+  };
+  workers_ = std::make_unique<Workers>(
+      static_cast<int>(std::max<int64_t>(threads, 1)), std::max(ahead, threads),
+      std::numeric_limits<int64_t>::max(), draw,
+      [&dataset](Indices indices) { return load(dataset, std::move(indices)); });
 }
+
+PrefetchLoader::~PrefetchLoader() = default;
+
+PrefetchLoader::Batch PrefetchLoader::next() { return workers_->next(); }
 
 }  // namespace edm2

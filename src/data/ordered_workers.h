@@ -10,20 +10,34 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace edm2 {
 
 /// Computes work(0), work(1), ... work(end - 1) on `threads` threads, at most `window` results
-/// ahead of the consumer, so that memory stays bounded. The destructor lets running calls finish
-/// and starts no more. `work` must be callable from several threads at once.
-template <class Result>
+/// ahead of the consumer, so that memory stays bounded. With no threads the consumer does the work.
+/// The destructor lets running calls finish and starts no more. `work` must be callable from
+/// several threads at once.
+///
+/// Where jobs are more than numbers, draw(0), draw(1), ... are called in this order, one at a time,
+/// and work() gets what they return.
+template <class Result, class Job = int64_t>
 class OrderedWorkers {
  public:
-  OrderedWorkers(int threads, int64_t window, int64_t end, std::function<Result(int64_t)> work)
-      : window_(std::max<int64_t>(window, 1)), end_(end), work_(std::move(work)) {
-    for (int i = 0; i < std::max(threads, 1); ++i) threads_.emplace_back([this] { run(); });
+  OrderedWorkers(int threads, int64_t window, int64_t end,
+                 std::function<Result(Job)> work) requires std::is_same_v<Job, int64_t>
+      : OrderedWorkers(
+            threads, window, end, [](int64_t number) { return number; }, std::move(work)) {}
+
+  OrderedWorkers(int threads, int64_t window, int64_t end, std::function<Job(int64_t)> draw,
+                 std::function<Result(Job)> work)
+      : window_(std::max<int64_t>(window, 1)),
+        end_(end),
+        draw_(std::move(draw)),
+        work_(std::move(work)) {
+    for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { run(); });
   }
 
   ~OrderedWorkers() {
@@ -42,7 +56,59 @@ class OrderedWorkers {
   /// than `end` times.
   Result next() {
     std::unique_lock lock(mutex_);
-    ready_.wait(lock, [this] { return done_.count(consumed_) != 0; });
+    if (threads_.empty()) work_until_ready(lock);
+    ready_.wait(lock, [this] { return is_ready(); });
+    return take(lock);
+  }
+
+  /// The same, but meanwhile the calling thread works too: of `threads` + 1 threads none is idle,
+  /// where the consumer has little else to do.
+  Result next_helping() {
+    std::unique_lock lock(mutex_);
+    work_until_ready(lock);
+    ready_.wait(lock, [this] { return is_ready(); });
+    return take(lock);
+  }
+
+ private:
+  struct Outcome {
+    std::optional<Result> result;
+    std::exception_ptr error;
+  };
+
+  bool is_ready() const { return done_.count(consumed_) != 0; }
+  bool can_start() const { return started_ < end_ && started_ < consumed_ + window_; }
+
+  void run() {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      room_.wait(lock, [this] { return stopping_ || started_ >= end_ || can_start(); });
+      if (stopping_ || started_ >= end_) return;
+      do_one(lock);
+      ready_.notify_one();
+    }
+  }
+
+  void work_until_ready(std::unique_lock<std::mutex>& lock) {
+    while (!is_ready() && can_start()) do_one(lock);
+  }
+
+  /// The lock is held before and after, but not while work() runs.
+  void do_one(std::unique_lock<std::mutex>& lock) {
+    const int64_t number = started_++;
+    Outcome outcome;
+    try {
+      Job job = draw_(number);
+      lock.unlock();
+      outcome.result = work_(std::move(job));
+    } catch (...) {
+      outcome.error = std::current_exception();
+    }
+    if (!lock.owns_lock()) lock.lock();
+    done_[number] = std::move(outcome);
+  }
+
+  Result take(std::unique_lock<std::mutex>& lock) {
     Outcome outcome = std::move(done_.extract(consumed_).mapped());
     // After an error the consumer stays where it is: asking again gives the same error.
     if (outcome.error) {
@@ -55,34 +121,9 @@ class OrderedWorkers {
     return std::move(*outcome.result);
   }
 
- private:
-  struct Outcome {
-    std::optional<Result> result;
-    std::exception_ptr error;
-  };
-
-  void run() {
-    std::unique_lock lock(mutex_);
-    while (true) {
-      room_.wait(
-          lock, [this] { return stopping_ || started_ >= end_ || started_ < consumed_ + window_; });
-      if (stopping_ || started_ >= end_) return;
-      const int64_t job = started_++;
-      lock.unlock();
-      Outcome outcome;
-      try {
-        outcome.result = work_(job);
-      } catch (...) {
-        outcome.error = std::current_exception();
-      }
-      lock.lock();
-      done_[job] = std::move(outcome);
-      ready_.notify_one();
-    }
-  }
-
   const int64_t window_, end_;
-  const std::function<Result(int64_t)> work_;
+  const std::function<Job(int64_t)> draw_;
+  const std::function<Result(Job)> work_;
   std::mutex mutex_;
   std::condition_variable ready_, room_;
   std::map<int64_t, Outcome> done_;

@@ -13,15 +13,90 @@ constexpr std::pair<Transform, const char*> names[] = {
     {Transform::center_crop, "center-crop"},
     {Transform::center_crop_wide, "center-crop-wide"},
     {Transform::center_crop_dhariwal, "center-crop-dhariwal"},
+    {Transform::fit, "fit"},
+    {Transform::pad, "pad"},
 };
 
 int64_t round_half_even(double x) { return std::llrint(x); }
 
+/// a * b / 255, rounded, as Pillow computes it.
+int multiply_255(int a, int b) {
+  const int t = a * b + 128;
+  return ((t >> 8) + t) >> 8;
+}
+
+/// Resamples as Pillow does: colours count by their opacity, so that those of transparent pixels
+/// do not bleed into others. Alpha is the last of an even number of channels.
+Image scale(const Image& image, int64_t width, int64_t height, const ResizeOptions& options) {
+  const auto channels = static_cast<size_t>(image.channels);
+  const ResizeBox whole{0, 0, static_cast<float>(image.width), static_cast<float>(image.height)};
+  const ResizeBox box = options.box.value_or(whole);
+  const bool same = width == image.width && height == image.height && box == whole;
+  if (channels % 2 != 0 || same) return resize(image, width, height, options);
+  Image premultiplied = image;
+  auto& in = premultiplied.pixels;
+  for (size_t i = 0; i < in.size(); i += channels)
+    for (size_t c = 0; c + 1 < channels; ++c)
+      in[i + c] = static_cast<uint8_t>(multiply_255(in[i + c], in[i + channels - 1]));
+  Image result = resize(premultiplied, width, height, options);
+  auto& out = result.pixels;
+  for (size_t i = 0; i < out.size(); i += channels) {
+    const int alpha = out[i + channels - 1];
+    if (alpha == 0 || alpha == 255) continue;
+    for (size_t c = 0; c + 1 < channels; ++c)
+      out[i + c] = static_cast<uint8_t>(std::min(255 * out[i + c] / alpha, 255));
+  }
+  return result;
+}
+
+/// As Pillow's ImageOps.fit: the largest centred part of the resolution's aspect, scaled.
+Image fit(const Image& image, Resolution size, PillowVersion pillow) {
+  const auto width = static_cast<double>(image.width), height = static_cast<double>(image.height);
+  const double aspect = static_cast<double>(size.width) / static_cast<double>(size.height);
+  double part_width = width, part_height = height;
+  if (width / height > aspect) part_width = aspect * height;
+  if (width / height < aspect) part_height = width / aspect;
+  const double left = (width - part_width) * 0.5, top = (height - part_height) * 0.5;
+  const ResizeBox box{static_cast<float>(left), static_cast<float>(top),
+                      static_cast<float>(left + part_width), static_cast<float>(top + part_height)};
+  return scale(image, size.width, size.height,
+               {.filter = ResizeFilter::lanczos, .box = box, .pillow = pillow});
+}
+
+/// `image` on a larger canvas of zeros.
+Image on_canvas(const Image& image, int64_t width, int64_t height, int64_t left, int64_t top) {
+  Image canvas{width, height, image.channels, {}};
+  canvas.pixels.resize(static_cast<size_t>(width * height * image.channels));
+  const int64_t row = image.width * image.channels;
+  for (int64_t y = 0; y < image.height; ++y)
+    std::copy_n(image.pixels.begin() + y * row, row,
+                canvas.pixels.begin() + ((top + y) * width + left) * image.channels);
+  return canvas;
+}
+
+/// As Pillow's ImageOps.pad: the whole picture, scaled, in the middle of a black canvas.
+Image pad(const Image& image, Resolution size, PillowVersion pillow) {
+  const auto width = static_cast<double>(image.width), height = static_cast<double>(image.height);
+  const double ratio = width / height;
+  const double aspect = static_cast<double>(size.width) / static_cast<double>(size.height);
+  Resolution inner = size;
+  if (ratio > aspect)
+    inner.height = round_half_even(height / width * static_cast<double>(size.width));
+  if (ratio < aspect)
+    inner.width = round_half_even(width / height * static_cast<double>(size.height));
+  inner = {std::max<int64_t>(inner.width, 1), std::max<int64_t>(inner.height, 1)};
+  const Image scaled =
+      scale(image, inner.width, inner.height, {.filter = ResizeFilter::lanczos, .pillow = pillow});
+  return on_canvas(scaled, size.width, size.height,
+                   round_half_even(static_cast<double>(size.width - inner.width) * 0.5),
+                   round_half_even(static_cast<double>(size.height - inner.height) * 0.5));
+}
+
 Image center_crop(const Image& image, Resolution size, PillowVersion pillow) {
   const int64_t side = std::min(image.width, image.height);
   const Image square = crop(image, (image.width - side) / 2, (image.height - side) / 2, side, side);
-  return resize(square, size.width, size.height,
-                {.filter = ResizeFilter::lanczos, .pillow = pillow});
+  return scale(square, size.width, size.height,
+               {.filter = ResizeFilter::lanczos, .pillow = pillow});
 }
 
 std::optional<Image> center_crop_wide(const Image& image, Resolution size, PillowVersion pillow) {
@@ -30,25 +105,21 @@ std::optional<Image> center_crop_wide(const Image& image, Resolution size, Pillo
                       static_cast<double>(image.width));
   if (image.width < size.width || band < size.height) return std::nullopt;
   const Image scaled =
-      resize(crop(image, 0, (image.height - band) / 2, image.width, band), size.width, size.height,
-             {.filter = ResizeFilter::lanczos, .pillow = pillow});
-  Image canvas{size.width, size.width, image.channels, {}};
-  canvas.pixels.resize(static_cast<size_t>(size.width * size.width * image.channels));
-  std::copy(scaled.pixels.begin(), scaled.pixels.end(),
-            canvas.pixels.begin() + (size.width - size.height) / 2 * size.width * image.channels);
-  return canvas;
+      scale(crop(image, 0, (image.height - band) / 2, image.width, band), size.width, size.height,
+            {.filter = ResizeFilter::lanczos, .pillow = pillow});
+  return on_canvas(scaled, size.width, size.width, 0, (size.width - size.height) / 2);
 }
 
 Image center_crop_dhariwal(const Image& source, int64_t side, PillowVersion pillow) {
   Image image = source;
   while (std::min(image.width, image.height) >= 2 * side)
-    image = resize(image, image.width / 2, image.height / 2,
-                   {.filter = ResizeFilter::box, .pillow = pillow});
-  const double scale =
+    image = scale(image, image.width / 2, image.height / 2,
+                  {.filter = ResizeFilter::box, .pillow = pillow});
+  const double factor =
       static_cast<double>(side) / static_cast<double>(std::min(image.width, image.height));
-  image = resize(image, round_half_even(static_cast<double>(image.width) * scale),
-                 round_half_even(static_cast<double>(image.height) * scale),
-                 {.filter = ResizeFilter::bicubic, .pillow = pillow});
+  image = scale(image, round_half_even(static_cast<double>(image.width) * factor),
+                round_half_even(static_cast<double>(image.height) * factor),
+                {.filter = ResizeFilter::bicubic, .pillow = pillow});
   return crop(image, (image.width - side) / 2, (image.height - side) / 2, side, side);
 }
 
@@ -59,7 +130,8 @@ Transform parse_transform(const std::string& name) {
   for (const auto& [transform, text] : names)
     if (name == text) return transform;
   throw UsageError("'" + name +
-                   "' is not one of 'center-crop', 'center-crop-wide', 'center-crop-dhariwal'.");
+                   "' is not one of 'center-crop', 'center-crop-wide', 'center-crop-dhariwal', "
+                   "'fit', 'pad'.");
 }
 
 std::string transform_name(Transform transform) {
@@ -106,14 +178,18 @@ std::optional<Image> apply_transform(const Image& image, Transform transform,
   const Resolution size = resolution.value_or(Resolution{image.width, image.height});
   switch (transform) {
     case Transform::none:
-      return resize(image, size.width, size.height,
-                    {.filter = ResizeFilter::lanczos, .pillow = pillow});
+      return scale(image, size.width, size.height,
+                   {.filter = ResizeFilter::lanczos, .pillow = pillow});
     case Transform::center_crop:
       return center_crop(image, size, pillow);
     case Transform::center_crop_wide:
       return center_crop_wide(image, size, pillow);
     case Transform::center_crop_dhariwal:
       return center_crop_dhariwal(image, size.width, pillow);
+    case Transform::fit:
+      return fit(image, size, pillow);
+    case Transform::pad:
+      return pad(image, size, pillow);
   }
   return std::nullopt;
 }

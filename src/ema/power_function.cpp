@@ -4,7 +4,6 @@
 #include <c10/core/GradMode.h>
 
 #include <cmath>
-#include <cstdio>
 
 #include "edm2/core/error.h"
 
@@ -32,31 +31,40 @@ double power_function_beta(double std, int64_t t_next, int64_t t_delta) {
                   std_to_exp(std) + 1);
 }
 
-PowerFunctionEma::PowerFunctionEma(Precond& network, std::vector<double> stds)
-    : stds_(std::move(stds)) {
+PowerFunctionEma::PowerFunctionEma(const StateDict& weights, std::vector<double> stds,
+                                   std::set<std::string> buffers)
+    : stds_(std::move(stds)), buffers_(std::move(buffers)) {
   for (size_t i = 0; i < stds_.size(); ++i) {
     StateDict copy;
-    for (const auto& [name, tensor] : network.state_dict()) copy.emplace_back(name, tensor.clone());
+    for (const auto& [name, tensor] : weights) copy.emplace_back(name, tensor.detach().clone());
     copies_.push_back(std::move(copy));
   }
 }
 
-void PowerFunctionEma::update(Precond& network, int64_t t_next, int64_t batch_size) {
+bool PowerFunctionEma::is_averaged(const std::string& name, const Tensor& tensor) const {
+  return at::isFloatingType(tensor.scalar_type()) && !buffers_.contains(name);
+}
+
+void PowerFunctionEma::update(const StateDict& weights, int64_t t_next, int64_t batch_size) {
   c10::NoGradGuard no_grad;
-  const auto live = network.named_tensors();
   for (size_t i = 0; i < stds_.size(); ++i) {
+    TORCH_CHECK(weights.size() == copies_[i].size(), "EMA: the network has other tensors now");
     const double beta = power_function_beta(stds_[i], t_next, batch_size);
-    for (size_t k = 0; k < live.size(); ++k)
-      if (!live[k].is_buffer) copies_[i][k].second.lerp_(*live[k].tensor, 1 - beta);
+    for (size_t k = 0; k < weights.size(); ++k) {
+      auto& [name, average] = copies_[i][k];
+      TORCH_CHECK(weights[k].first == name, "EMA: the network has its tensors in another order");
+      if (is_averaged(name, average)) average.lerp_(weights[k].second, 1 - beta);
+    }
   }
 }
 
-void PowerFunctionEma::copy_buffers(Precond& network) {
+void PowerFunctionEma::copy_buffers(const StateDict& weights) {
   c10::NoGradGuard no_grad;
-  const auto live = network.named_tensors();
-  for (auto& copy : copies_)
-    for (size_t k = 0; k < live.size(); ++k)
-      if (live[k].is_buffer) copy[k].second.copy_(*live[k].tensor);
+  for (auto& copy : copies_) {
+    TORCH_CHECK(weights.size() == copy.size(), "EMA: the network has other tensors now");
+    for (size_t k = 0; k < weights.size(); ++k)
+      if (!is_averaged(copy[k].first, copy[k].second)) copy[k].second.copy_(weights[k].second);
+  }
 }
 
 void PowerFunctionEma::load(std::vector<double> stds, const std::vector<StateDict>& copies) {
@@ -76,12 +84,6 @@ void PowerFunctionEma::load(std::vector<double> stds, const std::vector<StateDic
   }
   stds_ = std::move(stds);
   copies_ = std::move(loaded);
-}
-
-std::string PowerFunctionEma::suffix(double std) {
-  char text[32];
-  std::snprintf(text, sizeof text, "-%.3f", std);
-  return text;
 }
 
 }  // namespace edm2

@@ -3,12 +3,12 @@
 
 #include <utility>
 
+#include "data/contact_sheet.h"
 #include "edm2/io/array_stream.h"
 #include "edm2/io/atomic_file.h"
 #include "edm2/io/image.h"
 #include "edm2/io/npz.h"
 #include "edm2/io/safetensors.h"
-#include "generate/contact_sheet.h"
 #include "generate/output.h"
 
 namespace edm2 {

@@ -7,7 +7,10 @@
 #include <nlohmann/json.hpp>
 
 #include "edm2/core/error.h"
+#include "edm2/ema/run_source.h"
 #include "edm2/generate/network_source.h"
+#include "edm2/nn/snapshot_tools.h"
+#include "generate/label_source.h"
 #include "generate/output.h"
 #include "generate/parameters.h"
 #include "generate/preview.h"
@@ -16,35 +19,15 @@
 namespace edm2 {
 namespace {
 
-/// Loads what the options name, telling so.
-Sampler load_sampler(const GenerateOptions& options, Progress& progress) {
-  select_device(options.device);  // wrong ones are told before a long download
-  progress.message("Loading main network from " + without_password(options.net) + " ...");
-  EncoderSetup encoder;
-  encoder.vae = options.vae;
-  encoder.fetch = options.fetch;
-  encoder.batch_size = options.encoder_batch_size;
-  Sampler sampler(load_network_source(options.net, options.fetch, progress), options.device,
-                  options.precision, encoder);
-  sampler.options = options.sampler;
-  sampler.class_idx = options.class_idx;
-  sampler.max_batch_size = options.max_batch_size;
-  if (options.sampler.guidance != 1) {
-    progress.message("Loading guiding network from " + without_password(*options.gnet) + " ...");
-    sampler.set_guide(load_network_source(*options.gnet, options.fetch, progress),
-                      options.sampler.guidance);
-  } else if (options.gnet) {
-    progress.message("Note: --gnet has no effect without --guidance");
-  }
-  if (options.sampler.guidance == 1 && options.sampler.guidance_interval.limits())
-    progress.message("Note: --guidance-interval has no effect without --guidance");
-  if (options.class_idx && sampler.net().label_dim() == 0)
-    progress.message("Note: the network is unconditional, --class is ignored");
-  sampler.frames = wanted_frames(options);
-  sampler.check();
-  progress.message("Setting up " + sampler.encoder().name() + "...");
-  if (needs_images(options)) sampler.encoder().load(progress);
-  return sampler;
+void set_labels(Sampler& sampler, const GenerateOptions& options, Progress& progress) {
+  const int64_t dim = sampler.net().label_dim();
+  if (options.label_vector)
+    sampler.label_of_seed =
+        label_rows(at::tensor(*options.label_vector).to(at::kFloat).unsqueeze(0));
+  if (!options.labels) return;
+  if (dim == 0) throw Error("the network is unconditional, so it takes no --labels");
+  sampler.label_of_seed =
+      load_labels(resolve_source(*options.labels, options.fetch, progress), dim);
 }
 
 /// All seeds, or those that an earlier run has left.
@@ -70,32 +53,64 @@ std::string file_name(int64_t seed, bool subdirs, const char* ending) {
 
 }  // namespace
 
+Sampler load_sampler(const GenerateOptions& options, Progress& progress,
+                     const NetworkCallback& on_network) {
+  const auto load = [&](const std::string& role, const std::string& source) {
+    Snapshot network = load_network_source(source, options.fetch, progress);
+    if (on_network) on_network(role, network);
+    return network;
+  };
+  select_device(options.device);  // wrong ones are told before a long download
+  progress.message("Loading main network from " + without_password(options.net) + " ...");
+  EncoderSetup encoder;
+  encoder.vae = options.vae;
+  encoder.fetch = options.fetch;
+  encoder.batch_size = options.encoder_batch_size;
+  Sampler sampler(load("net", options.net), options.device, options.precision, encoder);
+  sampler.options = options.sampler;
+  sampler.class_idx = options.class_idx;
+  set_labels(sampler, options, progress);
+  sampler.max_batch_size = options.max_batch_size;
+  if (options.sampler.guidance != 1) {
+    progress.message("Loading guiding network from " + without_password(*options.gnet) + " ...");
+    sampler.set_guide(load("gnet", *options.gnet), options.sampler.guidance);
+  } else if (options.gnet) {
+    progress.message("Note: --gnet has no effect without --guidance");
+  }
+  if (options.sampler.guidance == 1 && options.sampler.guidance_interval.limits())
+    progress.message("Note: --guidance-interval has no effect without --guidance");
+  if (options.class_idx && sampler.net().label_dim() == 0)
+    progress.message("Note: the network is unconditional, --class is ignored");
+  sampler.frames = wanted_frames(options);
+  sampler.check();
+  progress.message("Setting up " + sampler.encoder().name() + "...");
+  if (needs_images(options)) sampler.encoder().load(progress);
+  return sampler;
+}
+
 std::string image_file_name(int64_t seed, bool subdirs) { return file_name(seed, subdirs, ".png"); }
 
 std::string trajectory_file_name(int64_t seed, bool subdirs, TrajectoryFormat format) {
   return file_name(seed, subdirs, format == TrajectoryFormat::webp ? "-steps.webp" : "-steps.png");
 }
 
-void validate(const GenerateOptions& options) {
+void validate_sampling(const GenerateOptions& options) {
   validate(options.sampler);
   if (options.max_batch_size < 1) throw UsageError("--batch must be at least 1");
   TORCH_CHECK(options.encoder_batch_size >= 1, "[generate] encoder_batch_size");
   if (options.sampler.guidance != 1 && !options.gnet)
     throw Error("Please specify --gnet when using guidance");
   if (options.class_idx && *options.class_idx < 0) throw UsageError("--class must be at least 0");
+  if ((options.class_idx ? 1 : 0) + (options.label_vector ? 1 : 0) + (options.labels ? 1 : 0) > 1)
+    throw UsageError("only one of --class, --label-vector and --labels can be given");
+}
+
+void validate(const GenerateOptions& options) {
+  validate_sampling(options);
   validate_outputs(options);
 }
 
 namespace {
-
-/// What the first process finds out, loads or downloads, the others find done.
-template <class Work>
-auto first_process_first(ProcessGroup& group, const Work& work) {
-  if (!group.is_main()) group.barrier();
-  auto result = work();
-  if (group.is_main()) group.barrier();
-  return result;
-}
 
 /// The first process's numbers in all processes.
 std::vector<int64_t> broadcast(ProcessGroup& group, const std::vector<int64_t>& numbers) {
@@ -137,10 +152,15 @@ struct Job {
 };
 
 Job prepare_job(const GenerateOptions& options, Progress& progress, const ProcessGroup& group) {
-  Job job{load_sampler(options, progress), {}, {}};
+  WeightDigests digests;
+  const auto on_network = [&](const std::string& role, const Snapshot& network) {
+    if (parse_run_source(role == "net" ? options.net : *options.gnet))
+      digests[role] = weights_sha256(network);
+  };
+  Job job{load_sampler(options, progress, on_network), {}, {}};
   prepare_output_folders(options);
   if (options.metadata || options.resume)
-    job.parameters = run_parameters(options, job.sampler, progress);
+    job.parameters = run_parameters(options, job.sampler, digests, progress);
   if (group.is_main()) job.seeds = seeds_to_draw(options, job.sampler, job.parameters, progress);
   if (!options.metadata) job.parameters = nullptr;
   return job;
@@ -161,7 +181,7 @@ std::vector<std::pair<int64_t, int64_t>> own_parts(int64_t count, int64_t max_ba
 
 void generate_images(const GenerateOptions& options, Progress& progress, ProcessGroup& group) {
   validate(options);
-  Job job = first_process_first(group, [&] { return prepare_job(options, progress, group); });
+  Job job = group.main_first([&] { return prepare_job(options, progress, group); });
   Sampler& sampler = job.sampler;
   const std::vector<int64_t> seeds = broadcast(group, job.seeds);
 

@@ -1,6 +1,8 @@
 #include "edm2/generate/network_source.h"
 
 #include "edm2/core/error.h"
+#include "edm2/ema/run_source.h"
+#include "edm2/ema/snapshots.h"
 #include "edm2/generate/presets.h"
 #include "edm2/io/download_cache.h"
 
@@ -10,17 +12,36 @@ namespace {
 
 const std::string bundled_prefix = "bundled:";
 
+Snapshot reconstruct(const RunSource& source, Progress& progress) {
+  Snapshots snapshots(source.folder);
+  for (const std::string& note : snapshots.notes()) progress.message(note);
+  std::optional<int64_t> nimg;
+  if (source.kimg) nimg = nimg_from_kimg(*source.kimg);
+  return snapshots.reconstruct(source.std, nimg);
+}
+
+void refuse_folder(const std::string& source) {
+  std::error_code ignored;
+  if (fs::is_directory(source, ignored))
+    throw Error("cannot load " + source + ": it is a folder; " + source +
+                "@0.135 means a network of that EMA length, reconstructed from its snapshots");
+}
+
 }  // namespace
 
 fs::path find_network_file(const std::string& source, const FetchOptions& options,
                            Progress& progress) {
   if (source.starts_with(bundled_prefix))
     return find_bundled_model(source.substr(bundled_prefix.size()));
+  if (parse_run_source(source))
+    throw Error(source + " is not in a file; write it into one with edm2 reconstruct");
   return resolve_source(source, options, progress);
 }
 
 Snapshot load_network_source(const std::string& source, const FetchOptions& options,
                              Progress& progress) {
+  if (const auto run = parse_run_source(source)) return reconstruct(*run, progress);
+  refuse_folder(source);
   const fs::path file = find_network_file(source, options, progress);
   try {
     return load_snapshot(file);

@@ -1,5 +1,7 @@
 #include "generate/parameters.h"
 
+#include <ATen/ATen.h>
+
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -45,21 +47,24 @@ std::string dump(const ordered_json& json) {
 }
 
 void add_network(ordered_json& json, const std::string& key, const std::string& source,
-                 const FetchOptions& fetch, Progress& progress) {
+                 const WeightDigests& digests, const FetchOptions& fetch, Progress& progress) {
   json[key] = public_name(source);
-  json[key + "_sha256"] = sha256_of_file(find_network_file(source, fetch, progress));
+  if (const auto digest = digests.find(key); digest != digests.end())
+    json[key + "_weights_sha256"] = digest->second;
+  else
+    json[key + "_sha256"] = sha256_of_file(find_network_file(source, fetch, progress));
 }
 
 }  // namespace
 
 ordered_json run_parameters(const GenerateOptions& options, const Sampler& sampler,
-                            Progress& progress) {
+                            const WeightDigests& digests, Progress& progress) {
   const SamplerOptions& s = sampler.options;
   ordered_json json;
   json["version"] = EDM2_VERSION;
-  add_network(json, "net", options.net, options.fetch, progress);
+  add_network(json, "net", options.net, digests, options.fetch, progress);
   json["guidance"] = number(s.guidance);
-  if (s.guidance != 1) add_network(json, "gnet", *options.gnet, options.fetch, progress);
+  if (s.guidance != 1) add_network(json, "gnet", *options.gnet, digests, options.fetch, progress);
   if (const auto vae = sampler.encoder().weights_file()) {
     json["vae"] =
         options.vae.empty() ? sampler.encoder().options().vae_name : public_name(options.vae);
@@ -90,6 +95,19 @@ std::string picture_parameters(const ordered_json& run, int64_t seed,
   if (class_idx) json["class"] = *class_idx;
   json.update(run);
   return dump(json);
+}
+
+void add_label(ordered_json& parameters, const Tensor& label) {
+  constexpr int64_t most = 32;
+  const Tensor numbers = label.cpu().to(at::kFloat).contiguous();
+  const auto* first = numbers.const_data_ptr<float>();
+  if (numbers.numel() <= most) {
+    parameters["label"] = ordered_json::array();
+    for (int64_t i = 0; i < numbers.numel(); ++i) parameters["label"].push_back(number(first[i]));
+  } else {
+    parameters["label_sha256"] =
+        sha256_hex(std::as_bytes(std::span(first, static_cast<size_t>(numbers.numel()))));
+  }
 }
 
 std::string format_seeds(std::span<const int64_t> seeds) {

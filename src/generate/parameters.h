@@ -1,6 +1,7 @@
 // How pictures were made: the JSON text that PNG files carry.
 #pragma once
 
+#include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <span>
@@ -10,14 +11,21 @@
 
 namespace edm2 {
 
+/// SHA-256 of the weights of those networks, "net" or "gnet", that are in no file (FOLDER@STD).
+using WeightDigests = std::map<std::string, std::string>;
+
 /// What all pictures of a run have in common. Reads the networks' files once more, for their
 /// SHA-256.
 nlohmann::ordered_json run_parameters(const GenerateOptions& options, const Sampler& sampler,
-                                      Progress& progress);
+                                      const WeightDigests& digests, Progress& progress);
 
 /// ASCII, one line. `class_idx`: of this picture, none for unconditional networks.
 std::string picture_parameters(const nlohmann::ordered_json& run, int64_t seed,
                                std::optional<int64_t> class_idx);
+
+/// Adds the label that a picture was given to what is said of it: its numbers, or their SHA-256 if
+/// there are many.
+void add_label(nlohmann::ordered_json& parameters, const Tensor& label);
 
 /// The same for one file with the pictures of many seeds.
 std::string sheet_parameters(const nlohmann::ordered_json& run, std::span<const int64_t> seeds);

@@ -2,9 +2,9 @@
 
 #include <ATen/ATen.h>
 
+#include "data/contact_sheet.h"
 #include "edm2/io/atomic_file.h"
 #include "edm2/io/image.h"
-#include "generate/contact_sheet.h"
 
 namespace edm2 {
 

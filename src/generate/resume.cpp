@@ -7,12 +7,12 @@
 #include <string>
 #include <thread>
 
+#include "data/contact_sheet.h"
 #include "data/ordered_workers.h"
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
 #include "edm2/io/atomic_file.h"
 #include "edm2/io/image.h"
-#include "generate/contact_sheet.h"
 #include "generate/output.h"
 #include "generate/parameters.h"
 
@@ -29,8 +29,9 @@ struct Found {
 /// Sides that a picture of the network can have. Encoders enlarge by a whole factor.
 bool right_size(const Image& image, const Sampler& sampler) {
   const int64_t resolution = sampler.net().img_resolution();
-  const bool latent = sampler.encoder().latent_channels() != 3;
-  return image.channels == 3 && image.width == image.height &&
+  const bool latent = sampler.encoder().options().kind == EncoderOptions::Kind::stability_vae;
+  return image.channels == (latent ? 3 : sampler.net().img_channels()) &&
+         image.width == image.height &&
          (latent ? image.width % resolution == 0 : image.width == resolution);
 }
 
@@ -88,7 +89,9 @@ std::vector<int64_t> missing_seeds(const GenerateOptions& options, const Sampler
     progress.advance();
     if (!found.whole) missing.push_back(seed);
     if (!found.whole || found.parameters.empty()) continue;
-    const std::string difference = describe_difference(parameters, seed, found.parameters);
+    nlohmann::ordered_json expected = parameters;
+    if (sampler.label_of_seed) add_label(expected, sampler.label_of_seed(seed));
+    const std::string difference = describe_difference(expected, seed, found.parameters);
     if (!difference.empty())
       throw Error("'" + (*options.outdir / image_file_name(seed, options.subdirs)).string() +
                   "' was made with other settings (" + difference +
@@ -105,9 +108,10 @@ void write_grid_from_files(const GenerateOptions& options,
     check_interrupt();
     const fs::path file = *options.outdir / image_file_name(seed, options.subdirs);
     const MappedFile mapped(file);
-    Image image = decode_rgb(mapped.bytes(), file.string());
-    sheet.add_pixels(
-        at::from_blob(image.pixels.data(), {1, image.height, image.width, 3}, at::kByte));
+    Image image = decode_image(mapped.bytes(), file.string());
+    sheet.add(at::from_blob(image.pixels.data(), {1, image.height, image.width, image.channels},
+                            at::kByte)
+                  .permute({0, 3, 1, 2}));
   }
   write_file(*options.grid,
              encode_png(sheet.image(), png_for_photographs, sheet_text(options, parameters)));

@@ -41,6 +41,23 @@ void check_class(const Denoiser& net, std::optional<int64_t> class_idx) {
                 std::to_string(net.label_dim() - 1));
 }
 
+void check_labels(const Denoiser& net, const Sampler& sampler) {
+  const int64_t dim = net.label_dim();
+  const std::string vectors =
+      "the network was trained on label vectors of " + std::to_string(dim) + " numbers";
+  if (sampler.label_of_seed) {
+    if (dim == 0) throw Error("the network is unconditional, so it takes no --labels");
+    const int64_t length = sampler.label_of_seed(0).numel();
+    if (length != dim)
+      throw Error("the label has " + std::to_string(length) + " numbers, the network takes " +
+                  std::to_string(dim));
+  } else if (sampler.takes_label_vectors() && sampler.class_idx) {
+    throw Error(vectors + ", not on classes; use --label-vector or --labels instead of --class");
+  } else if (sampler.takes_label_vectors()) {
+    throw Error(vectors + ", and none were given; use --label-vector or --labels");
+  }
+}
+
 Snapshot load_quietly(const std::string& source) {
   return load_network_source(source, {}, *make_progress(ProgressStyle::quiet));
 }
@@ -79,7 +96,8 @@ std::vector<std::pair<int64_t, int64_t>> split_batches(int64_t count, int64_t ma
 GeneratedBatch generate_batch(Denoiser& net, Denoiser& gnet, const Encoder& encoder,
                               std::span<const int64_t> seeds, std::optional<int64_t> class_idx,
                               const SamplerOptions& sampler, bool decode,
-                              const StepCallback& on_step) {
+                              const StepCallback& on_step,
+                              const std::function<Tensor(int64_t seed)>& label_of_seed) {
   c10::NoGradGuard no_grad;
   GeneratedBatch batch;
   batch.seeds.assign(seeds.begin(), seeds.end());
@@ -90,7 +108,13 @@ GeneratedBatch generate_batch(Denoiser& net, Denoiser& gnet, const Encoder& enco
     // The draw is made for forced classes too, so that churn noise does not depend on --class.
     Tensor index = random.randint(classes);
     if (class_idx) index.fill_(*class_idx);
-    batch.labels = at::one_hot(index, classes).to(at::kFloat);
+    if (label_of_seed) {
+      std::vector<Tensor> labels;
+      for (const int64_t seed : seeds) labels.push_back(label_of_seed(seed));
+      batch.labels = at::stack(labels).to(net.device());
+    } else {
+      batch.labels = at::one_hot(index, classes).to(at::kFloat);
+    }
   }
   batch.latents = edm_sampler(
       net, gnet, batch.noise, batch.labels, sampler,
@@ -115,6 +139,7 @@ Sampler::Sampler(const std::string& net, const std::string& device, Precision pr
 Sampler::Sampler(const Snapshot& net, const std::string& device, Precision precision,
                  EncoderSetup encoder)
     : precision_(precision), net_(build_network(net, precision, select_device(device))) {
+  takes_label_vectors_ = net.network.label_dim > 0 && net.dataset && net.dataset->vector_labels;
   encoder.device = net_->device();
   encoder_ = make_encoder(net.encoder, std::move(encoder));
   activation_type_ = activation_dtype(precision, net.network.use_fp16, net_->device());
@@ -140,6 +165,7 @@ void Sampler::set_guide(std::shared_ptr<Denoiser> gnet, double strength) {
 void Sampler::check() const {
   validate(options);
   check_class(*net_, class_idx);
+  check_labels(*net_, *this);
   if (max_batch_size < 1) throw UsageError("--batch must be at least 1");
   if (options.guidance != 1 && !gnet_) throw Error("Please specify --gnet when using guidance");
 }
@@ -164,7 +190,7 @@ GeneratedBatch Sampler::generate_one_batch(std::span<const int64_t> seeds, bool 
     if (on_step) on_step(step);
   };
   GeneratedBatch batch = generate_batch(*net_, gnet_ ? *gnet_ : *net_, *encoder_, seeds, class_idx,
-                                        options, decode, after_step);
+                                        options, decode, after_step, label_of_seed);
   if (!steps.empty()) {
     add_stage(batch.images);  // the last stage is the picture itself
     batch.frames = stages;

@@ -5,8 +5,8 @@
 #include <functional>
 #include <utility>
 
+#include "data/contact_sheet.h"
 #include "edm2/io/atomic_file.h"
-#include "generate/contact_sheet.h"
 #include "generate/output.h"
 
 namespace edm2 {

@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "core/write_back.h"
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
 
@@ -75,6 +76,12 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
   if (file_ == nullptr) throw std::logic_error("AtomicFile: write after commit");
   if (std::fwrite(bytes.data(), 1, bytes.size(), file_) != bytes.size())
     fail_to_write(target_, errno);
+  // Otherwise commit() waits for gigabytes.
+  constexpr uint64_t portion = uint64_t{16} << 20;
+  held_back_ += bytes.size();
+  if (held_back_ < portion) return;
+  start_write_back(::fileno(file_));
+  held_back_ = 0;
 }
 
 void AtomicFile::write(std::string_view text) {

@@ -48,6 +48,7 @@ void to_rgb(const StoredImage& stored, size_t pixel, uint8_t* rgb) {
       stored.image.pixels.data() + pixel * static_cast<size_t>(stored.image.channels);
   switch (stored.kind) {
     case Kind::grey:
+    case Kind::grey_clipped:
     case Kind::grey_alpha:
       std::fill_n(rgb, 3, in[0]);
       break;
@@ -64,6 +65,24 @@ void to_rgb(const StoredImage& stored, size_t pixel, uint8_t* rgb) {
     case Kind::cmyk:
       cmyk_to_rgb(in, rgb);
       break;
+  }
+}
+
+/// Channels of the picture as Channels::keep has it.
+int64_t kept_channels(const StoredImage& stored) {
+  switch (stored.kind) {
+    case Kind::grey:
+    case Kind::grey16:
+    case Kind::grey_clipped:
+      return 1;
+    case Kind::grey_alpha:
+      return 2;
+    case Kind::palette:
+      return stored.palette_alpha.empty() ? 3 : 4;
+    case Kind::rgb_alpha:
+      return 4;
+    default:
+      return 3;
   }
 }
 
@@ -88,9 +107,9 @@ void write_png(const std::filesystem::path& path, const Tensor& image, const Png
 
 Image decode_image(std::span<const std::byte> bytes, const std::string& name) {
   StoredImage stored = decode_stored(bytes, name);
-  if (stored.kind == Kind::grey16)
-    throw Error("'" + name +
-                "' has 16 bits per pixel; convert the dataset with 'edm2 dataset convert' first");
+  if (stored.kind == Kind::grey16 || stored.kind == Kind::grey_clipped)
+    throw Error("'" + name + "' has " + (stored.kind == Kind::grey16 ? "16" : "more than 16") +
+                " bits per pixel; convert the dataset with 'edm2 dataset convert' first");
   return std::move(stored.image);
 }
 
@@ -102,6 +121,26 @@ Image decode_rgb(std::span<const std::byte> bytes, const std::string& name) {
   for (size_t pixel = 0; pixel < count; ++pixel)
     to_rgb(stored, pixel, rgb.pixels.data() + 3 * pixel);
   return rgb;
+}
+
+Image decode_picture(std::span<const std::byte> bytes, const std::string& name, Channels channels) {
+  if (channels == Channels::rgb) return decode_rgb(bytes, name);
+  StoredImage stored = decode_stored(bytes, name);
+  const int64_t kept = kept_channels(stored);
+  if (stored.kind != Kind::grey16 && stored.kind != Kind::palette && stored.kind != Kind::cmyk)
+    return std::move(stored.image);
+  const auto count = static_cast<size_t>(stored.image.width * stored.image.height);
+  Image image{stored.image.width, stored.image.height, kept,
+              std::vector<uint8_t>(static_cast<size_t>(kept) * count)};
+  for (size_t pixel = 0; pixel < count; ++pixel) {
+    uint8_t* out = image.pixels.data() + pixel * static_cast<size_t>(kept);
+    if (kept == 1)
+      *out = static_cast<uint8_t>(stored.wide[pixel] >> 8);
+    else
+      to_rgb(stored, pixel, out);
+    if (kept == 4) out[3] = stored.palette_alpha[stored.image.pixels[pixel]];
+  }
+  return image;
 }
 
 }  // namespace edm2

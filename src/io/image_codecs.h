@@ -12,11 +12,13 @@ namespace edm2 {
 
 /// What the file holds, before any colour conversion.
 struct StoredImage {
-  enum class Kind { grey, grey16, grey_alpha, palette, rgb, rgb_alpha, cmyk };
+  /// grey_clipped: grey of 32 bits or floating point, in `image` as bytes from 0 to 255.
+  enum class Kind { grey, grey16, grey_clipped, grey_alpha, palette, rgb, rgb_alpha, cmyk };
   Kind kind = Kind::rgb;
-  Image image;                   ///< grey16: empty pixels, see `wide`
-  std::vector<uint16_t> wide;    ///< grey16 only
-  std::vector<uint8_t> palette;  ///< palette only: 256 RGB triples
+  Image image;                         ///< grey16: empty pixels, see `wide`
+  std::vector<uint16_t> wide;          ///< grey16 only
+  std::vector<uint8_t> palette;        ///< palette only: 256 RGB triples
+  std::vector<uint8_t> palette_alpha;  ///< palette only: 256 values, or empty = opaque
 };
 
 /// By the first bytes.

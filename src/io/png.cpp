@@ -19,6 +19,7 @@ using Kind = StoredImage::Kind;
 struct PngContext {
   std::span<const std::byte> input;
   size_t position = 0;
+  bool input_ended = false;  // more was wanted
   std::vector<std::byte>* output = nullptr;
   char message[160] = {};
 };
@@ -33,7 +34,10 @@ void on_warning(png_structp, png_const_charp) {}
 
 void on_read(png_structp png, png_bytep out, size_t size) {
   auto* context = static_cast<PngContext*>(png_get_io_ptr(png));
-  if (size > context->input.size() - context->position) png_error(png, "the file is truncated");
+  if (size > context->input.size() - context->position) {
+    context->input_ended = true;
+    png_error(png, "the file is truncated");
+  }
   std::memcpy(out, context->input.data() + context->position, size);
   context->position += size;
 }
@@ -84,10 +88,20 @@ bool read_header(png_structp png, png_infop info, PngContext* context) {
   return true;
 }
 
-bool read_rows(png_structp png, png_infop info, png_bytepp rows) {
-  if (setjmp(png_jmpbuf(png)) != 0) return false;
+/// What stands behind the pixels may be missing.
+bool read_rows(png_structp png, png_infop info, const PngContext* context, png_bytepp rows) {
+  if (setjmp(png_jmpbuf(png)) != 0) {
+    constexpr int passes = 7;
+    const bool interlaced = png_get_current_pass_number(png) > 0;
+    const bool has_all = interlaced
+                             ? png_get_current_pass_number(png) == passes
+                             : png_get_current_row_number(png) == png_get_image_height(png, info);
+    return context->input_ended && has_all;
+  }
+  // As in Pillow, the checksum within the packed pixels decides, not those of their chunks.
+  png_set_crc_action(png, PNG_CRC_QUIET_USE, PNG_CRC_QUIET_USE);
   png_read_image(png, rows);
-  png_read_end(png, info);
+  png_read_end(png, nullptr);
   return true;
 }
 
@@ -144,6 +158,17 @@ std::vector<uint8_t> read_palette(const Reader& reader) {
       palette[3 * i + 2] = colors[i].blue;
     }
   return palette;
+}
+
+/// 256 opacities, or none if all colours are opaque.
+std::vector<uint8_t> read_palette_alpha(const Reader& reader) {
+  png_bytep alpha = nullptr;
+  int count = 0;
+  if (png_get_tRNS(reader.png, reader.info, &alpha, &count, nullptr) == 0 || alpha == nullptr)
+    return {};
+  std::vector<uint8_t> result(256, 255);
+  std::copy_n(alpha, std::min(count, 256), result.begin());
+  return result;
 }
 
 /// libpng's view of the texts, which must outlive it.
@@ -213,9 +238,12 @@ StoredImage decode_png(std::span<const std::byte> bytes, const std::string& name
   const auto height = static_cast<size_t>(image.height);
   image.pixels.resize(row_bytes * height);
   auto rows = row_pointers(image.pixels.data(), height, row_bytes);
-  if (!read_rows(reader.png, reader.info, rows.data())) fail();
+  if (!read_rows(reader.png, reader.info, &context, rows.data())) fail();
 
-  if (stored.kind == Kind::palette) stored.palette = read_palette(reader);
+  if (stored.kind == Kind::palette) {
+    stored.palette = read_palette(reader);
+    stored.palette_alpha = read_palette_alpha(reader);
+  }
   if (stored.kind == Kind::grey16) {  // big-endian pairs
     stored.wide.resize(image.pixels.size() / 2);
     for (size_t i = 0; i < stored.wide.size(); ++i)
@@ -246,6 +274,8 @@ std::vector<std::byte> encode_png(const Image& image, int compression_level, con
   auto rows = row_pointers(const_cast<uint8_t*>(image.pixels.data()),
                            static_cast<size_t>(image.height), row_bytes);
   std::vector<png_text> chunks = text_chunks(text);
+  if (compression_level == 0)
+    output.reserve(image.pixels.size() + image.pixels.size() / 256 + 4096);
   if (!write_rows(writer.png, writer.info, &context, &image, compression_level, rows.data(),
                   &chunks))
     throw Error(std::string("cannot write a PNG picture: ") + context.message);

@@ -5,6 +5,7 @@
 #include "edm2/core/error.h"
 #include "edm2/io/download_cache.h"
 #include "io/download.h"
+#include "io/html_links.h"
 
 namespace edm2 {
 namespace fs = std::filesystem;
@@ -18,26 +19,6 @@ std::optional<std::string> scheme_of(const std::string& source) {
   const bool lower =
       std::all_of(scheme.begin(), scheme.end(), [](char c) { return c >= 'a' && c <= 'z'; });
   return lower ? std::optional(scheme) : std::nullopt;
-}
-
-int hex_value(char c) {
-  const std::string digits = "0123456789abcdefABCDEF";
-  const size_t place = digits.find(c);
-  if (place == std::string::npos) return -1;
-  return static_cast<int>(place < 16 ? place : place - 6);
-}
-
-/// %20 and so on.
-std::string percent_decoded(const std::string& text) {
-  std::string result;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const bool coded = text[i] == '%' && i + 2 < text.size() && hex_value(text[i + 1]) >= 0 &&
-                       hex_value(text[i + 2]) >= 0;
-    result +=
-        coded ? static_cast<char>(16 * hex_value(text[i + 1]) + hex_value(text[i + 2])) : text[i];
-    if (coded) i += 2;
-  }
-  return result;
 }
 
 /// The original takes the path as it is written; browsers and file managers write blanks as %20.

@@ -1,6 +1,6 @@
-// TIFF by libtiff: the first picture of a file; grey, palette, RGB and CMYK with 1 to 16 bits, in
-// strips or tiles, channels together or apart; other colour spaces through libtiff's own
-// conversion.
+// TIFF by libtiff: the first picture of a file; grey, palette, RGB and CMYK with 1 to 16 bits, grey
+// of 32 bits or floating point, in strips or tiles, channels together or apart; other colour spaces
+// through libtiff's own conversion.
 #include <tiffio.h>
 
 #include <algorithm>
@@ -136,13 +136,15 @@ class TiffDecoder {
   /// What is read sample by sample here; none: by libtiff's conversion to RGBA.
   std::optional<Kind> direct_kind() const {
     const Layout& l = layout_;
-    if (l.format != SAMPLEFORMAT_UINT) {
-      if (l.format == SAMPLEFORMAT_VOID) return std::nullopt;
-      throw Error("the TIFF picture '" + name_ +
-                  "' holds signed or floating-point numbers; convert it to 8 bits first");
-    }
     const bool grey =
         l.photometric == PHOTOMETRIC_MINISBLACK || l.photometric == PHOTOMETRIC_MINISWHITE;
+    if (grey && l.samples == 1 && is_wide_number()) return Kind::grey_clipped;
+    if (l.format != SAMPLEFORMAT_UINT) {
+      if (l.format == SAMPLEFORMAT_VOID) return std::nullopt;
+      throw Error("the TIFF picture '" + name_ + "' holds signed or floating-point numbers of " +
+                  std::to_string(l.bits) + " bits, " + std::to_string(l.samples) +
+                  " for each pixel; convert it to 8 bits first");
+    }
     const bool small = l.bits == 1 || l.bits == 2 || l.bits == 4;
     if (grey && l.bits == 8 && l.samples == 2) return Kind::grey_alpha;
     if (grey && (small || l.bits == 8)) return Kind::grey;
@@ -153,6 +155,25 @@ class TiffDecoder {
       return l.samples == 4 ? Kind::rgb_alpha : Kind::rgb;
     if (l.photometric == PHOTOMETRIC_SEPARATED && l.samples >= 4) return Kind::cmyk;
     return std::nullopt;
+  }
+
+  /// What Pillow opens as 32-bit or floating-point grey.
+  bool is_wide_number() const {
+    const Layout& l = layout_;
+    if (l.format == SAMPLEFORMAT_IEEEFP) return l.bits == 32;
+    if (l.format == SAMPLEFORMAT_INT) return l.bits == 16 || l.bits == 32;
+    return l.format == SAMPLEFORMAT_UINT && l.bits == 32;
+  }
+
+  /// Such a number as Pillow brings it to 8 bits: cut off at both ends, and the fraction too.
+  uint8_t clipped(const uint8_t* row, size_t index) const {
+    const auto clip = [&]<class Number>(Number value) {
+      std::memcpy(&value, row + sizeof value * index, sizeof value);
+      return value >= Number{255} ? uint8_t{255}
+                                  : static_cast<uint8_t>(value > Number{0} ? value : Number{0});
+    };
+    if (layout_.format == SAMPLEFORMAT_IEEEFP) return clip(float{});
+    return layout_.bits == 16 ? clip(int16_t{}) : clip(int32_t{});
   }
 
   void allocate(StoredImage& stored) const {
@@ -215,6 +236,10 @@ class TiffDecoder {
           uint16_t value;
           std::memcpy(&value, row + 2 * index, 2);
           stored.wide[first + x] = value;
+          continue;
+        }
+        if (stored.kind == Kind::grey_clipped) {
+          stored.image.pixels[first + x] = clipped(row, index);
           continue;
         }
         uint8_t value = sample(row, index);

@@ -1,22 +1,82 @@
-#include <zip.h>
+#include <zlib.h>
 
+#include <algorithm>
+#include <array>
 #include <fstream>
-#include <limits>
+#include <numeric>
 #include <string_view>
 #include <utility>
 
 #include "edm2/core/error.h"
 #include "edm2/io/zip.h"
+#include "io/zip_directory.h"
 
 namespace edm2 {
 namespace {
 
 // Deflate cannot shrink data by more than this factor, so a larger claim is a lie.
 constexpr uint64_t max_deflate_ratio = 1032;
+constexpr size_t header_size = 30;
+enum Method : uint16_t { stored = 0, deflated = 8 };
 
-std::string reason(zip_t* archive) { return zip_error_strerror(zip_get_error(archive)); }
+std::string method_name(uint16_t method) {
+  constexpr std::pair<int, const char*> names[] = {{1, "shrink"}, {6, "implode"}, {9, "deflate64"},
+                                                   {12, "bzip2"}, {14, "LZMA"},   {93, "Zstandard"},
+                                                   {95, "XZ"}};
+  for (const auto& [number, name] : names)
+    if (number == method) return name;
+  return "method " + std::to_string(method);
+}
+
+uint32_t crc_of(std::span<const std::byte> bytes) {
+  return static_cast<uint32_t>(
+      crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
+}
+
+/// Unpacks `packed_size` bytes of the file into exactly target.size() bytes; otherwise says what is
+/// wrong.
+std::string inflate_into(const RandomAccessFile& file, uint64_t offset, uint64_t packed_size,
+                         std::span<std::byte> target) {
+  z_stream stream = {};
+  if (inflateInit2(&stream, -MAX_WBITS) != Z_OK) return "there is no memory to unpack it";
+  const std::unique_ptr<z_stream, int (*)(z_stream*)> closer(&stream, inflateEnd);
+  std::array<std::byte, 65536> packed;
+  std::byte beyond[1];  // where a byte too many would go
+  uint64_t filled = 0;
+  for (int status = Z_OK; status != Z_STREAM_END;) {
+    if (stream.avail_in == 0) {
+      const auto part = static_cast<size_t>(std::min<uint64_t>(packed.size(), packed_size));
+      if (part == 0) return "is truncated";
+      file.read_at(offset, std::span(packed).first(part));
+      offset += part;
+      packed_size -= part;
+      stream.next_in = reinterpret_cast<Bytef*>(packed.data());
+      stream.avail_in = static_cast<uInt>(part);
+    }
+    const bool full = filled == target.size();
+    const uint64_t room = full ? 1 : std::min<uint64_t>(target.size() - filled, 1 << 30);
+    stream.next_out = reinterpret_cast<Bytef*>(full ? beyond : target.data() + filled);
+    stream.avail_out = static_cast<uInt>(room);
+    status = inflate(&stream, Z_NO_FLUSH);
+    const uint64_t got = room - stream.avail_out;
+    if (full && got > 0) return "is damaged: it is longer than the archive says";
+    filled += got;
+    if (status != Z_OK && status != Z_STREAM_END && status != Z_BUF_ERROR)
+      return "is damaged: its packed data make no sense";
+  }
+  return filled == target.size() ? "" : "is damaged: it is shorter than the archive says";
+}
 
 }  // namespace
+
+struct ZipReader::Contents {
+  explicit Contents(const std::filesystem::path& path)
+      : file(path), directory(read_zip_directory(file)) {}
+
+  RandomAccessFile file;
+  ZipDirectory directory;
+  std::unordered_map<size_t, size_t> overlaps;  // entry -> another that shares bytes with it
+};
 
 bool is_zip_file(const std::filesystem::path& path) {
   char magic[4] = {};
@@ -26,33 +86,41 @@ bool is_zip_file(const std::filesystem::path& path) {
   return file && (begin == "PK\x03\x04" || begin == "PK\x05\x06");
 }
 
-ZipReader::ZipReader(std::filesystem::path path) : path_(std::move(path)) {
-  int code = 0;
-  archive_ = zip_open(path_.c_str(), ZIP_RDONLY, &code);
-  if (archive_ == nullptr) {
-    zip_error_t error;
-    zip_error_init_with_code(&error, code);
-    const std::string text = zip_error_strerror(&error);
-    zip_error_fini(&error);
-    throw Error("cannot read '" + path_.string() + "' as a zip archive: " + text);
+ZipReader::ZipReader(std::filesystem::path path)
+    : path_(std::move(path)), contents_(std::make_unique<Contents>(path_)) {
+  const auto& records = contents_->directory.records;
+  entries_.reserve(records.size());
+  for (size_t i = 0; i < records.size(); ++i) {
+    entries_.push_back({records[i].name, records[i].size, records[i].packed_size});
+    index_[records[i].name] = i;
   }
-  const zip_int64_t count = zip_get_num_entries(archive_, 0);
-  entries_.reserve(static_cast<size_t>(count));
-  for (zip_int64_t i = 0; i < count; ++i) {
-    zip_stat_t stat;
-    if (zip_stat_index(archive_, static_cast<zip_uint64_t>(i), 0, &stat) != 0 ||
-        (stat.valid & (ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE)) !=
-            (ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE)) {
-      const std::string text = reason(archive_);
-      zip_discard(archive_);
-      throw Error("the directory of '" + path_.string() + "' is damaged: " + text);
-    }
-    entries_.push_back({stat.name, stat.size, stat.comp_size});
-    index_[stat.name] = static_cast<size_t>(i);
-  }
+  find_overlaps();
 }
 
-ZipReader::~ZipReader() { zip_discard(archive_); }
+ZipReader::~ZipReader() = default;
+
+/// Entries that share bytes are how a small archive unpacks to any size.
+void ZipReader::find_overlaps() {
+  const auto& records = contents_->directory.records;
+  const auto end_of = [&](size_t i) {
+    return records[i].offset + header_size + records[i].name.size() / 4 + records[i].packed_size;
+  };
+  std::vector<size_t> order(records.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return records[a].offset < records[b].offset; });
+  size_t farthest = 0;  // the entry that reaches farthest
+  for (size_t k = 0; k < order.size(); ++k) {
+    const size_t i = order[k];
+    // Entries that lie beyond the file are found out when they are read.
+    if (records[i].packed_size > contents_->directory.start) continue;
+    if (k > 0 && records[i].offset < end_of(farthest) && farthest != i) {
+      contents_->overlaps.emplace(i, farthest);
+      contents_->overlaps.emplace(farthest, i);
+    }
+    if (k == 0 || end_of(i) > end_of(farthest)) farthest = i;
+  }
+}
 
 std::vector<std::string> ZipReader::names() const {
   std::vector<std::string> names;
@@ -67,39 +135,53 @@ std::vector<std::byte> ZipReader::read(const std::string& name, uint64_t max_byt
   return read(found->second, max_bytes);
 }
 
-std::vector<std::byte> ZipReader::read(size_t index, uint64_t max_bytes) const {
-  const Entry& entry = entries_.at(index);
-  const std::string where = "'" + entry.name + "' in '" + path_.string() + "'";
-  if (entry.size > max_bytes)
-    throw Error(where + " has " + std::to_string(entry.size) + " bytes, more than the limit of " +
+/// Where the entry's packed bytes begin; they lie before the directory.
+uint64_t ZipReader::check_entry(size_t index, uint64_t max_bytes) const {
+  const ZipRecord& record = contents_->directory.records[index];
+  const std::string where = "'" + record.name + "' in '" + path_.string() + "'";
+  if (record.size > max_bytes)
+    throw Error(where + " has " + std::to_string(record.size) + " bytes, more than the limit of " +
                 std::to_string(max_bytes));
+  if (record.encrypted) throw Error("cannot read " + where + ": it is encrypted");
+  if (record.method != stored && record.method != deflated)
+    throw Error("cannot read " + where + ": it is packed by " + method_name(record.method) +
+                ", which is not supported; pack the archive again, stored or deflated");
+  if (const auto other = contents_->overlaps.find(index); other != contents_->overlaps.end())
+    throw Error(where + " overlaps with '" + entries_[other->second].name +
+                "': the archive is damaged or made to fill the memory");
+  const uint64_t directory = contents_->directory.start;
+  if (record.offset > directory || directory - record.offset < header_size)
+    throw Error(where + " is damaged: it lies beyond the end of the archive");
+  std::array<std::byte, header_size> header;
+  contents_->file.read_at(record.offset, header);
+  const auto u8 = [&](size_t i) { return static_cast<uint64_t>(header[i]); };
+  if (u8(0) != 'P' || u8(1) != 'K' || u8(2) != 3 || u8(3) != 4)
+    throw Error(where + " is damaged: its header is missing");
+  const uint64_t start =
+      record.offset + header_size + (u8(26) | u8(27) << 8) + (u8(28) | u8(29) << 8);
+  if (start > directory || directory - start < record.packed_size)
+    throw Error(where + " is truncated");
+  if (record.method == stored ? record.size != record.packed_size
+                              : record.size > (record.packed_size + 64) * max_deflate_ratio)
+    throw Error(where + " is damaged: it claims " + std::to_string(record.size) +
+                " bytes packed in " + std::to_string(record.packed_size));
+  return start;
+}
 
-  const std::lock_guard lock(mutex_);
-  zip_file_t* file = zip_fopen_index(archive_, index, 0);
-  if (file == nullptr) throw Error("cannot read " + where + ": " + reason(archive_));
-  const std::unique_ptr<zip_file_t, int (*)(zip_file_t*)> closer(file, zip_fclose);
-
-  // Opening has checked that the packed bytes lie within the file, so they bound the size.
-  if (entry.packed_size < std::numeric_limits<uint64_t>::max() / (2 * max_deflate_ratio) &&
-      entry.size > (entry.packed_size + 64) * max_deflate_ratio)
-    throw Error(where + " is damaged: it claims " + std::to_string(entry.size) +
-                " bytes packed in " + std::to_string(entry.packed_size));
-
-  std::vector<std::byte> bytes(entry.size);
-  size_t filled = 0;
-  while (filled < bytes.size()) {
-    const zip_int64_t got = zip_fread(file, bytes.data() + filled, bytes.size() - filled);
-    if (got < 0)
-      throw Error("cannot read " + where + ": " + zip_error_strerror(zip_file_get_error(file)));
-    if (got == 0) throw Error(where + " is truncated");
-    filled += static_cast<size_t>(got);
+std::vector<std::byte> ZipReader::read(size_t index, uint64_t max_bytes) const {
+  const ZipRecord& record = contents_->directory.records.at(index);
+  const std::string where = "'" + record.name + "' in '" + path_.string() + "'";
+  const uint64_t start = check_entry(index, max_bytes);
+  std::vector<std::byte> bytes(record.size);
+  if (record.method == stored) {
+    contents_->file.read_at(start, bytes);
+  } else if (const std::string problem =
+                 inflate_into(contents_->file, start, record.packed_size, bytes);
+             !problem.empty()) {
+    throw Error(where + " " + problem);
   }
-  // Reading on to the end makes libzip compare the CRC.
-  char extra = 0;
-  const zip_int64_t rest = zip_fread(file, &extra, 1);
-  if (rest < 0)
-    throw Error("cannot read " + where + ": " + zip_error_strerror(zip_file_get_error(file)));
-  if (rest > 0) throw Error(where + " is damaged: it is longer than the archive says");
+  if (crc_of(bytes) != record.crc)
+    throw Error("cannot read " + where + ": it is damaged (its CRC is another)");
   return bytes;
 }
 

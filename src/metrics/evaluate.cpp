@@ -6,10 +6,9 @@
 #include <numeric>
 
 #include "edm2/core/error.h"
-#include "edm2/generate/network_source.h"
-#include "edm2/generate/sampler.h"
 #include "edm2/io/atomic_file.h"
 #include "edm2/io/download_cache.h"
+#include "edm2/nn/snapshot_tools.h"
 #include "metrics/manifest.h"
 
 namespace edm2 {
@@ -91,6 +90,39 @@ bool needs_statistics(const Metric& metric) { return metric.kind == MetricKind::
 bool needs_features(const Metric& metric) { return metric.needs_reference_features(); }
 bool keeps_features(const Metric& metric) { return metric.kind != MetricKind::frechet; }
 
+/// The names under which the detectors of these metrics keep their statistics.
+std::vector<std::string> names_of(const std::vector<Metric>& metrics) {
+  std::vector<std::string> names;
+  for (const Metric& metric : metrics) {
+    const std::string name = statistics_name(metric.detector);
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  }
+  return names;
+}
+
+/// What would otherwise be found out behind hours of work.
+void check_fit(const std::vector<Metric>& metrics, const FeatureSet& reference,
+               const LoadedDetectors& detectors) {
+  for (const PassDetector& pass : detectors.passes) {
+    const std::string name = statistics_name(pass.kind);
+    const auto check = [&](int64_t dim) {
+      if (dim != pass.detector->feature_dim())
+        throw Error("the reference has " + std::to_string(dim) + " features an image for '" + name +
+                    "', but " + pass.detector->name() + " makes " +
+                    std::to_string(pass.detector->feature_dim()) +
+                    ", so it comes from another detector");
+    };
+    if (const FeatureStatistics* statistics = reference.statistics.find(name))
+      check(statistics->mu.size(0));
+    if (const Tensor features = reference.find_features(name); features.defined())
+      check(features.size(1));
+  }
+  for (const Metric& metric : metrics)
+    if (metric.kind == MetricKind::inception_score)  // throws if the file has no output layer
+      detectors.inception()->class_logits(
+          at::zeros({1, detectors.inception()->feature_dim()}, at::kFloat));
+}
+
 /// What the pictures are compared with. Loaded first, so that a bad path is told early.
 FeatureSet load_reference(const EvaluateOptions& options, Progress& progress,
                           EvaluationFiles& files) {
@@ -119,33 +151,30 @@ FeatureSet load_reference(const EvaluateOptions& options, Progress& progress,
   return reference;
 }
 
-std::unique_ptr<PictureSet> open_input(const PictureInput& input, Progress& progress) {
-  progress.message("Loading images from " + input.path + " ...");
-  auto pictures = open_pictures({input.path, input.num, input.seed});
+std::unique_ptr<PictureSet> open_input(const PictureInput& input, const FetchOptions& fetch,
+                                       Progress& progress) {
+  progress.message("Loading images from " + without_password(input.path) + " ...");
+  auto pictures =
+      open_pictures({resolve_source(input.path, fetch, progress), input.num, input.seed});
   const std::string found = "Found " + std::to_string(pictures->size()) + " images, but ";
   if (input.num && pictures->size() < *input.num && !input.allow_fewer)
-    throw Error(found + "expected at least " + std::to_string(*input.num));
+    throw Error(found + "expected at least " + std::to_string(*input.num) +
+                "; give a smaller --num, or --allow-fewer to take what there is");
   if (pictures->size() < 2) throw Error(found + "need at least 2 to compute statistics");
   return pictures;
 }
 
-Sampler load_sampler(const NetworkInput& input, const EvaluateOptions& options, Progress& progress,
-                     Evaluation& result) {
-  progress.message("Loading main network from " + without_password(input.net) + " ...");
-  const Snapshot net = load_network_source(input.net, options.fetch, progress);
-  Sampler sampler(net, options.device, input.precision);
-  sampler.options = input.sampler;
-  sampler.class_idx = input.class_idx;
-  sampler.max_batch_size = input.max_batch_size;
-  result.net_sha256 = weights_sha256(net);
-  if (input.sampler.guidance != 1) {
-    progress.message("Loading guiding network from " + without_password(*input.gnet) + " ...");
-    const Snapshot gnet = load_network_source(*input.gnet, options.fetch, progress);
-    sampler.set_guide(gnet, input.sampler.guidance);
-    result.gnet_sha256 = weights_sha256(gnet);
-  }
-  sampler.check();
-  progress.message("Setting up " + sampler.encoder().name() + "...");
+Sampler load_network(const NetworkInput& input, const EvaluateOptions& options, Progress& progress,
+                     EvaluationFiles& files) {
+  GenerateOptions sampling = input.sampling;
+  sampling.device = options.device;
+  sampling.fetch = options.fetch;
+  Sampler sampler =
+      load_sampler(sampling, progress, [&](const std::string& role, const Snapshot& network) {
+        (role == "net" ? files.net_sha256 : files.gnet_sha256) = weights_sha256(network);
+      });
+  sampler.encoder().load(progress);
+  if (const auto vae = sampler.encoder().weights_file()) files.vae = SourceFile{sampling.vae, *vae};
   progress.message("Generating " + std::to_string(input.num) + " images...");
   return sampler;
 }
@@ -167,11 +196,12 @@ void validate(const EvaluateOptions& options) {
         "kid, precision, recall, density and coverage compare with the features of a dataset: give "
         "--ref-features, made by edm2 metrics ref --features");
   if (options.network) {
-    const NetworkInput& input = *options.network;
-    validate(input.sampler);
-    if (input.sampler.guidance != 1 && !input.gnet)
-      throw Error("Please specify --gnet when using guidance");
+    validate_sampling(options.network->sampling);
+    if (options.network->num < 2)
+      throw UsageError("statistics need at least 2 images, not " +
+                       std::to_string(options.network->num));
   }
+  if (options.stats) check_statistics_path(*options.stats, names_of(options.metrics));
 }
 
 fs::path find_detector_file(DetectorKind kind, const std::string& source, const FetchOptions& fetch,
@@ -217,51 +247,78 @@ Evaluation evaluate(const EvaluateOptions& options, ProcessGroup& group, Progres
   std::unique_ptr<PictureSet> pictures;
   std::optional<Sampler> sampler;
   if (options.pictures) {
-    pictures = open_input(*options.pictures, progress);
+    pictures =
+        group.main_first([&] { return open_input(*options.pictures, options.fetch, progress); });
     pass.count = pictures->size();
     pass.max_batch_size = options.pictures->max_batch_size;
     open = [&](std::vector<Part> parts) {
       return pictures->stream(std::move(parts), options.pictures->workers);
     };
   } else {
-    sampler = load_sampler(*options.network, options, progress, result);
+    sampler.emplace(
+        group.main_first([&] { return load_network(*options.network, options, progress, files); }));
     pass.count = options.network->num;
-    pass.max_batch_size = options.network->max_batch_size;
+    pass.max_batch_size = options.network->sampling.max_batch_size;
     open = [&](std::vector<Part> parts) {
       return std::make_unique<GeneratedStream>(*sampler, options.network->first_seed,
                                                std::move(parts));
     };
   }
 
-  const LoadedDetectors detectors(options.metrics, options.detectors, files.device, options.fetch,
-                                  progress);
+  const auto detectors = group.main_first([&] {
+    return std::make_unique<LoadedDetectors>(options.metrics, options.detectors, files.device,
+                                             options.fetch, progress);
+  });
+  check_fit(options.metrics, reference, *detectors);
   progress.message("Calculating feature statistics...");
-  const FeatureSet images = compute_features(detectors.passes, pass, open, group, progress);
+  const FeatureSet images = compute_features(detectors->passes, pass, open, group, progress);
   if (!group.is_main()) return result;
 
   if (options.stats) save_statistics(*options.stats, images.statistics);
   if (options.features) save_features(*options.features, images);
-  const ScoreOptions how{options.error_bars, files.device, detectors.inception()};
+  const ScoreOptions how{options.error_bars, files.device, detectors->inception()};
   result.num_images = images.num_images;
   result.pictures_sha256 = images.pictures_sha256;
   result.scores = compute_scores(options.metrics, images, reference, how, progress, on_score);
-  files.detectors = detectors.records;
+  files.detectors = detectors->records;
   if (options.manifest) write_manifest(*options.manifest, options, files, result);
   return result;
 }
 
+std::string hash_pictures(const PictureInput& input, const FetchOptions& fetch, ProcessGroup& group,
+                          Progress& progress) {
+  const auto pictures = group.main_first([&] { return open_input(input, fetch, progress); });
+  const FeaturePassOptions pass{.count = pictures->size(), .max_batch_size = input.max_batch_size};
+  return compute_features(
+             {}, pass,
+             [&](std::vector<Part> parts) {
+               return pictures->stream(std::move(parts), input.workers);
+             },
+             group, progress)
+      .pictures_sha256;
+}
+
+void validate(const ReferenceOptions& options) {
+  if (options.metrics.empty()) throw UsageError("no metrics are asked for");
+  check_statistics_path(options.dest, names_of(options.metrics));
+}
+
 void make_reference(const ReferenceOptions& options, ProcessGroup& group, Progress& progress) {
+  validate(options);
   const c10::Device device = select_device(options.device);
   if (group.is_main()) {
     prepare_file(options.dest, "--dest");
     prepare_file(options.features, "--features");
   }
-  const auto pictures = open_input({.path = options.data, .num = {}}, progress);
-  const LoadedDetectors detectors(options.metrics, options.detectors, device, options.fetch,
-                                  progress);
+  const auto pictures = group.main_first(
+      [&] { return open_input({.path = options.data, .num = {}}, options.fetch, progress); });
+  const auto detectors = group.main_first([&] {
+    return std::make_unique<LoadedDetectors>(options.metrics, options.detectors, device,
+                                             options.fetch, progress);
+  });
   progress.message("Calculating feature statistics...");
   const FeatureSet set = compute_features(
-      detectors.passes, {pictures->size(), options.max_batch_size, options.features.has_value()},
+      detectors->passes, {pictures->size(), options.max_batch_size, options.features.has_value()},
       [&](std::vector<Part> parts) { return pictures->stream(std::move(parts), options.workers); },
       group, progress);
   if (!group.is_main()) return;

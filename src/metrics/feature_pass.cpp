@@ -6,6 +6,7 @@
 #include "edm2/core/platform.h"
 #include "edm2/io/digest.h"
 #include "edm2/io/npz.h"
+#include "generate/background_jobs.h"
 
 namespace edm2 {
 namespace {
@@ -15,6 +16,11 @@ struct Collected {
   explicit Collected(int64_t dim) : accumulator(dim) {}
   FeatureAccumulator accumulator;
   std::vector<Tensor> kept;
+
+  void add(const Tensor& features, bool keep) {
+    accumulator.append(features);
+    if (keep) kept.push_back(features.cpu());
+  }
 };
 
 /// The features of all processes in the order of their parts, on the first one.
@@ -52,6 +58,8 @@ FeatureSet compute_features(const std::vector<PassDetector>& detectors,
   std::vector<Collected> collected;
   for (const PassDetector& entry : detectors) collected.emplace_back(entry.detector->feature_dim());
   std::string digests;
+  // Features are added up while the detectors see the next pictures; one thread keeps the order.
+  BackgroundJobs adding(/*threads=*/1, /*most_waiting=*/4);
   progress.start("Calculating feature statistics", options.count, "image");
   for (size_t begin = 0; begin < parts.size(); begin += processes) {
     check_interrupt();
@@ -63,14 +71,16 @@ FeatureSet compute_features(const std::vector<PassDetector>& detectors,
                                                      : at::empty({0, detector.feature_dim()});
       for (const Tensor& piece : gather_features(features, group)) {
         if (piece.size(0) == 0) continue;
-        collected[d].accumulator.append(piece);
-        if (options.keep_features) collected[d].kept.push_back(piece.cpu());
+        // Sums are made where the features are, not where they were gathered.
+        adding.add([&target = collected[d], rows = piece.to(features.device()),
+                    keep = options.keep_features] { target.add(rows, keep); });
       }
     }
     if (begin == 0 && group.is_main()) digests = shape_text(batch.pixels);
     for (const std::string& text : group.gather(batch.digests)) digests += text;
     progress.advance(parts[begin + processes - 1].end - parts[begin].begin);
   }
+  adding.finish();
   progress.finish();
   if (!group.is_main()) return {};
 

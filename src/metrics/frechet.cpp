@@ -4,50 +4,20 @@
 
 #include <cmath>
 #include <cstdio>
-#include <limits>
 
 #include "edm2/core/error.h"
+#include "metrics/covariance_factor.h"
 
 namespace edm2 {
 namespace {
-
-constexpr double epsilon = std::numeric_limits<double>::epsilon();
-
-/// sigma = F F^T with F [D,rank]; directions without spread are left out.
-struct Factor {
-  Tensor matrix;
-  double negative_part = 0;
-  int64_t rank() const { return matrix.size(1); }
-};
-
-Factor factorize(const Tensor& sigma) {
-  const int64_t dim = sigma.size(0);
-  // Cholesky's factor is by far the cheapest one, where there is one.
-  const auto [lower, info] = at::linalg_cholesky_ex(sigma);
-  if (info.item<int>() == 0) {
-    const Tensor pivots = lower.diagonal().square();
-    if (pivots.min().item<double>() >
-        static_cast<double>(dim) * epsilon * pivots.max().item<double>())
-      return {lower};
-  }
-  const auto [values, vectors] = at::linalg_eigh(sigma);  // ascending
-  const double highest = values[-1].item<double>(), lowest = values[0].item<double>();
-  if (highest <= 0) return {sigma.new_zeros({dim, 0}), highest < 0 ? 1.0 : 0.0};
-  const double threshold = static_cast<double>(dim) * epsilon * highest;
-  const int64_t rank = (values > threshold).sum().item<int64_t>();
-  return {vectors.narrow(1, dim - rank, rank) * values.narrow(0, dim - rank, rank).sqrt(),
-          lowest < 0 ? -lowest / highest : 0.0};
-}
 
 /// tr((F F^T sigma)^(1/2))
 double trace_sqrt_product(const Tensor& factor, const Tensor& sigma) {
   if (factor.size(1) == 0) return 0;
   const Tensor product = factor.t().matmul(sigma.matmul(factor));  // [rank,rank]
+  // Small eigenvalues count: their roots add up, and there are many of them.
   const Tensor values = at::linalg_eigvalsh(0.5 * (product + product.t()));
-  const double highest = values[-1].item<double>();
-  if (highest <= 0) return 0;
-  const double threshold = static_cast<double>(values.numel()) * epsilon * highest;
-  return at::where(values > threshold, values, 0.0).clamp_min(0).sqrt().sum().item<double>();
+  return values.clamp_min(0).sqrt().sum().item<double>();
 }
 
 void check(const FeatureStatistics& s) {
@@ -77,7 +47,8 @@ FrechetDistance frechet_distance(const FeatureStatistics& a, const FeatureStatis
   const auto symmetric = [](const Tensor& m) { return 0.5 * (m + m.t()).to(at::kDouble); };
   const Tensor sigma_a = symmetric(a.sigma), sigma_b = symmetric(b.sigma);
 
-  const Factor factor_a = factorize(sigma_a), factor_b = factorize(sigma_b);
+  const CovarianceFactor factor_a = factorize_covariance(sigma_a),
+                         factor_b = factorize_covariance(sigma_b);
   // The factor of lower rank makes the smaller, better conditioned product.
   const double trace = factor_a.rank() <= factor_b.rank()
                            ? trace_sqrt_product(factor_a.matrix, sigma_b)

@@ -53,20 +53,30 @@ std::optional<T> to_optional(const Json& json) {
 }
 
 Json to_json(const SamplerOptions& s) {
-  return {{"steps", s.num_steps},     {"sigma_min", s.sigma_min},
-          {"sigma_max", s.sigma_max}, {"rho", s.rho},
-          {"guidance", s.guidance},   {"S_churn", s.S_churn},
-          {"S_min", number(s.S_min)}, {"S_max", number(s.S_max)},
-          {"S_noise", s.S_noise}};
+  return {
+      {"solver", solver_name(s.solver)},
+      {"steps", s.num_steps},
+      {"sigma_min", s.sigma_min},
+      {"sigma_max", s.sigma_max},
+      {"rho", s.rho},
+      {"guidance", s.guidance},
+      {"guidance_interval", {number(s.guidance_interval.low), number(s.guidance_interval.high)}},
+      {"S_churn", s.S_churn},
+      {"S_min", number(s.S_min)},
+      {"S_max", number(s.S_max)},
+      {"S_noise", s.S_noise}};
 }
 
 SamplerOptions to_sampler(const Json& json) {
   SamplerOptions s;
+  s.solver = parse_solver(json.at("solver"));
   s.num_steps = json.at("steps");
   s.sigma_min = json.at("sigma_min");
   s.sigma_max = json.at("sigma_max");
   s.rho = json.at("rho");
   s.guidance = json.at("guidance");
+  const Json& interval = json.at("guidance_interval");
+  s.guidance_interval = {to_number(interval.at(0)), to_number(interval.at(1))};
   s.S_churn = json.at("S_churn");
   s.S_min = to_number(json.at("S_min"));
   s.S_max = to_number(json.at("S_max"));
@@ -90,50 +100,35 @@ PictureInput to_pictures(const Json& json) {
   return input;
 }
 
-Json to_json(const NetworkInput& input, const Evaluation& result) {
-  Json json = {{"source", without_password(input.net)}, {"weights_sha256", result.net_sha256}};
-  if (input.sampler.guidance != 1) {
-    json["guiding_source"] = without_password(*input.gnet);
-    json["guiding_weights_sha256"] = result.gnet_sha256;
-  }
-  json["class"] = optional_json(input.class_idx);
-  json["first_seed"] = input.first_seed;
-  json["num"] = input.num;
-  json["precision"] = precision_text(input.precision);
-  json["sampler"] = to_json(input.sampler);
-  return json;
-}
-
-NetworkInput to_network(const Json& json) {
-  NetworkInput input;
-  input.net = json.at("source");
-  if (json.contains("guiding_source")) input.gnet = json.at("guiding_source");
-  input.class_idx = to_optional<int64_t>(json.at("class"));
-  input.first_seed = json.at("first_seed");
-  input.num = json.at("num");
-  input.precision = parse_precision(json.at("precision"));
-  input.sampler = to_sampler(json.at("sampler"));
-  return input;
-}
-
 Json to_json(const SourceFile& file) {
   return {{"source", without_password(file.source)}, {"sha256", sha256_of_file(file.file)}};
 }
 
-}  // namespace
-
-std::string weights_sha256(const Snapshot& snapshot) {
-  std::string lines;
-  for (const auto& [name, tensor] : snapshot.tensors) {
-    const Tensor data = tensor.cpu().contiguous();
-    lines += name + ' ' + c10::toString(data.scalar_type());
-    for (const int64_t size : data.sizes()) lines += ' ' + std::to_string(size);
-    lines +=
-        ' ' + sha256_hex({static_cast<const std::byte*>(data.const_data_ptr()), data.nbytes()});
-    lines += '\n';
-  }
-  return sha256_hex(std::as_bytes(std::span(lines)));
+Json to_json(const NetworkInput& input) {
+  const GenerateOptions& o = input.sampling;
+  return {{"first_seed", input.first_seed},
+          {"num", input.num},
+          {"class", optional_json(o.class_idx)},
+          {"precision", precision_text(o.precision)},
+          {"sampler", to_json(o.sampler)}};
 }
+
+NetworkInput to_network(const Json& manifest) {
+  const Json& json = manifest.at("generated");
+  NetworkInput input;
+  input.first_seed = json.at("first_seed");
+  input.num = json.at("num");
+  GenerateOptions& o = input.sampling;
+  o.net = manifest.at("net").at("source");
+  if (manifest.contains("gnet")) o.gnet = manifest.at("gnet").at("source");
+  if (manifest.contains("vae")) o.vae = manifest.at("vae").at("source");
+  o.class_idx = to_optional<int64_t>(json.at("class"));
+  o.precision = parse_precision(json.at("precision"));
+  o.sampler = to_sampler(json.at("sampler"));
+  return input;
+}
+
+}  // namespace
 
 Json to_json(const Score& score) {
   Json json = {{"value", number(score.value)}};
@@ -150,11 +145,24 @@ void write_manifest(const std::filesystem::path& path, const EvaluateOptions& op
                {"libtorch", EDM2_LIBTORCH_VERSION},
                {"device", files.device.is_cuda() ? "cuda" : "cpu"}};
   if (options.pictures) json["pictures"] = to_json(*options.pictures);
-  if (options.network) json["network"] = to_json(*options.network, result);
+  if (options.network) json["generated"] = to_json(*options.network);
   json["num_images"] = result.num_images;
   json["pictures_sha256"] = result.pictures_sha256;
-  if (files.reference) json["reference"] = to_json(*files.reference);
-  if (files.reference_features) json["reference_features"] = to_json(*files.reference_features);
+  const std::pair<const char*, const std::optional<SourceFile>&> sources[] = {
+      {"vae", files.vae},
+      {"reference", files.reference},
+      {"reference_features", files.reference_features}};
+  for (const auto& [name, file] : sources)
+    if (file) json[name] = to_json(*file);
+  const auto add_network = [&](const char* role, const std::string& source,
+                               const std::string& hash) {
+    json[role] = {{"source", without_password(source)}, {"weights_sha256", hash}};
+  };
+  if (options.network) {
+    const GenerateOptions& sampling = options.network->sampling;
+    add_network("net", sampling.net, files.net_sha256);
+    if (!files.gnet_sha256.empty()) add_network("gnet", *sampling.gnet, files.gnet_sha256);
+  }
   for (const DetectorRecord& detector : files.detectors)
     json["detectors"][statistics_name(detector.kind)] = {
         {"source", without_password(detector.source)},
@@ -172,9 +180,9 @@ void write_manifest(const std::filesystem::path& path, const EvaluateOptions& op
 EvaluateOptions options_of_manifest(const Json& json) {
   EvaluateOptions options;
   if (json.contains("pictures")) options.pictures = to_pictures(json.at("pictures"));
-  if (json.contains("network")) options.network = to_network(json.at("network"));
+  if (json.contains("generated")) options.network = to_network(json);
   if (options.pictures.has_value() == options.network.has_value())
-    throw Error("it must name either pictures or a network");
+    throw Error("a damaged manifest: it must name either pictures or a network");
   if (json.contains("reference")) options.ref = json.at("reference").at("source");
   if (json.contains("reference_features"))
     options.ref_features = json.at("reference_features").at("source");

@@ -29,13 +29,11 @@ struct DetectorRecord {
 
 /// The files behind an evaluation.
 struct EvaluationFiles {
-  std::optional<SourceFile> reference, reference_features;
+  std::optional<SourceFile> reference, reference_features, vae;
+  std::string net_sha256, gnet_sha256;  ///< weights_sha256(); empty without such a network
   std::vector<DetectorRecord> detectors;
   c10::Device device = c10::Device(c10::kCPU);
 };
-
-/// See Evaluation::net_sha256.
-std::string weights_sha256(const Snapshot& snapshot);
 
 /// Reads the files once more, for their SHA-256.
 void write_manifest(const std::filesystem::path& path, const EvaluateOptions& options,

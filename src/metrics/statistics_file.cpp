@@ -78,6 +78,15 @@ StatisticsFile load_statistics(const std::filesystem::path& path) {
   }
 }
 
+void check_statistics_path(const std::filesystem::path& path,
+                           const std::vector<std::string>& names) {
+  if (is_npz_name(path) && names != std::vector<std::string>{"fid"})
+    throw UsageError(
+        "'" + path.string() +
+        "': an .npz file holds the statistics of fid alone; write a .pkl file, or ask for "
+        "--metrics=fid");
+}
+
 void save_statistics(const std::filesystem::path& path, const StatisticsFile& statistics) {
   if (path.has_parent_path()) {
     std::error_code error;
@@ -87,12 +96,10 @@ void save_statistics(const std::filesystem::path& path, const StatisticsFile& st
                   "': " + error.message());
   }
   if (is_npz_name(path)) {
+    std::vector<std::string> names;
+    for (const auto& entry : statistics.metrics) names.push_back(entry.first);
+    check_statistics_path(path, names);
     const FeatureStatistics* fid = statistics.find("fid");
-    if (!fid || statistics.metrics.size() != 1)
-      throw Error(
-          "'" + path.string() +
-          "': an .npz file holds the statistics of fid alone; write a .pkl file, or ask for "
-          "--metrics=fid");
     write_npz(path, {{"mu", fid->mu}, {"sigma", fid->sigma}});
     return;
   }

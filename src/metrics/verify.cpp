@@ -6,8 +6,9 @@
 #include <nlohmann/json.hpp>
 
 #include "edm2/core/error.h"
-#include "edm2/io/atomic_file.h"
+#include "edm2/generate/network_source.h"
 #include "edm2/io/digest.h"
+#include "edm2/nn/snapshot_tools.h"
 #include "metrics/manifest.h"
 
 namespace edm2 {
@@ -22,10 +23,12 @@ EvaluateOptions options_to_repeat(const Json& manifest, const VerifyOptions& ver
     if (!options.pictures) throw UsageError("--images: the manifest is of a network's pictures");
     options.pictures->path = *verify.images;
   }
-  if (verify.net || verify.gnet) {
-    if (!options.network) throw UsageError("--net, --gnet: the manifest is of existing pictures");
-    if (verify.net) options.network->net = *verify.net;
-    if (verify.gnet) options.network->gnet = *verify.gnet;
+  if (verify.net || verify.gnet || verify.vae) {
+    if (!options.network)
+      throw UsageError("--net, --gnet, --vae: the manifest is of existing pictures");
+    if (verify.vae) options.network->sampling.vae = *verify.vae;
+    if (verify.net) options.network->sampling.net = *verify.net;
+    if (verify.gnet) options.network->sampling.gnet = *verify.gnet;
   }
   if (verify.ref) options.ref = *verify.ref;
   if (verify.ref_features) options.ref_features = *verify.ref_features;
@@ -48,6 +51,17 @@ std::vector<Finding> compare_files(const Json& manifest, const EvaluateOptions& 
                            const std::filesystem::path& file) {
     findings.push_back(compare_hash(what, recorded.at("sha256"), sha256_of_file(file)));
   };
+  if (options.network) {
+    const GenerateOptions& sampling = options.network->sampling;
+    const auto look_at_network = [&](const char* what, const char* role,
+                                     const std::string& source) {
+      findings.push_back(
+          compare_hash(what, manifest.at(role).at("weights_sha256"),
+                       weights_sha256(load_network_source(source, options.fetch, progress))));
+    };
+    look_at_network("network", "net", sampling.net);
+    if (manifest.contains("gnet")) look_at_network("guiding network", "gnet", *sampling.gnet);
+  }
   if (manifest.contains("reference"))
     look_at("reference", manifest.at("reference"),
             resolve_source(*options.ref, options.fetch, progress));
@@ -88,17 +102,17 @@ std::vector<Finding> verify_manifest(const VerifyOptions& verify, ProcessGroup& 
     const EvaluateOptions options = options_to_repeat(manifest, verify);
     std::vector<Finding> findings;
     if (group.is_main()) findings = compare_files(manifest, options, progress);
-    if (verify.inputs_only) return findings;
+    if (verify.inputs_only) {
+      if (options.pictures) {
+        const std::string now = hash_pictures(*options.pictures, options.fetch, group, progress);
+        if (group.is_main())
+          findings.push_back(compare_hash("pictures", manifest.at("pictures_sha256"), now));
+      }
+      return findings;
+    }
 
     const Evaluation now = evaluate(options, group, progress);
     if (!group.is_main()) return {};
-    if (manifest.contains("network")) {
-      const Json& network = manifest.at("network");
-      findings.push_back(compare_hash("network", network.at("weights_sha256"), now.net_sha256));
-      if (network.contains("guiding_weights_sha256"))
-        findings.push_back(
-            compare_hash("guiding network", network.at("guiding_weights_sha256"), now.gnet_sha256));
-    }
     findings.push_back(
         compare_hash("pictures", manifest.at("pictures_sha256"), now.pictures_sha256));
     for (const auto& [metric, recorded] : manifest.at("scores").items())

@@ -7,6 +7,7 @@
 #include <numbers>
 
 #include "nn/convolution.h"
+#include "nn/fused_ops.h"
 
 namespace edm2 {
 namespace {
@@ -44,6 +45,7 @@ Tensor normalize(const Tensor& x, at::OptionalIntArrayRef dims, double eps) {
 
 Tensor resample(const Tensor& x, const std::vector<double>& filter, Resample mode) {
   if (mode == Resample::keep) return x;
+  if (is_fused(x) && filter == std::vector<double>{1, 1}) return resample_box(x, mode);
   if (is_reduced_on_cpu(x) && filter == std::vector<double>{1, 1})
     return mode == Resample::down
                ? at::avg_pool2d(x, 2)
@@ -67,12 +69,14 @@ Tensor mp_sum(const Tensor& a, const Tensor& b, double t) {
   return at::lerp(a, b, t).div(std::sqrt((1 - t) * (1 - t) + t * t));
 }
 
+std::pair<double, double> mp_cat_weights(int64_t channels_a, int64_t channels_b, double t) {
+  const auto a = static_cast<double>(channels_a), b = static_cast<double>(channels_b);
+  const double c = std::sqrt((a + b) / ((1 - t) * (1 - t) + t * t));
+  return {c / std::sqrt(a) * (1 - t), c / std::sqrt(b) * t};
+}
+
 Tensor mp_cat(const Tensor& a, const Tensor& b, double t) {
-  const auto channels_a = static_cast<double>(a.size(1));
-  const auto channels_b = static_cast<double>(b.size(1));
-  const double c = std::sqrt((channels_a + channels_b) / ((1 - t) * (1 - t) + t * t));
-  const double weight_a = c / std::sqrt(channels_a) * (1 - t);
-  const double weight_b = c / std::sqrt(channels_b) * t;
+  const auto [weight_a, weight_b] = mp_cat_weights(a.size(1), b.size(1), t);
   return at::cat({a.mul(weight_a), b.mul(weight_b)}, 1);
 }
 
@@ -114,9 +118,15 @@ MPConv::MPConv(int64_t in_channels, int64_t out_channels, int64_t kernel, Init i
   weight_ = init == Init::random ? at::randn(shape) : at::empty(shape, at::kFloat);
 }
 
-void MPConv::force_normalization() {
-  c10::NoGradGuard no_grad;
-  weight_.copy_(normalize(weight_));
+Tensor MPConv::weight_for(const Tensor& x, const Tensor& gain, const ForwardContext& context) {
+  if (context.folded) return weight_;
+  if (is_fused(x) && weight_.scalar_type() == at::kFloat)
+    return training_weight(weight_, gain, context.training, x.scalar_type());
+  if (context.training) {
+    c10::NoGradGuard no_grad;
+    weight_.copy_(normalize(weight_));
+  }
+  return gain.defined() ? effective_weight(weight_, gain) : effective_weight(weight_);
 }
 
 Tensor MPConv::apply(const Tensor& x, const Tensor& weight) const {
@@ -129,13 +139,11 @@ Tensor MPConv::apply(const Tensor& x, const Tensor& weight) const {
 }
 
 Tensor MPConv::forward(const Tensor& x, const ForwardContext& context) {
-  if (context.training) force_normalization();
-  return apply(x, context.folded ? weight_ : effective_weight(weight_));
+  return apply(x, weight_for(x, {}, context));
 }
 
 Tensor MPConv::forward(const Tensor& x, const Tensor& gain, const ForwardContext& context) {
-  if (context.training) force_normalization();
-  return apply(x, context.folded ? weight_ : effective_weight(weight_, gain));
+  return apply(x, weight_for(x, gain, context));
 }
 
 void MPConv::collect(const std::string& prefix, std::vector<NamedTensor>& out) {

@@ -8,6 +8,7 @@
 
 #include "edm2/core/error.h"
 #include "edm2/nn/state_layout.h"
+#include "nn/fused_ops.h"
 #include "nn/unet_plan.h"
 
 namespace edm2 {
@@ -22,6 +23,13 @@ void convert_all(const std::vector<NamedTensor>& tensors,
   }
 }
 
+/// at::dropout(y, p, true), drawn in the original's order of elements whatever y's order is.
+Tensor dropout(const Tensor& y, double p) {
+  if (!is_fused(y)) return at::dropout(y, p, true);
+  const Tensor mask = at::empty(y.sizes(), y.options()).bernoulli_(1 - p).div_(1 - p);
+  return y * mask.contiguous(y.suggest_memory_format());
+}
+
 }  // namespace
 
 Block::Block(const BlockPlan& plan, bool encoder, int64_t emb_channels,
@@ -31,6 +39,7 @@ Block::Block(const BlockPlan& plan, bool encoder, int64_t emb_channels,
       num_heads_(plan.num_heads),
       resample_filter_(options.resample_filter),
       dropout_(options.dropout),
+      concat_balance_(options.concat_balance),
       res_balance_(options.res_balance),
       attn_balance_(options.attn_balance),
       clip_act_(options.clip_act),
@@ -46,31 +55,43 @@ Block::Block(const BlockPlan& plan, bool encoder, int64_t emb_channels,
   }
 }
 
-Tensor Block::forward(Tensor x, const Tensor& emb, const ForwardContext& context) {
-  x = resample(x, resample_filter_, resample_);  // [N, Cin, H, W]
-  if (encoder_) {
-    if (conv_skip_) x = conv_skip_->forward(x, context);  // [N, Cout, H, W]
-    x = normalize(x, at::IntArrayRef{1});                 // pixel norm
-  }
+Tensor Block::forward(Tensor x, const Tensor& skip, const Tensor& emb,
+                      const ForwardContext& context) {
+  x = resample(x, resample_filter_, resample_);                     // [N, Cin, H, W]
+  if (encoder_ && conv_skip_) x = conv_skip_->forward(x, context);  // [N, Cout, H, W]
 
   // Residual branch, modulated by the embedding.
-  Tensor y = conv_res0_.forward(mp_silu(x), context);                    // [N, Cout, H, W]
+  Tensor y;
+  if (encoder_)
+    std::tie(x, y) = pixel_norm_with_silu(x);
+  else if (skip.defined())
+    std::tie(x, y) = mp_cat_with_silu(x, skip, concat_balance_);
+  else
+    std::tie(x, y) = with_silu(x);
+  y = conv_res0_.forward(y, context);                                    // [N, Cout, H, W]
   const Tensor c = emb_linear_.forward(emb, emb_gain_, context).add(1);  // [N, Cout]
-  y = mp_silu(y * c.unsqueeze(2).unsqueeze(3).to(y.scalar_type()));
+  y = modulated_silu(y, c);
   if (context.training && dropout_ != 0)
-    y = context.dropout ? context.dropout(y, dropout_) : at::dropout(y, dropout_, true);
+    y = context.dropout ? context.dropout(y, dropout_) : dropout(y, dropout_);
   y = conv_res1_.forward(y, context);
 
   if (!encoder_ && conv_skip_) x = conv_skip_->forward(x, context);
+  if (num_heads_ == 0) return mp_sum_clip(x, y, res_balance_, clip_act_);
   x = mp_sum(x, y, res_balance_);
-  if (num_heads_ > 0) x = mp_sum(x, attention(x, context), attn_balance_);
-  if (clip_act_) x.clamp_(-*clip_act_, *clip_act_);
-  return x;
+  return mp_sum_clip(x, attention(x, context), attn_balance_, clip_act_);
 }
 
 Tensor Block::attention(const Tensor& x, const ForwardContext& context) {
   const int64_t n = x.size(0), h = num_heads_, d = x.size(1) / h, pixels = x.size(2) * x.size(3);
-  Tensor y = attn_qkv_->forward(x, context).reshape({n, h, d, 3, pixels});
+  Tensor y = attn_qkv_->forward(x, context);
+  if (is_fused(y)) {
+    const auto [q, k, v] = split_qkv(y, h);  // each [N * h, HW, d], normalised
+    const Tensor w = at::bmm(q, k.transpose(1, 2)).softmax(2);
+    y = at::bmm(w, v).reshape({n, h, pixels, d}).transpose(1, 2);  // [N, HW, h, d]
+    y = y.reshape({n, x.size(2), x.size(3), h * d}).permute({0, 3, 1, 2});
+    return attn_proj_->forward(y, context);
+  }
+  y = y.reshape({n, h, d, 3, pixels});
   const auto qkv = normalize(y, at::IntArrayRef{2}).unbind(3);  // each [N, h, d, HW]
   const Tensor &q = qkv[0], &k = qkv[1], &v = qkv[2];
   const Tensor w =
@@ -94,7 +115,6 @@ UNet::UNet(const NetworkOptions& options, Init init) : UNet(options, plan_unet(o
 UNet::UNet(const NetworkOptions& options, const UNetPlan& plan, Init init)
     : label_dim_(options.label_dim),
       label_balance_(options.label_balance),
-      concat_balance_(options.concat_balance),
       out_gain_(at::zeros({}, at::kFloat)),
       emb_fourier_(plan.noise_channels, init),
       emb_noise_(plan.noise_channels, plan.emb_channels, 0, init),
@@ -143,16 +163,17 @@ Tensor UNet::forward(Tensor x, const Tensor& noise_labels, const Tensor& labels,
   x = at::cat({x, at::ones_like(x.narrow(1, 0, 1))}, 1);  // the constant channel
   std::vector<Tensor> skips;
   for (auto& layer : encoder_) {
-    x = layer.conv ? layer.conv->forward(x, context) : layer.block->forward(x, emb, context);
+    x = layer.conv ? layer.conv->forward(x, context) : layer.block->forward(x, {}, emb, context);
     context.report("unet.enc." + layer.name, x);
     skips.push_back(x);
   }
   for (auto& layer : decoder_) {
+    Tensor skip;
     if (layer.takes_skip) {
-      x = mp_cat(x, skips.back(), concat_balance_);
+      skip = skips.back();
       skips.pop_back();
     }
-    x = layer.block.forward(x, emb, context);
+    x = layer.block.forward(x, skip, emb, context);
     context.report("unet.dec." + layer.name, x);
   }
   x = out_conv_.forward(x, out_gain_, context);
@@ -216,9 +237,10 @@ Precond::Output Precond::forward(const Tensor& x_in, const Tensor& sigma_in, con
   const Tensor c_noise = sigma.flatten().log().div(4);
 
   Tensor scaled = (c_in * x).to(dtype);
-  // Half precision on the CPU (which the original does not know) is much faster in channels-last
-  // order. Float32 keeps the original's order, and with it its rounding and its dropout stream.
-  if (x.is_cpu() && dtype != at::kFloat) scaled = scaled.contiguous(at::MemoryFormat::ChannelsLast);
+  // Training and half precision on the CPU are much faster in channels-last order. Inference in
+  // float32 keeps the original's order, and with it its rounding.
+  if (x.is_cpu() && (dtype != at::kFloat || is_fused(scaled)))
+    scaled = scaled.contiguous(at::MemoryFormat::ChannelsLast);
   const Tensor f = unet_.forward(scaled, c_noise, class_labels, context);
   Output output;
   output.denoised = c_skip * x + c_out * f.to(at::kFloat);

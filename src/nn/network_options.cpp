@@ -56,10 +56,15 @@ void check_sizes(const NetworkOptions& options) {
 
 void check_resampling(const NetworkOptions& options) {
   const int64_t divisor = int64_t{1} << (options.channel_mult.size() - 1);
-  if (options.img_resolution % divisor != 0)
+  if (options.img_resolution % divisor != 0) {
+    const int64_t below = options.img_resolution / divisor * divisor;
+    const std::string above = std::to_string(below + divisor);
     throw Error("img_resolution " + std::to_string(options.img_resolution) +
                 " must be divisible by " + std::to_string(divisor) + ", because the network has " +
-                std::to_string(options.channel_mult.size()) + " levels");
+                std::to_string(options.channel_mult.size()) + " levels; the next " +
+                (below > 0 ? "sizes that work are " + std::to_string(below) + " and " + above
+                           : "size that works is " + above));
+  }
   const auto& filter = options.resample_filter;
   if (filter.empty() || filter.size() % 2 != 0 || filter.size() > 64)
     throw Error("resample_filter must have an even number of taps, at most 64, not " +

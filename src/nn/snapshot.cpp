@@ -19,7 +19,7 @@ using Bytes = std::span<const std::byte>;
 
 // What is wrong with an encoder whatever file it comes from.
 void check(const EncoderOptions& encoder) {
-  if (encoder.kind == EncoderOptions::Kind::rgb) return;
+  if (encoder.kind != EncoderOptions::Kind::stability_vae) return;
   const auto is_finite = [](float value) { return std::isfinite(value); };
   if (encoder.scale.empty() || encoder.scale.size() != encoder.bias.size() ||
       !std::all_of(encoder.scale.begin(), encoder.scale.end(), is_finite) ||

@@ -16,6 +16,7 @@ using nlohmann::json;
 
 json encoder_json(const EncoderOptions& encoder) {
   if (encoder.kind == EncoderOptions::Kind::rgb) return {{"class_name", "StandardRGBEncoder"}};
+  if (encoder.kind == EncoderOptions::Kind::none) return {{"class_name", "IdentityEncoder"}};
   return {{"class_name", "StabilityVAEEncoder"},
           {"vae_name", encoder.vae_name},
           {"scale", encoder.scale},
@@ -27,6 +28,10 @@ EncoderOptions encoder_from(const json& value) {
   EncoderOptions encoder;
   const auto name = value.at("class_name").get<std::string>();
   if (name == "StandardRGBEncoder") return encoder;
+  if (name == "IdentityEncoder") {
+    encoder.kind = EncoderOptions::Kind::none;
+    return encoder;
+  }
   if (name != "StabilityVAEEncoder")
     throw Error("the snapshot needs the unknown encoder " + name.substr(0, 100));
   encoder.kind = EncoderOptions::Kind::stability_vae;
@@ -39,7 +44,8 @@ EncoderOptions encoder_from(const json& value) {
 
 // `use_labels` and `sigma_data` may be missing: training_options.json leaves defaults out.
 DatasetOptions dataset_from(const json& value) {
-  return {value.at("path").get<std::string>(), value.value("use_labels", true)};
+  return {value.at("path").get<std::string>(), value.value("use_labels", true),
+          value.value("label_kind", "class") == "vector"};
 }
 
 LossOptions loss_from(const json& value) {
@@ -52,7 +58,8 @@ LossOptions loss_from(const json& value) {
 EncoderOptions encoder_from_arguments(const json& value) {
   const auto name = value.at("class_name").get<std::string>();
   const std::string short_name = name.substr(name.rfind('.') + 1);
-  if (short_name == "StandardRGBEncoder") return {};
+  if (short_name == "StandardRGBEncoder" || short_name == "IdentityEncoder")
+    return encoder_from({{"class_name", short_name}});
   if (short_name != "StabilityVAEEncoder")
     throw Error("the network needs the unknown encoder " + short_name.substr(0, 100));
   EncoderOptions encoder = stability_vae_options();
@@ -104,9 +111,11 @@ json snapshot_config_to_json(const Snapshot& snapshot) {
   json root = {{"format", "edm2"},
                {"network", to_json(snapshot.network)},
                {"encoder", encoder_json(snapshot.encoder)}};
-  if (snapshot.dataset)
+  if (snapshot.dataset) {
     root["dataset"] = {{"path", snapshot.dataset->path},
                        {"use_labels", snapshot.dataset->use_labels}};
+    if (snapshot.dataset->vector_labels) root["dataset"]["label_kind"] = "vector";
+  }
   if (snapshot.loss)
     root["loss"] = {{"P_mean", snapshot.loss->P_mean},
                     {"P_std", snapshot.loss->P_std},

@@ -172,7 +172,11 @@ EncoderOptions read_encoder(const PickleValue& encoder) {
   EncoderOptions options;
   if (encoder.is_none()) return options;
   const PickleValue& state = object_state(encoder, "the encoder");
-  if (encoder.class_name() == "StandardRGBEncoder") return options;
+  if (encoder.class_name() == "StandardRGBEncoder") {
+    const PickleValue* identity = state.find("identity");
+    if (identity && identity->as_bool()) options.kind = EncoderOptions::Kind::none;
+    return options;
+  }
   if (encoder.class_name() != "StabilityVAEEncoder")
     throw Error("the snapshot needs the unknown encoder " + encoder.class_name());
   options.kind = EncoderOptions::Kind::stability_vae;
@@ -188,8 +192,11 @@ std::optional<DatasetOptions> read_dataset(const PickleValue& dataset) {
   if (!dataset.is_dict()) return std::nullopt;
   const PickleValue *path = dataset.find("path"), *use_labels = dataset.find("use_labels");
   if (!path || !path->is_string()) return std::nullopt;
-  DatasetOptions options{path->as_string(), true};
+  DatasetOptions options{path->as_string()};
   if (use_labels) options.use_labels = use_labels->as_bool();
+  const PickleValue* label_kind = dataset.find("label_kind");
+  options.vector_labels =
+      label_kind && label_kind->is_string() && label_kind->as_string() == "vector";
   return options;
 }
 

@@ -261,9 +261,11 @@ class NetworkWriter {
 };
 
 PickleValue encoder(const EncoderOptions& options) {
-  const bool is_rgb = options.kind == EncoderOptions::Kind::rgb;
+  const bool is_rgb = options.kind != EncoderOptions::Kind::stability_vae;
   PickleValue state = PickleValue::dict(
       {{"_init_args", PickleValue::tuple()}, {"_init_kwargs", PickleValue::dict()}});
+  // The original has no such class. It restores unknown attributes, and passes over them.
+  if (options.kind == EncoderOptions::Kind::none) state.set("identity", true);
   if (!is_rgb) {
     state.set("vae_name", options.vae_name);
     state.set("scale", PickleValue::ndarray(at::tensor(options.scale)));
@@ -290,12 +292,14 @@ PickleValue snapshot_to_pickle(const Snapshot& snapshot) {
   using Type = PickleValue::DictType;
   PickleValue root = PickleValue::dict(Type::easy);
   root.set("encoder", encoder(snapshot.encoder));
-  if (snapshot.dataset)
-    root.set("dataset_kwargs",
-             PickleValue::dict({{"class_name", "training.dataset.ImageFolderDataset"},
-                                {"path", snapshot.dataset->path},
-                                {"use_labels", snapshot.dataset->use_labels}},
-                               Type::easy));
+  if (snapshot.dataset) {
+    PickleValue dataset = PickleValue::dict({{"class_name", "training.dataset.ImageFolderDataset"},
+                                             {"path", snapshot.dataset->path},
+                                             {"use_labels", snapshot.dataset->use_labels}},
+                                            Type::easy);
+    if (snapshot.dataset->vector_labels) dataset.set("label_kind", "vector");
+    root.set("dataset_kwargs", dataset);
+  }
   if (snapshot.loss) root.set("loss_fn", loss(*snapshot.loss));
   root.set("ema", NetworkWriter(snapshot).precond());
   return root;

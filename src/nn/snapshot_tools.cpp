@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "edm2/core/error.h"
+#include "edm2/io/digest.h"
 #include "edm2/nn/layers.h"
 #include "edm2/nn/state_report.h"
 #include "nn/snapshot_formats.h"
@@ -74,6 +75,19 @@ Snapshot fold(const Snapshot& snapshot) {
     }
   }
   return result;
+}
+
+std::string weights_sha256(const Snapshot& snapshot) {
+  std::string lines;
+  for (const auto& [name, tensor] : snapshot.tensors) {
+    const Tensor data = tensor.cpu().contiguous();
+    lines += name + ' ' + c10::toString(data.scalar_type());
+    for (const int64_t size : data.sizes()) lines += ' ' + std::to_string(size);
+    lines +=
+        ' ' + sha256_hex({static_cast<const std::byte*>(data.const_data_ptr()), data.nbytes()});
+    lines += '\n';
+  }
+  return sha256_hex(std::as_bytes(std::span(lines)));
 }
 
 std::vector<std::string> differences(const Snapshot& a, const Snapshot& b) {

@@ -1,5 +1,6 @@
 #include "plot/canvas.h"
 
+#include <cairo-pdf.h>
 #include <cairo-svg.h>
 
 #include <algorithm>
@@ -66,13 +67,21 @@ Canvas Canvas::for_image(double width, double height, double dpi) {
 }
 
 Canvas Canvas::for_svg(double width, double height) {
-  auto svg = std::make_unique<std::string>();
-  cairo_surface_t* surface = cairo_svg_surface_create_for_stream(append, svg.get(), width, height);
-  return {std::move(svg), surface, 0};
+  auto file = std::make_unique<std::string>();
+  cairo_surface_t* surface = cairo_svg_surface_create_for_stream(append, file.get(), width, height);
+  return {std::move(file), surface, 0};
 }
 
-Canvas::Canvas(std::unique_ptr<std::string> svg, cairo_surface_t* surface, double scale)
-    : svg_(std::move(svg)), surface_(surface), cairo_(cairo_create(surface)), scale_(scale) {
+Canvas Canvas::for_pdf(double width, double height) {
+  auto file = std::make_unique<std::string>();
+  cairo_surface_t* surface = cairo_pdf_surface_create_for_stream(append, file.get(), width, height);
+  // The time of creation would make every file another one.
+  cairo_pdf_surface_set_metadata(surface, CAIRO_PDF_METADATA_CREATE_DATE, "2000-01-01T00:00:00Z");
+  return {std::move(file), surface, 0};
+}
+
+Canvas::Canvas(std::unique_ptr<std::string> file, cairo_surface_t* surface, double scale)
+    : file_(std::move(file)), surface_(surface), cairo_(cairo_create(surface)), scale_(scale) {
   check();
   cairo_font_options_t* options = cairo_font_options_create();
   // Letters stand where they would at any resolution; grey antialiasing does not depend on screens.
@@ -265,7 +274,13 @@ Image Canvas::to_image() {
 std::string Canvas::to_svg() {
   check();
   cairo_surface_finish(surface_.get());
-  return renumber_pictures(*svg_);
+  return renumber_pictures(*file_);
+}
+
+std::string Canvas::to_pdf() {
+  check();
+  cairo_surface_finish(surface_.get());
+  return *file_;
 }
 
 }  // namespace edm2::plot

@@ -29,6 +29,8 @@ class Canvas {
   static Canvas for_image(double width, double height, double dpi);
   /// Draws into the text of an SVG file.
   static Canvas for_svg(double width, double height);
+  /// Draws into the bytes of a PDF file.
+  static Canvas for_pdf(double width, double height);
 
   cairo_t* cairo() { return cairo_.get(); }
 
@@ -57,6 +59,7 @@ class Canvas {
 
   Image to_image();
   std::string to_svg();
+  std::string to_pdf();
 
  private:
   struct SurfaceDeleter {
@@ -66,10 +69,10 @@ class Canvas {
     void operator()(cairo_t* context) const { cairo_destroy(context); }
   };
 
-  Canvas(std::unique_ptr<std::string> svg, cairo_surface_t* surface, double scale);
+  Canvas(std::unique_ptr<std::string> file, cairo_surface_t* surface, double scale);
   void check() const;
 
-  std::unique_ptr<std::string> svg_;  // address must not change: Cairo writes into it
+  std::unique_ptr<std::string> file_;  // address must not change: Cairo writes into it
   std::unique_ptr<cairo_surface_t, SurfaceDeleter> surface_;
   std::unique_ptr<cairo_t, ContextDeleter> cairo_;
   double scale_;  // pixels per point

@@ -303,7 +303,7 @@ void draw(const Figure& figure, Canvas& canvas) {
                 1.15 * metrics.title, ink);
 }
 
-enum class FileKind { png, svg };
+enum class FileKind { png, svg, pdf };
 
 FileKind file_kind(const std::filesystem::path& path) {
   std::string extension = path.extension().string();
@@ -311,7 +311,9 @@ FileKind file_kind(const std::filesystem::path& path) {
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   if (extension == ".png") return FileKind::png;
   if (extension == ".svg") return FileKind::svg;
-  throw UsageError("a figure's file name must end with .png or .svg: '" + path.string() + "'");
+  if (extension == ".pdf") return FileKind::pdf;
+  throw UsageError("a figure's file name must end with .png, .svg or .pdf: '" + path.string() +
+                   "'");
 }
 
 }  // namespace
@@ -338,11 +340,21 @@ std::string render_svg(const Figure& figure) {
   return canvas.to_svg();
 }
 
+std::string render_pdf(const Figure& figure) {
+  Canvas canvas = Canvas::for_pdf(72 * figure.width, 72 * figure.height);
+  draw(figure, canvas);
+  return canvas.to_pdf();
+}
+
 void save_figure(const std::filesystem::path& path, const Figure& figure) {
-  if (file_kind(path) == FileKind::svg)
-    write_file(path, render_svg(figure));
-  else
-    write_file(path, encode_png(render_image(figure)));
+  switch (file_kind(path)) {
+    case FileKind::png:
+      return write_file(path, encode_png(render_image(figure)));
+    case FileKind::svg:
+      return write_file(path, render_svg(figure));
+    case FileKind::pdf:
+      return write_file(path, render_pdf(figure));
+  }
 }
 
 void check_figure_path(const std::filesystem::path& path) { (void)file_kind(path); }

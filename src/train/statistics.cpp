@@ -5,6 +5,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
+#include <sstream>
+
+#include "edm2/core/error.h"
 
 namespace edm2 {
 
@@ -33,19 +37,77 @@ void Statistics::report(const std::string& name, double value) {
   m.sum += static_cast<double>(rounded);
 }
 
-std::string Statistics::flush(double timestamp) {
+void Statistics::sum_over(ProcessGroup& group) {
+  if (group.size() == 1) return;
+  std::string names;
+  for (const Moments& m : all_) names += m.name + "\n";
+  if (group.broadcast(names) != names)
+    throw Error("this process reports other statistics than rank 0");
+  const Tensor sums = at::empty({static_cast<int64_t>(all_.size()), 2}, at::kDouble);
+  auto* values = sums.data_ptr<double>();
+  for (size_t i = 0; i < all_.size(); ++i) {
+    values[2 * i] = all_[i].count;
+    values[2 * i + 1] = all_[i].sum;
+  }
+  group.all_reduce_sum(sums);
+  for (size_t i = 0; i < all_.size(); ++i) {
+    all_[i].count = values[2 * i];
+    all_[i].sum = values[2 * i + 1];
+  }
+}
+
+std::string Statistics::save() const {
+  std::string saved;
+  for (const Moments& m : all_) {
+    char numbers[128];
+    std::snprintf(numbers, sizeof numbers, "%a %a ", m.count, m.sum);
+    saved += numbers + m.name + "\n";
+  }
+  return saved;
+}
+
+void Statistics::add(const std::string& saved) {
+  std::istringstream lines(saved);
+  for (std::string line; std::getline(lines, line);) {
+    char *after_count = nullptr, *after_sum = nullptr;
+    const double count = std::strtod(line.c_str(), &after_count);
+    const double sum = std::strtod(after_count, &after_sum);
+    const auto name = static_cast<size_t>(after_sum - line.c_str()) + 1;
+    if (after_count == line.c_str() || after_sum == after_count || name >= line.size())
+      throw Error("the statistics make no sense");
+    Moments& m = moments(line.substr(name));
+    m.count += count;
+    m.sum += sum;
+  }
+}
+
+void Statistics::add_share_of(const ProcessGroup& group, const std::vector<std::string>& saved) {
+  if (std::ssize(saved) == group.size()) return add(saved[static_cast<size_t>(group.rank())]);
+  for (const std::string& one : saved) add(one);
+  if (group.is_main()) return;
+  for (Moments& m : all_) m.count = m.sum = 0;  // but the names stay
+}
+
+NamedValues Statistics::take_means() {
+  NamedValues means;
+  for (auto& m : all_) {
+    means.emplace_back(m.name, m.count > 0 ? m.sum / m.count : std::nan(""));
+    m.count = m.sum = 0;
+  }
+  return means;
+}
+
+std::string stats_line(const NamedValues& values, double timestamp, const NamedValues& extra) {
   std::string line = "{";
   const auto add = [&](const std::string& name, const char* format, double value) {
     char text[64] = "NaN";
     if (std::isfinite(value)) std::snprintf(text, sizeof text, format, value);
     line += (line.size() > 1 ? ", \"" : "\"") + name + "\": " + text;
   };
-  for (auto& m : all_) {
-    const double mean = m.count > 0 ? m.sum / m.count : std::nan("");
-    add(m.name, m.name == "Progress/kimg" ? "%.3f" : "%g", mean);
-    m.count = m.sum = 0;
-  }
+  for (const auto& [name, value] : values)
+    add(name, name == "Progress/kimg" ? "%.3f" : "%g", value);
   add("timestamp", "%.3f", timestamp);
+  for (const auto& [name, value] : extra) add(name, "%g", value);
   return line + "}\n";
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "edm2/core/error.h"
@@ -35,6 +36,18 @@ constexpr std::array<Preset, 12> presets = {{
 template <class T>
 nlohmann::ordered_json or_null(const std::optional<T>& value) {
   return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
+}
+
+const char* encoder_class(const EncoderOptions& encoder) {
+  switch (encoder.kind) {
+    case EncoderOptions::Kind::stability_vae:
+      return "training.encoders.StabilityVAEEncoder";
+    case EncoderOptions::Kind::none:
+      return "IdentityEncoder";  // the original has none
+    case EncoderOptions::Kind::rgb:
+      break;
+  }
+  return "training.encoders.StandardRGBEncoder";
 }
 
 }  // namespace
@@ -74,7 +87,30 @@ std::vector<std::string> training_preset_names() {
   return names;
 }
 
-void validate(const TrainOptions& options) {
+Streams parse_streams(const std::string& name) {
+  if (name == "rank") return Streams::rank;
+  if (name == "image") return Streams::image;
+  throw UsageError("'" + name + "' is not one of 'rank', 'image'.");
+}
+
+namespace {
+constexpr std::array<std::pair<const char*, OnNonfinite>, 3> nonfinite_names = {
+    {{"zero", OnNonfinite::zero}, {"skip", OnNonfinite::skip}, {"stop", OnNonfinite::stop}}};
+}
+
+OnNonfinite parse_on_nonfinite(const std::string& name) {
+  for (const auto& [known, value] : nonfinite_names)
+    if (name == known) return value;
+  throw UsageError("'" + name + "' is not one of 'zero', 'skip', 'stop'.");
+}
+
+SaveErrors parse_save_errors(const std::string& name) {
+  if (name == "continue") return SaveErrors::go_on;
+  if (name == "stop") return SaveErrors::stop;
+  throw UsageError("'" + name + "' is not one of 'continue', 'stop'.");
+}
+
+void validate(const TrainOptions& options, int processes) {
   const auto text = [](int64_t n) { return std::to_string(n); };
   if (options.batch_size < 1)
     throw Error("--batch is " + text(options.batch_size) + ", it must be at least 1");
@@ -89,6 +125,7 @@ void validate(const TrainOptions& options) {
   multiple_of_batch("--status", options.status_nimg);
   multiple_of_batch("--snapshot", options.snapshot_nimg);
   multiple_of_batch("--checkpoint", options.checkpoint_nimg);
+  multiple_of_batch("--sample-every", options.samples.every_nimg);
   const auto multiple_of_1024 = [&](const char* option, std::optional<int64_t> value) {
     if (value && *value % 1024 != 0)
       throw Error(std::string(option) + "=" + text(*value) +
@@ -96,16 +133,31 @@ void validate(const TrainOptions& options) {
   };
   multiple_of_1024("--snapshot", options.snapshot_nimg);
   multiple_of_1024("--checkpoint", options.checkpoint_nimg);
-  if (options.batch_gpu && *options.batch_gpu < options.batch_size &&
-      options.batch_size % *options.batch_gpu != 0)
-    throw Error("--batch=" + text(options.batch_size) + " is not divisible by --batch-gpu=" +
-                text(*options.batch_gpu) + "; choose a divisor of the batch");
+  if (options.batch_size % processes != 0)
+    throw Error("--batch=" + text(options.batch_size) + " is not divisible by the " +
+                text(processes) + " processes; choose a multiple");
+  const int64_t share = options.batch_size / processes;
+  if (options.batch_gpu && *options.batch_gpu < share && share % *options.batch_gpu != 0)
+    throw Error("--batch=" + text(options.batch_size) +
+                (processes > 1 ? ", which is " + text(share) + " for each of " + text(processes) +
+                                     " processes,"
+                               : std::string()) +
+                " is not divisible by --batch-gpu=" + text(*options.batch_gpu) +
+                "; choose a divisor of the batch");
   for (const double std : options.stds)
     if (!(std > 0 && std < 0.289))
       throw Error("Relative standard deviation must be positive and less than 0.289");
+  for (const double std : options.samples.stds)
+    if (std::find(options.stds.begin(), options.stds.end(), std) == options.stds.end()) {
+      char width[32];
+      std::snprintf(width, sizeof width, "%.3f", std);
+      throw Error(std::string("--sample-stds has ") + width +
+                  ", which is not one of --stds; choose among those");
+    }
 }
 
-nlohmann::ordered_json training_config(const TrainOptions& options, int64_t raw_channels) {
+nlohmann::ordered_json training_config(const TrainOptions& options, const EncoderOptions& encoder,
+                                       LabelKind labels) {
   using Json = nlohmann::ordered_json;
   Json config;
 
@@ -115,9 +167,8 @@ nlohmann::ordered_json training_config(const TrainOptions& options, int64_t raw_
              {"use_labels", options.use_labels}};
   if (options.xflip) dataset["xflip"] = true;
   if (options.max_size) dataset["max_size"] = *options.max_size;
-  config["encoder_kwargs"]["class_name"] = raw_channels == 8
-                                               ? "training.encoders.StabilityVAEEncoder"
-                                               : "training.encoders.StandardRGBEncoder";
+  if (labels == LabelKind::vectors) dataset["label_kind"] = "vector";
+  config["encoder_kwargs"]["class_name"] = encoder_class(encoder);
   config["total_nimg"] = options.total_nimg;
   config["batch_size"] = options.batch_size;
 
@@ -129,7 +180,9 @@ nlohmann::ordered_json training_config(const TrainOptions& options, int64_t raw_
   const auto all = to_json(options.network);
   const auto defaults = to_json(NetworkOptions{});
   for (const char* key :
-       {"channel_mult", "num_blocks", "attn_resolutions", "channels_per_head", "logvar_channels"})
+       {"channel_mult", "num_blocks", "attn_resolutions", "channels_per_head", "logvar_channels",
+        "channel_mult_noise", "channel_mult_emb", "label_balance", "concat_balance",
+        "resample_filter", "res_balance", "attn_balance", "clip_act", "sigma_data"})
     if (all[key] != defaults[key]) network[key] = all[key];
 
   config["loss_kwargs"] = {{"class_name", "training.training_loop.EDM2Loss"},
@@ -152,6 +205,12 @@ nlohmann::ordered_json training_config(const TrainOptions& options, int64_t raw_
   config["snapshot_nimg"] = or_null(options.snapshot_nimg);
   config["checkpoint_nimg"] = or_null(options.checkpoint_nimg);
   config["seed"] = options.seed;
+  if (options.streams == Streams::image) config["streams"] = "image";
+  if (!options.init_from.empty()) config["init_from"] = without_password(options.init_from);
+  if (options.chosen_automatically) config["auto"] = true;
+  for (const auto& [name, value] : nonfinite_names)
+    if (value == options.on_nonfinite && value != TrainOptions{}.on_nonfinite)
+      config["on_nonfinite"] = name;
   if (options.stds != TrainOptions{}.stds)
     config["ema_kwargs"] = {{"class_name", "training.phema.PowerFunctionEMA"},
                             {"stds", options.stds}};

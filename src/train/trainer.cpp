@@ -5,21 +5,28 @@
 
 #include <chrono>
 #include <cmath>
-#include <cstdlib>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
 #include "edm2/core/random.h"
 #include "edm2/data/encoder.h"
+#include "edm2/data/latents.h"
 #include "edm2/data/loader.h"
 #include "edm2/diffusion/loss.h"
-#include "edm2/io/atomic_file.h"
+#include "edm2/ema/snapshot_name.h"
+#include "edm2/io/torch_file.h"
 #include "edm2/nn/snapshot.h"
+#include "edm2/train/init_from.h"
 #include "edm2/train/statistics.h"
-#include "train/run_log.h"
+#include "train/data_notes.h"
+#include "train/event_log.h"
+#include "train/gradient_average.h"
+#include "train/run_files.h"
+#include "train/sample_grid.h"
 #include "train/summary.h"
+#include "train/suspend.h"
+#include "train/training_monitor.h"
 #include "train/training_state.h"
 
 namespace edm2 {
@@ -38,12 +45,6 @@ double unix_time() {
 
 std::string kimg_text(int64_t nimg) { return std::to_string(nimg / 1000); }
 
-std::string snapshot_name(int64_t nimg, double std) {
-  char name[64];
-  std::snprintf(name, sizeof name, "network-snapshot-%07lld", static_cast<long long>(nimg / 1000));
-  return name + PowerFunctionEma::suffix(std) + ".pkl";
-}
-
 void set_backend_flags(const TrainOptions& options) {
   auto& context = at::globalContext();
   context.setBenchmarkCuDNN(options.cudnn_benchmark);
@@ -52,32 +53,32 @@ void set_backend_flags(const TrainOptions& options) {
   context.setAllowFP16ReductionCuBLAS(false);
 }
 
-/// Says which settings of an earlier start of this run are now others.
-void report_changed_settings(const fs::path& file, const nlohmann::ordered_json& now, RunLog& log) {
-  const auto before = nlohmann::json::parse(read_text_file(file), nullptr, false);
-  if (before.is_discarded()) return;
-  for (const auto& change : nlohmann::json::diff(before, nlohmann::json(now)))
-    log.line(
-        "Note: unlike at the start of this run, " + change["path"].get<std::string>() +
-        (change.contains("value") ? " is now " + change["value"].dump() : " is no longer set"));
-}
-
 }  // namespace
 
 struct Trainer::State {
-  State(TrainOptions train_options, std::shared_ptr<Progress> sink)
-      : options(std::move(train_options)), progress(sink), log(sink) {}
+  State(TrainOptions train_options, std::shared_ptr<Progress> sink, ProcessGroup& all)
+      : options(std::move(train_options)),
+        group(all),
+        progress(all.is_main() ? std::move(sink) : make_progress(ProgressStyle::quiet)),
+        files(options, progress),
+        log(files.log) {}
 
   TrainOptions options;
-  std::shared_ptr<Progress> progress;
-  RunLog log;
+  ProcessGroup& group;
+  std::shared_ptr<Progress> progress;  // quiet but for the first process
+  RunFiles files;
+  RunLog& log;
 
   std::unique_ptr<ImageDataset> dataset;
   std::unique_ptr<Encoder> encoder;
   std::unique_ptr<Precond> network;
+  std::unique_ptr<GradientAverage> average;  // after the network: it hooks into its tensors
   std::unique_ptr<Adam> optimizer;
   std::unique_ptr<PowerFunctionEma> ema;
-  std::unique_ptr<PrefetchLoader> loader;  // after the dataset: its threads read from it
+  std::unique_ptr<TrainingMonitor> monitor;
+  std::unique_ptr<EventLog> events;         // of the first process
+  std::unique_ptr<SampleGrid> sample_grid;  // likewise, if wanted
+  std::unique_ptr<PrefetchLoader> loader;   // after the dataset: its threads read from it
   LossOptions loss;
   c10::Device device = c10::kCPU;
   int64_t batch_gpu = 0, num_rounds = 0;
@@ -87,17 +88,41 @@ struct Trainer::State {
   double last_lr = 0;
   Statistics statistics;
   double status_time = 0, training_time = 0;
-  int64_t status_nimg = 0;
+  int64_t status_nimg = 0, saved_nimg = 0;
+  SuspendRequest suspension{options.suspend_after};
+  std::string save_error;  // of the newest training state; empty: it is on the disk
 
+  void set_up(bool measuring);
+  void clear();
+  void prepare();
   void build_network();
-  void create_outdir();
+  void start_loader();
+  void resume();
+  void initialize(std::optional<LoadedWeights> weights);
+  RunEnd suspend(const std::string& reason);
+  [[noreturn]] void explain(const Error& error);
+  std::vector<int64_t> positions_of_round(int64_t round) const;
+  void report_status(double tick, double per_kimg);
   void status();
   void save_snapshots();
+  void draw_samples();
   void save_state();
+  nlohmann::json collect_more();
+  void restore_more();
 };
 
+namespace {
+ProcessGroup& this_process_alone() {
+  static const auto alone = ProcessGroup::single();  // has no state
+  return *alone;
+}
+}  // namespace
+
 Trainer::Trainer(TrainOptions options, std::shared_ptr<Progress> progress)
-    : state_(new State(std::move(options), std::move(progress))) {}
+    : Trainer(std::move(options), std::move(progress), this_process_alone()) {}
+
+Trainer::Trainer(TrainOptions options, std::shared_ptr<Progress> progress, ProcessGroup& group)
+    : state_(new State(std::move(options), std::move(progress), group)) {}
 
 Trainer::~Trainer() = default;
 
@@ -105,11 +130,15 @@ Precond& Trainer::network() { return *state_->network; }
 PowerFunctionEma& Trainer::ema() { return *state_->ema; }
 int64_t Trainer::cur_nimg() const { return state_->run.cur_nimg; }
 double Trainer::last_learning_rate() const { return state_->last_lr; }
-int64_t Trainer::raw_channels() const { return state_->dataset->image_shape()[0]; }
+const ImageDataset& Trainer::dataset() const { return *state_->dataset; }
+TrainOptions& Trainer::options() { return state_->options; }
+nlohmann::ordered_json Trainer::configuration() const {
+  return training_config(state_->options, state_->encoder->options(),
+                         state_->dataset->label_kind());
+}
 
 void Trainer::load_data() {
   State& s = *state_;
-  validate(s.options);
   try {
     s.dataset =
         std::make_unique<ImageDataset>(ImageDatasetOptions{.path = s.options.data,
@@ -121,64 +150,147 @@ void Trainer::load_data() {
   }
   if (s.options.use_labels && s.dataset->label_dim() == 0)
     throw Error("--cond=True, but no labels found in the dataset; label it or use --cond=False");
-  s.encoder = make_encoder(encoder_for_dataset(raw_channels()));
+  check_label_kind(*s.dataset, s.options.label_kind);
+  const auto& shape = s.dataset->image_shape();
+  const auto encoder = with_measured_statistics(
+      choose_encoder(s.options.encoder, shape[0], s.dataset->image_type()), s.options.data);
+  s.encoder = make_encoder(encoder);
+  if (shape[1] != shape[2])
+    throw Error("--data: the images are not square; convert the dataset with a crop first");
+  auto& net = s.options.network;
+  const bool has_deviations =
+      encoder.kind == EncoderOptions::Kind::stability_vae && shape[0] == s.encoder->raw_channels();
+  net.img_channels = has_deviations ? shape[0] / 2 : shape[0];
+  net.img_resolution = shape[1];
+  net.label_dim = s.dataset->label_dim();
+}
+
+/// Finds out everything that can be wrong, before the run's folder is touched.
+void Trainer::State::prepare() {
+  validate(options, group.size());
+  validate(options.network);
+  status_time = seconds_now();
+  device = select_device(options.device);
+  set_seed({options.seed, group.rank()});
+  set_backend_flags(options);
+  const int64_t share = options.batch_size / group.size();
+  batch_gpu = options.batch_gpu.value_or(0);
+  if (batch_gpu <= 0 || batch_gpu > share) batch_gpu = share;
+  num_rounds = share / batch_gpu;
+  // As in the original, which learns the latents' shape so: with a VAE it draws random numbers.
+  encoder->encode_latents(dataset->item(0).image.unsqueeze(0).to(device));
+  loss = {options.P_mean, options.P_std, options.network.sigma_data};
 }
 
 void Trainer::setup() {
-  State& s = *state_;
-  s.status_time = seconds_now();
-  if (const char* world = std::getenv("WORLD_SIZE"); world && std::string(world) != "1")
-    throw Error("Distributed execution is not supported; unset WORLD_SIZE");
-  if (!s.dataset) load_data();
-  s.device = select_device(s.options.device);
-  set_seed({s.options.seed, 0});
-  set_backend_flags(s.options);
-  s.batch_gpu = s.options.batch_gpu.value_or(0);
-  if (s.batch_gpu <= 0 || s.batch_gpu > s.options.batch_size) s.batch_gpu = s.options.batch_size;
-  s.num_rounds = s.options.batch_size / s.batch_gpu;
-  // Everything that can be wrong is found out before the run's folder is touched.
-  const Tensor item = s.dataset->item(0).image.unsqueeze(0).to(s.device);
-  const Tensor latents = s.encoder->encode_latents(item);
-  auto& net = s.options.network;
-  if (latents.size(2) != latents.size(3))
-    throw Error("--data: the images are not square; convert the dataset with a crop first");
-  net.img_channels = latents.size(1);
-  net.img_resolution = latents.size(2);
-  net.label_dim = s.dataset->label_dim();
-  validate(net);
-
-  s.create_outdir();
-  s.log.line("Loading dataset...");
-  s.log.line("Setting up encoder...");
-  s.log.line("Constructing network...");
-  s.build_network();
-
-  s.log.line("Setting up training state...");
-  s.loss = {s.options.P_mean, s.options.P_std, net.sigma_data};
-  s.optimizer = std::make_unique<Adam>(*s.network);
-  s.ema = std::make_unique<PowerFunctionEma>(*s.network, s.options.stds);
-  if (const auto path = newest_training_state(s.options.outdir)) {
-    s.run = load_training_state(*path, *s.network, s.loss, *s.optimizer, *s.ema);
-    s.log.line("Loading " + path->string() + " ... done");
-  }
-  s.start_nimg = s.status_nimg = s.run.cur_nimg;
-  s.loader = std::make_unique<PrefetchLoader>(
-      *s.dataset, InfiniteSampler(s.dataset->size(), 0, 1, s.options.seed, s.run.cur_nimg),
-      s.batch_gpu, s.options.data_threads);
+  if (!state_->dataset) load_data();
+  state_->set_up(/*measuring=*/false);
 }
 
-void Trainer::State::create_outdir() {
-  const fs::path& outdir = options.outdir;
-  const auto config = training_config(options, dataset->image_shape()[0]);
-  const bool existed = fs::exists(outdir);
-  prepare_output_folder(outdir);
-  if (!existed) progress->message("Creating output directory...");
-  log.open(outdir / "log.txt");
-  const fs::path config_file = outdir / "training_options.json";
-  if (fs::exists(config_file))
-    report_changed_settings(config_file, config, log);
-  else
-    write_file(config_file, config.dump(2));
+void Trainer::setup_to_measure() {
+  State& s = *state_;
+  if (!s.dataset) load_data();
+  const auto progress = std::exchange(s.progress, make_progress(ProgressStyle::quiet));
+  s.log.report_to(s.progress);
+  s.set_up(/*measuring=*/true);
+  s.progress = progress;
+  s.log.report_to(progress);
+}
+
+void Trainer::State::set_up(bool measuring) {
+  clear();
+  prepare();
+  std::optional<LoadedWeights> init;
+  if (!measuring && group.is_main()) {
+    if (!options.init_from.empty() && training_states(options.outdir).empty())
+      init = load_init_weights(options, *progress);
+    const auto& samples = options.samples;
+    if (samples.every_nimg && *samples.every_nimg > 0)
+      sample_grid = std::make_unique<SampleGrid>(options, *dataset, *encoder, log);
+    files.open(training_config(options, encoder->options(), dataset->label_kind()));
+  }
+  log.line("Loading dataset...");
+  log.line("Setting up encoder...");
+  for (const auto& note : notes_on_data(*dataset, encoder->options(), options.network))
+    log.line("Note: " + note);
+  log.line("Constructing network...");
+  build_network();
+  log.line("Setting up training state...");
+  optimizer = std::make_unique<Adam>(*network);
+  monitor = std::make_unique<TrainingMonitor>(options, *network, group, log);
+  ema = std::make_unique<PowerFunctionEma>(start_averages(*network, options.stds));
+  if (!measuring) resume();
+  if (!measuring && !options.init_from.empty() && run.cur_nimg == 0) initialize(std::move(init));
+  average = std::make_unique<GradientAverage>(*network, group);
+  start_nimg = saved_nimg = run.cur_nimg;
+  if (!measuring)
+    events = std::make_unique<EventLog>(options.outdir, start_nimg,
+                                        options.tensorboard && group.is_main(), log);
+  start_loader();
+}
+
+/// Forgets what an earlier setup has made.
+void Trainer::State::clear() {
+  loader.reset();
+  events.reset();
+  sample_grid.reset();
+  monitor.reset();
+  average.reset();
+  ema.reset();
+  optimizer.reset();
+  network.reset();
+  statistics = {};
+  run = {};
+  training_time = last_lr = 0;
+  status_nimg = 0;
+}
+
+/// The first process loads the weights, and all start from those.
+void Trainer::State::initialize(std::optional<LoadedWeights> weights) {
+  if (group.is_main()) {
+    if (!weights) weights = load_init_weights(options, *progress);
+    const InitReport report = initialize_from(*network, weights->snapshot);
+    log.line("Starting from the weights of " + without_password(options.init_from) + ":");
+    for (const auto& note : weights->notes) log.line("Note: " + note);
+    for (const auto& line : report.lines()) log.line(line);
+  }
+  group.barrier();  // large files take their time
+  broadcast_weights(*network, group);
+  ema = std::make_unique<PowerFunctionEma>(start_averages(*network, options.stds));
+}
+
+void Trainer::State::start_loader() {
+  loader.reset();
+  loader = std::make_unique<PrefetchLoader>(
+      *dataset,
+      InfiniteSampler(dataset->size(), group.rank(), group.size(), options.seed, run.cur_nimg),
+      batch_gpu, options.data_threads);
+}
+
+void Trainer::use_batch(int64_t batch_gpu, int64_t rounds) {
+  State& s = *state_;
+  s.batch_gpu = batch_gpu;
+  s.num_rounds = rounds;
+  s.options.batch_gpu = batch_gpu;
+  s.options.batch_size = batch_gpu * rounds * s.group.size();
+  s.start_loader();
+}
+
+/// The first process chooses the state, so that all resume from the same.
+void Trainer::State::resume() {
+  std::optional<WholeState> state;
+  if (group.is_main()) state = files.newest_state();
+  const fs::path chosen = group.broadcast(state ? state->path.string() : std::string());
+  if (!chosen.empty()) {
+    const PickleValue root = state ? std::move(state->root) : load_torch_file(chosen);
+    run = load_training_state(chosen, root, *network, loss, *optimizer, *ema);
+    log.line("Loading " + chosen.string() + " ... done");
+  }
+  status_nimg = run.cur_nimg;
+  restore_more();
+  if (group.is_main()) files.begin(run.cur_nimg);
+  group.barrier();  // large files take their time
+  check_same_weights(*network, group);
 }
 
 void Trainer::State::build_network() {
@@ -187,16 +299,19 @@ void Trainer::State::build_network() {
   network->context.training = true;
   network->to(device);
   network->requires_grad(true);
-  log.line("\n" + summarize_network(*network, batch_gpu));
+  // The first process's forward pass normalises the weights, and all start from those.
+  if (group.is_main()) log.line("\n" + summarize_network(*network, batch_gpu));
+  broadcast_weights(*network, group);
 }
 
-void Trainer::run() {
+RunEnd Trainer::run() {
   State& s = *state_;
   const auto& o = s.options;
   if (s.run.cur_nimg >= o.total_nimg) {
     s.log.line("This run is finished: it has seen " + kimg_text(s.run.cur_nimg) + " kimg of " +
                kimg_text(o.total_nimg) + " kimg; use a larger --duration to train on");
-    return;
+    s.files.close();
+    return RunEnd::finished;
   }
   s.log.line("Training from " + kimg_text(s.run.cur_nimg) + " kimg to " + kimg_text(o.total_nimg) +
              " kimg:\n");
@@ -210,62 +325,127 @@ void Trainer::run() {
     };
     if (o.status_nimg && (done || due(o.status_nimg)) && (begun || fresh)) s.status();
     if (due(o.snapshot_nimg) && (begun || fresh)) s.save_snapshots();
-    if (o.checkpoint_nimg && (done || due(o.checkpoint_nimg)) && begun) s.save_state();
+    const bool retry = !s.save_error.empty() && due(o.status_nimg);
+    if (due(o.samples.every_nimg) && (begun || fresh)) s.draw_samples();
+    if (o.checkpoint_nimg && (done || due(o.checkpoint_nimg) || retry) && begun) s.save_state();
     if (done) break;
-    check_interrupt();
-    step();
+    if (const std::string reason = s.suspension.reason(s.group, begun); !reason.empty())
+      return s.suspend(reason);
+    try {
+      step();
+    } catch (const GroupError&) {
+      throw;
+    } catch (const Error& error) {
+      s.explain(error);
+    }
     s.progress->advance(o.batch_size);
   }
   s.progress->finish();
+  s.files.close();
+  if (!s.save_error.empty()) throw Error("the run has come to its end, but " + s.save_error);
+  return RunEnd::finished;
 }
+
+RunEnd Trainer::State::suspend(const std::string& reason) {
+  if (run.cur_nimg != saved_nimg) save_state();
+  progress->finish();
+  files.close();
+  if (!save_error.empty()) throw Error("suspended " + reason + ", but " + save_error);
+  char kimg[64];
+  std::snprintf(kimg, sizeof kimg, "%.3f", static_cast<double>(run.cur_nimg) / 1e3);
+  log.line("Suspended " + reason + " at " + kimg + " kimg; the same command goes on from there");
+  return RunEnd::suspended;
+}
+
+/// A step has failed, because of a broken image for example.
+void Trainer::State::explain(const Error& error) {
+  log.note(std::string("Error: ") + error.what());
+  throw Error(std::string(error.what()) + "; the run in '" + options.outdir.string() +
+              "' stops at " + kimg_text(run.cur_nimg) +
+              " kimg, and goes on from its newest training state once this is mended");
+}
+
+/// Places in the run of the images that this process takes in that round of the step.
+std::vector<int64_t> Trainer::State::positions_of_round(int64_t round) const {
+  std::vector<int64_t> positions;
+  for (int64_t i = 0; i < batch_gpu; ++i)
+    positions.push_back(run.cur_nimg + group.rank() + group.size() * (round * batch_gpu + i));
+  return positions;
+}
+
+namespace {
+/// Seeds of images by their places in the run, apart from all other uses of the run's seed.
+std::vector<int64_t> image_seeds(int64_t seed, const std::vector<int64_t>& positions) {
+  constexpr int64_t images = 0x696d6167;
+  std::vector<int64_t> seeds;
+  for (const int64_t position : positions)
+    seeds.push_back(static_cast<int64_t>(tuple_hash({seed, images, position}) & 0xffffffffu));
+  return seeds;
+}
+}  // namespace
 
 void Trainer::step() {
   State& s = *state_;
   const auto& o = s.options;
+  const int64_t share = o.batch_size / s.group.size();
   const double begin = seconds_now();
-  set_seed({o.seed, 0, s.run.cur_nimg});
+  set_seed({o.seed, s.group.rank(), s.run.cur_nimg});
   clear_gradients(*s.network);
   for (int64_t round = 0; round < s.num_rounds; ++round) {
     auto batch = s.loader->next();
-    const Tensor images = s.encoder->encode_latents(batch.images.to(s.device));
+    const auto positions = s.positions_of_round(round);
+    std::optional<StackedGenerator> streams;
+    DrawNormal draw = [](const Tensor& like) { return at::randn_like(like); };
+    if (o.streams == Streams::image) {
+      streams.emplace(s.device, image_seeds(o.seed, positions));
+      draw = [&](const Tensor& like) { return streams->randn_like(like); };
+      s.network->context.dropout = [&](const Tensor& y, double p) {
+        return y * streams->bernoulli_like(y, 1 - p).div_(1 - p);
+      };
+    }
+    const Tensor images = s.encoder->encode_latents(batch.images.to(s.device), draw);
     const Tensor labels = batch.labels.to(s.device);
-    auto [loss, sigma] = edm2_loss(*s.network, images, labels, s.loss);
+    auto [loss, sigma] = edm2_loss(*s.network, images, labels, s.loss, draw);
+    if (streams) s.network->context.dropout = nullptr;  // it refers to `streams`
     s.statistics.report("Loss/loss", loss);
-    if (on_round) on_round({loss.detach(), sigma, batch.indices});
-    loss.sum().mul(o.loss_scaling / static_cast<double>(o.batch_size)).backward();
+    s.monitor->after_forward(loss, sigma);
+    if (on_round) on_round({loss.detach(), sigma, batch.indices, positions});
+    if (round + 1 == s.num_rounds) s.average->begin();
+    loss.sum().mul(o.loss_scaling / static_cast<double>(share)).backward();
   }
+  s.average->finish();
 
   s.last_lr = learning_rate_at(o.learning_rate, s.run.cur_nimg, o.batch_size);
   s.statistics.report("Loss/learning_rate", s.last_lr);
-  zero_nonfinite_gradients(*s.network);
-  s.optimizer->step(*s.network, s.last_lr);
-
+  const bool move = s.monitor->after_backward(s.run.cur_nimg);
   s.run.cur_nimg += o.batch_size;
-  s.ema->update(*s.network, s.run.cur_nimg, o.batch_size);
+  if (move)
+    update_weights(*s.network, *s.optimizer, s.last_lr, *s.ema, s.run.cur_nimg, o.batch_size);
   s.training_time += seconds_now() - begin;
 }
 
-void Trainer::State::status() {
-  const double now = seconds_now(), tick = now - status_time;
-  const double per_kimg =
-      training_time / static_cast<double>(std::max<int64_t>(run.cur_nimg - status_nimg, 1)) * 1e3;
-  const double maintenance = tick - training_time;
-  run.total_elapsed_time += tick;
+/// What the first process says of the run as a whole.
+void Trainer::State::report_status(double tick, double per_kimg) {
   constexpr double gib = 1 << 30;
+  const double maintenance = tick - training_time;
   const double cpu = static_cast<double>(resident_memory()) / gib;
   const DeviceMemory gpu = peak_device_memory(device);
-  reset_peak_device_memory(device);
-
   const double kimg = static_cast<double>(run.cur_nimg) / 1e3;
-  statistics.report("Progress/kimg", kimg);
-  statistics.report("Timing/total_sec", run.total_elapsed_time);
-  statistics.report("Timing/sec_per_tick", tick);
-  statistics.report("Timing/sec_per_kimg", per_kimg);
-  statistics.report("Timing/maintenance_sec", maintenance);
-  statistics.report("Resources/cpu_mem_gb", cpu);
-  statistics.report("Resources/peak_gpu_mem_gb", gpu.peak_allocated / gib);
-  statistics.report("Resources/peak_gpu_mem_reserved_gb", gpu.peak_reserved / gib);
-
+  const std::pair<const char*, double> values[] = {
+      {"Progress/kimg", kimg},
+      {"Timing/total_sec", run.total_elapsed_time},
+      {"Timing/sec_per_tick", tick},
+      {"Timing/sec_per_kimg", per_kimg},
+      {"Timing/maintenance_sec", maintenance},
+      {"Resources/cpu_mem_gb", cpu},
+      {"Resources/peak_gpu_mem_gb", gpu.peak_allocated / gib},
+      {"Resources/peak_gpu_mem_reserved_gb", gpu.peak_reserved / gib}};
+  for (const auto& [name, value] : values) {
+    if (group.is_main())
+      statistics.report(name, value);
+    else
+      statistics.declare(name);
+  }
   char line[256];
   std::snprintf(line, sizeof line,
                 "Status: kimg %-9.1f time %-12s sec/tick %-8.2f sec/kimg %-7.3f maintenance %-7.2f "
@@ -273,34 +453,94 @@ void Trainer::State::status() {
                 kimg, format_duration(run.total_elapsed_time).c_str(), tick, per_kimg, maintenance,
                 cpu, gpu.peak_allocated / gib, gpu.peak_reserved / gib);
   log.line(line);
-  std::ofstream file(options.outdir / "stats.jsonl", std::ios::app);
-  file << statistics.flush(unix_time());
-  if (!file.flush())
-    throw Error("cannot write '" + (options.outdir / "stats.jsonl").string() +
-                "'; is the disk full?");
+}
 
+void Trainer::State::status() {
+  const double now = seconds_now(), tick = now - status_time;
+  run.total_elapsed_time += tick;
+  const auto images = static_cast<double>(std::max<int64_t>(run.cur_nimg - status_nimg, 1));
+  report_status(tick, training_time / images * 1e3);
+  reset_peak_device_memory(device);
+  statistics.sum_over(group);
+  const NamedValues values = statistics.take_means(), extra = monitor->take_status();
+  const std::string line = stats_line(values, unix_time(), extra);
+  if (group.is_main()) {
+    files.add_stats(line);
+    events->add(run.cur_nimg, values);
+    events->add(run.cur_nimg, extra);
+  }
   status_time = now;
   status_nimg = run.cur_nimg;
   training_time = 0;
 }
 
 void Trainer::State::save_snapshots() {
-  ema->copy_buffers(*network);
+  if (!group.is_main()) return;  // the others meet it at the next sum
+  ema->copy_buffers(network->state_dict());
   for (size_t i = 0; i < ema->stds().size(); ++i) {
     Snapshot snapshot = make_snapshot(network->options(), ema->weights(i));
     snapshot.encoder = encoder->options();
-    snapshot.dataset = DatasetOptions{options.data.string(), options.use_labels};
+    snapshot.dataset = DatasetOptions{options.data.string(), options.use_labels,
+                                      dataset->label_kind() == LabelKind::vectors};
     snapshot.loss = loss;
-    const std::string name = snapshot_name(run.cur_nimg, ema->stds()[i]);
-    save_snapshot(options.outdir / name, snapshot, SnapshotFormat::pickle);
-    log.line("Saving " + name + " ... done");
+    const std::string name =
+        SnapshotName{"network-snapshot", kimg_from_nimg(run.cur_nimg), ema->stds()[i]}.file_name();
+    files.save(name, name, [&](const fs::path& path) {
+      save_snapshot(path, snapshot, SnapshotFormat::pickle);
+    });
   }
 }
 
+/// What has been collected since the last status line, so that the next one comes out as if the run
+/// had not been interrupted.
+nlohmann::json Trainer::State::collect_more() {
+  const nlohmann::json own = {{"statistics", statistics.save()}, {"monitor", monitor->save()}};
+  return {{"processes", group.gather(own.dump())},
+          {"status_nimg", status_nimg},
+          {"seconds_since_status", seconds_now() - status_time},
+          {"training_seconds", training_time}};
+}
+
+void Trainer::State::restore_more() {
+  if (run.more.is_null()) return;  // a state of the original
+  try {
+    std::vector<std::string> collected;
+    std::vector<nlohmann::json> watched;
+    for (const auto& text : run.more.at("processes").get<std::vector<std::string>>()) {
+      const auto one = nlohmann::json::parse(text);
+      collected.push_back(one.at("statistics").get<std::string>());
+      watched.push_back(one.at("monitor"));
+    }
+    statistics.add_share_of(group, collected);
+    monitor->restore(watched);
+    status_nimg = run.more.at("status_nimg").get<int64_t>();
+    status_time -= run.more.at("seconds_since_status").get<double>();
+    training_time = run.more.at("training_seconds").get<double>();
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(std::string("cannot resume: the training state's edm2.json makes no sense: ") +
+                error.what());
+  }
+}
+
+void Trainer::State::draw_samples() {
+  if (group.is_main()) {
+    ema->copy_buffers(network->state_dict());
+    write_sample_grids(sample_grid->draw(*ema, device), options.outdir, run.cur_nimg, *events, log);
+  }
+  group.barrier();  // sampling takes its time
+}
+
 void Trainer::State::save_state() {
-  const fs::path path = options.outdir / training_state_name(run.cur_nimg);
-  save_training_state(path, run, *network, loss, last_lr, *optimizer, *ema);
-  log.line("Saving " + path.string() + " ... done");
+  run.more = collect_more();
+  std::string error;
+  if (group.is_main())
+    error = files.save_state(training_state_name(run.cur_nimg), [&](const fs::path& path) {
+      save_training_state(path, run, *network, loss, last_lr, *optimizer, *ema);
+    });
+  group.barrier();  // large files take their time
+  save_error = group.broadcast(error);
+  if (save_error.empty()) saved_nimg = run.cur_nimg;
+  check_same_weights(*network, group);
 }
 
 }  // namespace edm2

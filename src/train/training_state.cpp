@@ -2,15 +2,19 @@
 
 #include <ATen/ATen.h>
 
+#include <bit>
 #include <cstdio>
-#include <regex>
 
 #include "edm2/core/error.h"
+#include "edm2/core/platform.h"
+#include "edm2/core/random.h"
 #include "edm2/io/torch_file.h"
 
 namespace edm2 {
 namespace fs = std::filesystem;
 namespace {
+
+constexpr const char* more_entry = "edm2.json";
 
 PickleValue loss_to_pickle(const LossOptions& loss) {
   PickleValue arguments = PickleValue::dict();
@@ -85,6 +89,24 @@ void optimizer_from_pickle(const PickleValue& value, Adam& optimizer) {
   }
 }
 
+/// 40 digits that PyTorch uses to tell files apart.
+std::string identification(int64_t cur_nimg, double elapsed) {
+  char digits[64];
+  std::snprintf(digits, sizeof digits, "%020llu%020llu",
+                static_cast<unsigned long long>(tuple_hash({cur_nimg})),
+                static_cast<unsigned long long>(std::bit_cast<uint64_t>(elapsed)));
+  return digits;
+}
+
+nlohmann::json read_more(const fs::path& path) {
+  const MappedFile file(path);
+  const auto text = read_torch_extra(file.bytes(), more_entry);
+  if (!text) return nullptr;
+  auto more = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  if (!more.is_object()) throw Error(std::string("its entry ") + more_entry + " is not JSON");
+  return more;
+}
+
 }  // namespace
 
 std::string training_state_name(int64_t cur_nimg) {
@@ -92,24 +114,6 @@ std::string training_state_name(int64_t cur_nimg) {
   std::snprintf(name, sizeof name, "training-state-%07lld.pt",
                 static_cast<long long>(cur_nimg / 1000));
   return name;
-}
-
-std::optional<fs::path> newest_training_state(const fs::path& folder) {
-  static const std::regex pattern(R"(training-state-(\d{1,18}).pt)");
-  std::optional<fs::path> newest;
-  int64_t newest_kimg = -1;
-  if (!fs::is_directory(folder)) return newest;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const std::string name = entry.path().filename().string();
-    std::smatch match;
-    if (!entry.is_regular_file() || !std::regex_match(name, match, pattern)) continue;
-    const int64_t kimg = std::stoll(match[1]);
-    if (kimg > newest_kimg) {
-      newest_kimg = kimg;
-      newest = entry.path();
-    }
-  }
-  return newest;
 }
 
 void save_training_state(const fs::path& path, const RunProgress& progress, Precond& network,
@@ -134,14 +138,23 @@ void save_training_state(const fs::path& path, const RunProgress& progress, Prec
   root.set("loss_fn", loss_to_pickle(loss));
   root.set("optimizer", optimizer_to_pickle(optimizer, lr));
   root.set("ema", ema_state);
-  save_torch_file(path, root);
+  const double elapsed = progress.total_elapsed_time;
+  std::map<std::string, std::string> extra = {
+      {".data/serialization_id", identification(progress.cur_nimg, elapsed)}};
+  if (!progress.more.is_null()) extra[more_entry] = progress.more.dump(1);
+  save_torch_file(path, root, extra);
 }
 
 RunProgress load_training_state(const fs::path& path, Precond& network, LossOptions& loss,
                                 Adam& optimizer, PowerFunctionEma& ema) {
-  const PickleValue root = load_torch_file(path);
+  return load_training_state(path, load_torch_file(path), network, loss, optimizer, ema);
+}
+
+RunProgress load_training_state(const fs::path& path, const PickleValue& root, Precond& network,
+                                LossOptions& loss, Adam& optimizer, PowerFunctionEma& ema) {
   try {
     RunProgress progress;
+    progress.more = read_more(path);
     progress.cur_nimg = root.at("state").at("cur_nimg").as_int();
     progress.total_elapsed_time = root.at("state").at("total_elapsed_time").as_double();
     network.load_state_dict(to_state_dict(root.at("net")));

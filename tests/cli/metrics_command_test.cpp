@@ -30,7 +30,9 @@ TEST(MetricsDistanceCli, PrintsAsTheOriginalDoes) {
   EXPECT_EQ(run.exit_code, 0) << run.err;
   EXPECT_EQ(run.out, "Loading feature statistics from " + stats +
                          " ...\nLoading feature statistics from " + ref +
-                         " ...\nCalculating fid...\nfid = 5.03363\n"
+                         " ...\nCalculating fid...\n"
+                         "Warning: fid over 200 images is larger than over 50000; compare it with "
+                         "values over equally many only\nfid = 5.03363\n"
                          "No statistics computed for fd_dinov2 -- skipping.\n");
   const auto quiet = run_edm2({"metrics", "distance", "--stats", stats, "--ref", ref, "--quiet"});
   EXPECT_EQ(quiet.out, "fid = 5.03363\n");

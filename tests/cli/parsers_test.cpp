@@ -99,6 +99,19 @@ TEST(Parsers, Nimg) {
             "2: -1024 is not in the range x>=0.");
 }
 
+TEST(Parsers, Duration) {
+  EXPECT_EQ(parse_duration("90s"), 90);
+  EXPECT_EQ(parse_duration("3h50m"), 13800);
+  EXPECT_EQ(parse_duration("1d12h"), 129600);
+  EXPECT_EQ(parse_duration("0.5s"), 0.5);
+  EXPECT_EQ(parse_duration("1.5h"), 5400);
+  EXPECT_EQ(parse_duration(" 03:50:00 "), 13800);
+  EXPECT_EQ(parse_duration("1-00:00:05"), 86405);
+  for (const char* text : {"", "90", "0s", "-5s", "5m3h", "50:00", "3:70:00", "1.2.3s", "s", "3 h",
+                           "99999999999999999999d"})
+    EXPECT_THROW(parse_duration(text), UsageError) << text;
+}
+
 TEST(Parsers, IntList) {
   EXPECT_THAT(parse_int_list("1,2,5-10"), ElementsAre(1, 2, 5, 6, 7, 8, 9, 10));
   EXPECT_THAT(parse_int_list("16-19"), ElementsAre(16, 17, 18, 19));

@@ -12,6 +12,7 @@
 #include "edm2/nn/snapshot.h"
 #include "support/free_port.h"
 #include "support/paths.h"
+#include "support/python.h"
 #include "support/run_program.h"
 #include "support/small_models.h"
 
@@ -38,6 +39,12 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+/// A process that has ended is a zombie until its parent asks for it.
+bool has_ended(int pid) {
+  const std::string stat = read_file("/proc/" + std::to_string(pid) + "/stat");
+  return stat.empty() || stat.find(") Z") != std::string::npos;
+}
+
 class ProcessesCli : public testing::Test {
  protected:
   void SetUp() override {
@@ -54,6 +61,28 @@ class ProcessesCli : public testing::Test {
     Words words = command(outdir, {"--seeds=0-99999", "--batch=1", "--steps=20", "--quiet"});
     words.insert(words.end(), more.begin(), more.end());
     return words;
+  }
+
+  Words train_command(const std::string& outdir, const Words& more) const {
+    Words words = {"train",
+                   "--outdir",
+                   dir / outdir,
+                   "--data",
+                   dir / "data",
+                   "--channels=8",
+                   "--channel-mult=1,2",
+                   "--num-blocks=1",
+                   "--attn-resolutions=4",
+                   "--channels-per-head=8",
+                   "--batch=64",
+                   "--status=1024",
+                   "--snapshot=1024",
+                   "--checkpoint=1024"};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+  bool is_training(const std::string& outdir) const {
+    return read_file(dir / outdir / "log.txt").find("Saving ") != std::string::npos;
   }
 
   /// Runs the program once for each rank, as a launcher does; `act` gets the process ids by rank
@@ -257,13 +286,7 @@ TEST_F(ProcessesCli, LostRanksAreNamedByTheOthers) {
             kill(pid, c.signal);
             if (c.signal != SIGSTOP) return;
             const int other = pids[static_cast<size_t>(1 - c.rank)];
-            // A process that has ended is a zombie until its parent asks for it.
-            EXPECT_TRUE(wait_until(
-                [&] {
-                  const std::string stat = read_file("/proc/" + std::to_string(other) + "/stat");
-                  return stat.empty() || stat.find(") Z") != std::string::npos;
-                },
-                std::chrono::seconds(60)));
+            EXPECT_TRUE(wait_until([&] { return has_ended(other); }));
             seconds = seconds_since(lost);
             kill(pid, SIGKILL);
           });
@@ -274,6 +297,61 @@ TEST_F(ProcessesCli, LostRanksAreNamedByTheOthers) {
       EXPECT_EQ(results[static_cast<size_t>(c.rank)].signal, SIGKILL);
     });
   for (auto& thread : threads) thread.join();
+}
+
+// The same in training, where processes wait for each other in every step.
+TEST_F(ProcessesCli, TrainingEndsWithoutALostRank) {
+  test::write_small_dataset(dir / "data");
+  std::vector<std::thread> threads;
+  for (const int signal : {SIGKILL, SIGSTOP})
+    threads.emplace_back([&, signal] {
+      const std::string name = signal == SIGKILL ? "kill" : "stop";
+      std::chrono::steady_clock::time_point lost;
+      const auto results = run_ranks(
+          4,
+          [&](int) {
+            return train_command(name, {"--duration=1Gi", "--time-limit=5"});
+          },
+          [&](const std::vector<int>& pids) {
+            EXPECT_TRUE(wait_until([&] { return is_training(name); })) << name;
+            lost = std::chrono::steady_clock::now();
+            kill(pids[2], signal);
+            if (signal != SIGSTOP) return;
+            EXPECT_TRUE(wait_until(
+                [&] { return has_ended(pids[0]) && has_ended(pids[1]) && has_ended(pids[3]); }));
+            EXPECT_LT(seconds_since(lost), 5 + 30);
+            kill(pids[2], SIGKILL);
+          });
+      EXPECT_LT(seconds_since(lost), 5 + 30) << name;
+      test::expect_error(results[0], 1, "rank 2 on ");
+      for (const size_t rank : {1u, 3u}) {
+        EXPECT_EQ(results[rank].exit_code, 1);
+        EXPECT_EQ(results[rank].err, "") << "rank 0 tells it";
+      }
+    });
+  for (auto& thread : threads) thread.join();
+}
+
+TEST_F(ProcessesCli, TrainingByMoreProcessesWritesWhatOneWrites) {
+  test::write_small_dataset(dir / "data");
+  const RunResult one = run_edm2(train_command("one", {"--duration=1024"}));
+  ASSERT_EQ(one.exit_code, 0) << one.err;
+  const RunResult two = run_edm2(train_command("two", {"--duration=1024", "--nproc=2"}));
+  ASSERT_EQ(two.exit_code, 0) << two.err;
+  EXPECT_THAT(one.out, HasSubstr("Number of GPUs:          1"));
+  EXPECT_THAT(two.out, HasSubstr("Number of GPUs:          2"));
+  for (const auto& entry : fs::directory_iterator(dir / "one")) {
+    const std::string name = entry.path().filename();
+    if (name.starts_with("events.")) continue;  // their names have the time in them
+    EXPECT_TRUE(fs::exists(dir / "two" / name)) << name;
+  }
+  EXPECT_EQ(count_of(two.out, "Constructing network..."), 1);
+  const auto lines = [&](const char* run) {
+    return count_of(read_file(dir / run / "log.txt"), "\n");
+  };
+  EXPECT_EQ(lines("two"), lines("one"));
+  test::expect_error(run_edm2(train_command("three", {"--duration=1024", "--nproc=3"})), 1,
+                     "--batch=64 is not divisible by the 3 processes");
 }
 
 TEST_F(ProcessesCli, InterruptedTogether) {
@@ -310,14 +388,8 @@ TEST_F(ProcessesCli, ProcessesDieWithTheirStarter) {
   const RunResult run = run_edm2(long_command("out", {"--nproc=2"}), options);
   EXPECT_EQ(run.signal, SIGKILL);
   ASSERT_EQ(children.size(), 2u);
-  for (const auto& [rank, pid] : children) {
-    const std::string stat = "/proc/" + std::to_string(pid) + "/stat";
-    // Nobody may be there to ask for what is left of them.
-    EXPECT_TRUE(wait_until([&] {
-      const std::string text = read_file(stat);
-      return text.empty() || text.find(") Z") != std::string::npos;
-    })) << rank;
-  }
+  for (const auto& [rank, pid] : children)
+    EXPECT_TRUE(wait_until([child = pid] { return has_ended(child); })) << rank;
 }
 
 TEST_F(ProcessesCli, WrongSurroundings) {
@@ -348,10 +420,8 @@ TEST_F(ProcessesCli, WrongSurroundings) {
 }
 
 TEST(ProcessesInterop, StartedByTorchrun) {
-  const char* chosen = std::getenv("EDM2_TORCH_PYTHON");
-  const std::string python = chosen != nullptr ? chosen : "python3";
-  if (test::run_command({python, "-c", "import torch"}).exit_code != 0)
-    GTEST_SKIP() << "no Python with torch (set EDM2_TORCH_PYTHON)";
+  const std::string python = test::find_python("torch");
+  if (python.empty()) GTEST_SKIP() << "no Python with torch (set EDM2_TORCH_PYTHON)";
   const test::TempDir dir;
   save_snapshot(dir / "net.pkl", test::small_snapshot(5), SnapshotFormat::pickle);
   const auto run = [&](const Words& launcher, const std::string& outdir, const Words& more = {}) {
@@ -374,6 +444,96 @@ TEST(ProcessesInterop, StartedByTorchrun) {
   const RunResult wrong = run(torchrun, "two", {"--class=5"});
   EXPECT_NE(wrong.exit_code, 0);
   EXPECT_EQ(count_of(wrong.err, "--class=5 is out of range"), 1) << wrong.err;
+}
+
+// A restarted job goes on by itself and ends as if nothing had happened.
+TEST(ProcessesInterop, RestartedByTorchrun) {
+  const std::string python = test::find_python("torch");
+  if (python.empty()) GTEST_SKIP() << "no Python with torch (set EDM2_TORCH_PYTHON)";
+  const test::TempDir dir;
+  test::write_small_dataset(dir / "data");
+  const auto command = [&](const std::string& outdir) {
+    return Words{python,
+                 "-m",
+                 "torch.distributed.run",
+                 "--standalone",
+                 "--no-python",
+                 "--nproc-per-node=2",
+                 "--max-restarts=1",
+                 test::program(),
+                 "train",
+                 "--outdir",
+                 dir / outdir,
+                 "--data",
+                 dir / "data",
+                 "--channels=8",
+                 "--channel-mult=1,2",
+                 "--num-blocks=1",
+                 "--attn-resolutions=4",
+                 "--channels-per-head=8",
+                 "--batch=64",
+                 "--duration=6144",
+                 "--snapshot=6144",
+                 "--checkpoint=1024"};
+  };
+  ASSERT_EQ(test::run_command(command("whole")).exit_code, 0);
+  RunOptions options;
+  options.meanwhile = [&](int pid) {
+    EXPECT_TRUE(wait_until([&] { return fs::exists(dir / "cut" / "training-state-0000002.pt"); }));
+    const auto workers = children_by_variable(pid, "RANK");
+    ASSERT_EQ(workers.count("1"), 1u);
+    kill(workers.at("1"), SIGKILL);
+  };
+  const RunResult cut = test::run_command(command("cut"), options);
+  ASSERT_EQ(cut.exit_code, 0) << cut.err;
+  EXPECT_THAT(read_file(dir / "cut" / "log.txt"), HasSubstr("Training from "));
+  EXPECT_EQ(count_of(read_file(dir / "cut" / "log.txt"), "Training from "), 2);
+  const std::string snapshot = "network-snapshot-0000006-0.050.pkl";
+  EXPECT_FALSE(read_file(dir / "whole" / snapshot).empty());
+  EXPECT_EQ(read_file(dir / "cut" / snapshot), read_file(dir / "whole" / snapshot));
+}
+
+// torchrun would start a suspended run again at once, so it is told that all is well.
+TEST(ProcessesInterop, SuspendedUnderTorchrun) {
+  const std::string python = test::find_python("torch");
+  if (python.empty()) GTEST_SKIP() << "no Python with torch (set EDM2_TORCH_PYTHON)";
+  const test::TempDir dir;
+  test::write_small_dataset(dir / "data");
+  const auto run = [&](const std::string& outdir, const Words& more) {
+    Words words = {python,
+                   "-m",
+                   "torch.distributed.run",
+                   "--standalone",
+                   "--no-python",
+                   "--nproc-per-node=2",
+                   "--max-restarts=2",
+                   test::program(),
+                   "train",
+                   "--outdir",
+                   dir / outdir,
+                   "--data",
+                   dir / "data",
+                   "--channels=8",
+                   "--channel-mult=1,2",
+                   "--num-blocks=1",
+                   "--attn-resolutions=4",
+                   "--channels-per-head=8",
+                   "--batch=64",
+                   "--duration=1024",
+                   "--snapshot=1024",
+                   "--checkpoint=1024"};
+    words.insert(words.end(), more.begin(), more.end());
+    return test::run_command(words);
+  };
+  ASSERT_EQ(run("whole", {}).exit_code, 0);
+  const RunResult suspended = run("cut", {"--suspend-after=0.001s"});
+  EXPECT_EQ(suspended.exit_code, 0) << suspended.err;
+  EXPECT_EQ(count_of(read_file(dir / "cut" / "log.txt"), "Suspended after"), 1);
+  EXPECT_EQ(count_of(read_file(dir / "cut" / "log.txt"), "Training from "), 1);
+  EXPECT_EQ(run("cut", {}).exit_code, 0);
+  const std::string snapshot = "network-snapshot-0000001-0.050.pkl";
+  EXPECT_FALSE(read_file(dir / "whole" / snapshot).empty());
+  EXPECT_EQ(read_file(dir / "cut" / snapshot), read_file(dir / "whole" / snapshot));
 }
 
 }  // namespace edm2

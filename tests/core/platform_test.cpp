@@ -90,13 +90,31 @@ TEST(Platform, FirstSignalIsSeenSecondEnds) {
     } catch (const Interrupted& interrupted) {
       if (interrupted.signal != SIGTERM) _exit(13);
     }
-    raise(SIGTERM);
-    _exit(14);
+    raise(SIGTERM);  // the same request again, by way of a launcher
+    raise(SIGUSR1);
+    if (pending_signal() != SIGTERM) _exit(14);
+    raise(SIGINT);
+    _exit(15);
   }
   int status = 0;
   waitpid(child, &status, 0);
   ASSERT_TRUE(WIFSIGNALED(status)) << "exit code " << WEXITSTATUS(status);
-  EXPECT_EQ(WTERMSIG(status), SIGTERM);
+  EXPECT_EQ(WTERMSIG(status), SIGINT);
+}
+
+TEST(Platform, MemoryOfThisProcessAlone) {
+  const OwnMemory before = own_memory();
+  if (before.resident == 0) GTEST_SKIP() << "this system does not tell";
+  reset_own_peak_memory();
+  constexpr uint64_t bytes = uint64_t{64} << 20, slack = uint64_t{8} << 20;
+  {
+    const std::vector<char> block(bytes, 1);
+    EXPECT_EQ(block[bytes / 2], 1);
+    EXPECT_GE(own_memory().resident + slack, before.resident + bytes);
+  }
+  EXPECT_GE(own_memory().peak + slack, before.resident + bytes);
+  EXPECT_GE(own_memory().peak, own_memory().resident);
+  EXPECT_GT(available_memory(), 0u);
 }
 
 }  // namespace edm2

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <fstream>
 
 #include "edm2/core/error.h"
@@ -251,6 +252,25 @@ TEST(InfiniteSamplerGolden, EqualsTheReference) {
   check("sampler_seed3_size64_start1000", InfiniteSampler(64, 0, 1, 3, 1000));
   check("sampler_2ranks_rank0", InfiniteSampler(10, 0, 2));
   check("sampler_2ranks_rank1", InfiniteSampler(10, 1, 2));
+}
+
+TEST(Dataset, KindAndLengthOfLabels) {
+  const test::TempDir dir;
+  make_folder(dir / "vectors", 2, R"({"labels": [["0.png", [3, 4]], ["1.png", [0, 0.0]]]})");
+  make_folder(dir / "classes", 2, R"({"labels": [["0.png", 1], ["1.png", 0]]})");
+  make_folder(dir / "none", 2, "");
+  const ImageDataset vectors({.path = dir / "vectors"}), classes({.path = dir / "classes"}),
+      none({.path = dir / "none"}), unused({.path = dir / "vectors", .use_labels = false});
+  EXPECT_EQ(vectors.label_kind(), LabelKind::vectors);
+  EXPECT_DOUBLE_EQ(vectors.label_length(), std::sqrt(12.5));
+  EXPECT_TRUE(vectors.label(0).equal(at::tensor({3.f, 4.f})));
+  EXPECT_EQ(classes.label_kind(), LabelKind::classes);
+  EXPECT_EQ(classes.label_length(), 1);
+  EXPECT_TRUE(classes.label(0).equal(at::tensor({0.f, 1.f})));
+  EXPECT_EQ(none.label_kind(), LabelKind::none);
+  EXPECT_EQ(unused.label_kind(), LabelKind::none);
+  EXPECT_EQ(none.label_length(), 0);
+  EXPECT_EQ(none.image_type(), at::kByte);
 }
 
 }  // namespace edm2

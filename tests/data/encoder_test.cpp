@@ -151,4 +151,61 @@ TEST(Encoder, AVaeOfOtherChannelsIsRefused) {
   EXPECT_NE(message.find(dir.path().string()), std::string::npos) << message;
 }
 
+TEST(ChooseEncoder, TellsPixelsFromLatents) {
+  using Kind = EncoderOptions::Kind;
+  const auto automatic = [](int64_t channels, c10::ScalarType type) {
+    return choose_encoder(EncoderChoice::automatic, channels, type).kind;
+  };
+  // The original's defaults.
+  EXPECT_EQ(automatic(3, at::kByte), Kind::rgb);
+  EXPECT_EQ(automatic(3, at::kFloat), Kind::rgb);
+  EXPECT_EQ(automatic(8, at::kFloat), Kind::stability_vae);
+  EXPECT_EQ(choose_encoder(EncoderChoice::automatic, 8, at::kFloat), encoder_for_dataset(8));
+  // What the original refuses.
+  for (const int64_t channels : {1, 2, 4}) EXPECT_EQ(automatic(channels, at::kByte), Kind::rgb);
+  EXPECT_EQ(automatic(4, at::kFloat), Kind::stability_vae);
+  for (const auto& [channels, type] : {std::pair{1, at::kFloat}, std::pair{5, at::kByte},
+                                       std::pair{8, at::kByte}, std::pair{16, at::kFloat}}) {
+    const std::string error = error_of([&, c = channels, t = type] { automatic(c, t); });
+    EXPECT_NE(error.find("Unsupported channel count " + std::to_string(channels)),
+              std::string::npos);
+    EXPECT_NE(error.find("--encoder=none"), std::string::npos);
+  }
+  EXPECT_EQ(choose_encoder(EncoderChoice::none, 16, at::kFloat).kind, Kind::none);
+  EXPECT_EQ(choose_encoder(EncoderChoice::rgb, 4, at::kFloat).kind, Kind::rgb);
+  EXPECT_NE(error_of([] { choose_encoder(EncoderChoice::rgb, 5, at::kByte); }), "");
+  EXPECT_NE(error_of([] { choose_encoder(EncoderChoice::vae, 4, at::kByte); }), "");
+  EXPECT_NE(error_of([] { choose_encoder(EncoderChoice::vae, 6, at::kFloat); }), "");
+  EXPECT_EQ(parse_encoder("vae"), EncoderChoice::vae);
+  EXPECT_THROW(parse_encoder("VAE"), UsageError);
+}
+
+TEST(Encoder, MeansAloneAreLatentsWithoutADraw) {
+  const auto encoder = make_encoder(encoder_for_dataset(8));
+  const Tensor mean = at::randn({2, 4, 3, 3});
+  const Tensor without = encoder->encode_latents(mean, [](const Tensor&) -> Tensor {
+    ADD_FAILURE() << "nothing is drawn";
+    return {};
+  });
+  const Tensor with = encoder->encode_latents(at::cat({mean, at::zeros_like(mean)}, 1));
+  EXPECT_TRUE(without.equal(with));
+}
+
+TEST(Encoder, AnyNumberOfChannelsIsPixels) {
+  const auto encoder = make_encoder(EncoderOptions{});
+  for (const int64_t channels : {1, 2, 4}) {
+    const Tensor pixels = at::randint(0, 256, {2, channels, 5, 5}, at::kByte);
+    EXPECT_TRUE(encoder->decode(encoder->encode_latents(pixels)).equal(pixels));
+  }
+}
+
+TEST(Encoder, NoneTakesNumbersAsTheyAre) {
+  const auto encoder = make_encoder(choose_encoder(EncoderChoice::none, 6, at::kFloat));
+  const Tensor numbers = at::randn({2, 6, 3, 3});
+  EXPECT_TRUE(encoder->encode_latents(numbers).equal(numbers));
+  EXPECT_EQ(encoder->decode_preview(numbers).size(1), 3);
+  EXPECT_NE(error_of([&] { encoder->decode(numbers); }).find("--latents"), std::string::npos);
+  EXPECT_NE(error_of([&] { encoder->load(*make_progress(ProgressStyle::quiet)); }), "");
+}
+
 }  // namespace edm2

@@ -128,18 +128,18 @@ PIL.Image.fromarray(color[..., :2].copy(), "LA").save("pictures/grey_alpha.tif")
 PIL.Image.fromarray(np.arange(W * H, dtype=np.uint16).reshape(H, W) * 5).save("pictures/grey16.tif")
 
 
-def tiff(name, tags, data):
-    """Big-endian, with the data behind the directory."""
+def tiff(name, tags, data, order=">"):
+    """Big-endian or ("<") little-endian, with the data behind the directory."""
     entries = {256: (3, [W]), 257: (3, [H]), **tags}
     offset = 8 + 2 + 12 * (len(entries) + 1) + 4 + 2 * 16
     entries[273] = (4, [offset])
     directory, extra = b"", b""
     for tag, (kind, values) in sorted(entries.items()):
-        raw = b"".join(struct.pack(">H" if kind == 3 else ">I", v) for v in values)
+        raw = b"".join(struct.pack(order + ("H" if kind == 3 else "I"), v) for v in values)
         if len(raw) > 4:
-            extra, raw = extra + raw, struct.pack(">I", offset - 32 + len(extra))
-        directory += struct.pack(">HHI", tag, kind, len(values)) + raw.ljust(4, b"\0")
-    head = b"MM\0*" + struct.pack(">IH", 8, len(entries)) + directory + bytes(4)
+            extra, raw = extra + raw, struct.pack(order + "I", offset - 32 + len(extra))
+        directory += struct.pack(order + "HHI", tag, kind, len(values)) + raw.ljust(4, b"\0")
+    head = (b"MM\0*" if order == ">" else b"II*\0") + struct.pack(order + "IH", 8, len(entries)) + directory + bytes(4)
     with open(f"pictures/{name}.tif", "wb") as file:
         file.write(head + extra.ljust(32, b"\0") + data)
 
@@ -150,6 +150,21 @@ tiff("grey4", {258: (3, [4]), 262: (3, [1]), 277: (3, [1]), 278: (3, [H]), 279: 
 premultiplied = {258: (3, [8] * 4), 262: (3, [2]), 277: (3, [4]), 278: (3, [H]), 279: (4, [W * H * 4]), 338: (3, [1])}
 scaled = (color * (alpha[..., 3:] / 255.0)).astype(np.uint8)
 tiff("premultiplied", premultiplied, np.concatenate([scaled, alpha[..., 3:]], axis=2).tobytes())
+
+# Grey beyond 16 bits: both ends are cut off, and fractions too. Kinds: 1 whole, 2 signed, 3 floating point.
+ramp = (np.arange(W * H) - 30.0).reshape(H, W) * 3.3
+for name, bits, kind, order, values in (
+    ("grey32", 32, 1, "<", np.where(ramp < 0, 0xFFFFFFF0, np.abs(ramp)).astype("<u4")),
+    ("signed32", 32, 2, ">", ramp.astype(">i4")),
+    ("signed16", 16, 2, ">", ramp.astype(">i2")),
+    ("float32", 32, 3, ">", ramp.astype(">f4")),
+):
+    tags = {258: (3, [bits]), 262: (3, [1]), 277: (3, [1]), 278: (3, [H]), 279: (4, [values.nbytes]), 339: (3, [kind])}
+    tiff(name, tags, values.tobytes(), order)
+
+turned = PIL.Image.Exif()
+turned[0x0112] = 6  # to be shown rotated; convert() leaves it as it is
+photo.save("pictures/turned.jpg", quality=90, exif=turned)
 
 rgb.save("pictures/rgb.ppm")
 grey.save("pictures/grey.pgm")

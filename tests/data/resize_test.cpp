@@ -216,6 +216,43 @@ void compare_with_pillow(const std::string& version, PillowVersion rules) {
   EXPECT_EQ(wrong, 0);
 }
 
+// Pictures with and without alpha through Pillow's own resize(), ImageOps.fit() and pad().
+TEST(TransformInterop, EqualsPillow) {
+  const char* chosen = std::getenv("EDM2_PILLOW_PYTHON");
+  const std::string python = chosen != nullptr ? chosen : test::find_python("PIL, numpy");
+  if (python.empty()) GTEST_SKIP() << "no Python with Pillow (set EDM2_PILLOW_PYTHON)";
+  const test::TempDir dir;
+  const auto run = test::run_command(
+      {python, (test::data_dir().parent_path() / "interop/pillow_transform.py").string(),
+       (dir / "cases.npz").string()});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const bool new_order = run.out.starts_with("13");
+  const NpzFile file(dir / "cases.npz");
+  const Tensor sizes = file.get("sizes"), in = file.get("in");
+  for (const auto& [name, transform] :
+       {std::pair("resized", Transform::none), std::pair("fit", Transform::fit),
+        std::pair("pad", Transform::pad)}) {
+    const Tensor out = file.get(name);
+    const auto* from = in.const_data_ptr<uint8_t>();
+    const auto* to = out.const_data_ptr<uint8_t>();
+    int64_t wrong = 0;
+    for (int64_t i = 0; i < sizes.size(0); ++i) {
+      const auto* s = sizes.const_data_ptr<int64_t>() + 5 * i;  // w, h, channels, w', h'
+      const Image image{s[0], s[1], s[2], {from, from + s[0] * s[1] * s[2]}};
+      const Image result =
+          *apply_transform(image, transform, Resolution{s[3], s[4]},
+                           new_order ? PillowVersion::v13 : PillowVersion::before_13);
+      const auto count = static_cast<size_t>(s[3] * s[4] * s[2]);
+      ASSERT_EQ(result.pixels.size(), count);
+      wrong += std::memcmp(result.pixels.data(), to, count) != 0;
+      from += image.pixels.size();
+      to += count;
+    }
+    EXPECT_EQ(wrong, 0) << name;
+  }
+  EXPECT_EQ(sizes.size(0), 1500);
+}
+
 TEST(ResizePillow10Interop, EqualBytes) { compare_with_pillow("10.4", PillowVersion::before_13); }
 TEST(ResizePillow13Interop, EqualBytes) { compare_with_pillow("13.0", PillowVersion::v13); }
 

@@ -27,21 +27,40 @@ TEST(PowerFunction, DecayFactors) {
 
 TEST(PowerFunctionEma, FirstUpdateCopiesAndLaterOnesAverage) {
   Precond network(test::tiny_options(/*label_dim=*/0));
-  PowerFunctionEma ema(network, {0.05, 0.10});
+  PowerFunctionEma ema(network.state_dict(), {0.05, 0.10});
   const auto weight = [&](const StateDict& state) {
     return find_tensor(state, "unet.out_conv.weight");
   };
   const Tensor before = weight(network.state_dict()).clone();
   for (auto& parameter : network.named_parameters()) parameter.tensor->mul_(2);
   EXPECT_TRUE(weight(ema.weights(0)).equal(before));
-  ema.update(network, 2048, 2048);
+  ema.update(network.state_dict(), 2048, 2048);
   EXPECT_TRUE(weight(ema.weights(1)).equal(before * 2));
   for (auto& parameter : network.named_parameters()) parameter.tensor->mul_(2);
-  ema.update(network, 4096, 2048);
+  ema.update(network.state_dict(), 4096, 2048);
   const double beta = power_function_beta(0.10, 4096, 2048);
   const Tensor expected = before * (2 * beta + 4 * (1 - beta));
   EXPECT_TRUE(weight(ema.weights(1)).allclose(expected, 1e-6, 1e-7));
-  EXPECT_EQ(PowerFunctionEma::suffix(0.05), "-0.050");
+}
+
+TEST(PowerFunctionEma, BuffersOfAnyNetworkAreCopied) {
+  const StateDict live = {{"weight", at::ones({3})},
+                          {"running_mean", at::ones({3})},
+                          {"count", at::full({}, 1, at::kLong)}};
+  PowerFunctionEma ema(live, {0.1}, {"running_mean"});
+  for (const auto& [name, tensor] : live) tensor.mul_(5);
+  ema.update(live, 10, 1);
+  const auto value = [&](const char* name) {
+    return find_tensor(ema.weights(0), name).reshape({-1})[0].item<double>();
+  };
+  const double beta = power_function_beta(0.1, 10, 1);
+  EXPECT_NEAR(value("weight"), beta + 5 * (1 - beta), 1e-6);
+  EXPECT_EQ(value("running_mean"), 1);
+  EXPECT_EQ(value("count"), 1);
+  ema.copy_buffers(live);
+  EXPECT_EQ(value("running_mean"), 5);
+  EXPECT_EQ(value("count"), 5);
+  EXPECT_THROW(ema.update({{"other", at::ones({3})}}, 11, 1), c10::Error);
 }
 
 }  // namespace edm2

@@ -24,7 +24,7 @@ class Parameters : public testing::Test {
   ordered_json run() {
     Sampler sampler(options.net, "cpu", options.precision);
     sampler.options = options.sampler;
-    return run_parameters(options, sampler, *make_progress(ProgressStyle::quiet));
+    return run_parameters(options, sampler, {}, *make_progress(ProgressStyle::quiet));
   }
   test::TempDir dir;
   GenerateOptions options;

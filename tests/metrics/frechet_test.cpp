@@ -52,6 +52,25 @@ TEST(FrechetDistance, OfDiagonalCovariancesIsASumOverDimensions) {
   EXPECT_TRUE(frechet_warnings(distance, "a", "b").empty());
 }
 
+// Covariances of deep features span many orders of magnitude. Where both have the same directions,
+// the distance is known.
+TEST(FrechetDistance, SmallEigenvaluesCount) {
+  constexpr int64_t dim = 300;
+  at::manual_seed(4);
+  const Tensor directions =
+      std::get<0>(at::linalg_qr(at::randn({dim, dim}, at::kDouble)));  // orthogonal
+  for (const double lowest : {-2., -5., -8.}) {
+    const Tensor a = at::pow(10., at::linspace(lowest, 1, dim, at::kDouble)),
+                 b = a * (0.5 + at::rand({dim}, at::kDouble));
+    const auto with = [&](const Tensor& values) {
+      const Tensor sigma = (directions * values).matmul(directions.t());
+      return FeatureStatistics{at::zeros({dim}, at::kDouble), 0.5 * (sigma + sigma.t())};
+    };
+    const double expected = (a.sqrt() - b.sqrt()).square().sum().item<double>();
+    EXPECT_NEAR(frechet_distance(with(a), with(b)).value, expected, 1e-9 * expected) << lowest;
+  }
+}
+
 TEST(FrechetDistance, ToItselfIsZero) {
   for (const int64_t n : {20, 200}) {  // fewer images than dimensions, and more
     const auto s = random_statistics(n, 50, 3);
@@ -70,6 +89,19 @@ TEST(FrechetDistance, ARankThatLacksIsToldAndHarmless) {
   ASSERT_EQ(warnings.size(), 1u);
   EXPECT_NE(warnings[0].find("the covariance of the images has rank 19 in 50 dimensions"),
             std::string::npos);
+}
+
+// More directions without spread than one block of the factorisation, and both sets lack rank.
+TEST(FrechetDistance, TwoSetsThatLackRank) {
+  for (const int64_t n : {30, 150}) {
+    const auto a = random_statistics(n, 200, 5), b = random_statistics(n + 20, 200, 6);
+    const auto distance = frechet_distance(a, b);
+    EXPECT_EQ(distance.rank_a, n - 1);
+    EXPECT_EQ(distance.rank_b, n + 19);
+    EXPECT_EQ(distance.negative_part_a, 0);
+    EXPECT_NEAR(distance.value, plain_distance(a, b), 1e-5 * distance.value);
+    EXPECT_NEAR(distance.value, frechet_distance(b, a).value, 1e-9 * distance.value);
+  }
 }
 
 TEST(FrechetDistance, ImagesWithoutAnySpread) {

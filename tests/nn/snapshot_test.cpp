@@ -68,6 +68,18 @@ TEST(Snapshot, EveryFormatKeepsEverything) {
   }
 }
 
+TEST(Snapshot, KindsOfEncodersAndLabelsSurvive) {
+  const test::TempDir dir;
+  Snapshot snapshot = test::random_snapshot(test::tiny_options(5));
+  snapshot.encoder = {};
+  snapshot.encoder.kind = EncoderOptions::Kind::none;
+  snapshot.dataset = DatasetOptions{"own.zip", true, /*vector_labels=*/true};
+  for (const char* name : {"net.pkl", "net.safetensors", "net.pt"}) {
+    save_snapshot(dir / name, snapshot, snapshot_format_for(name));
+    test::expect_same_snapshot(load_snapshot(dir / name), snapshot);
+  }
+}
+
 TEST(Snapshot, EveryOptionSurvives) {
   const test::TempDir dir;
   const std::vector<std::function<void(NetworkOptions&)>> changes = {

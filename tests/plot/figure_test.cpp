@@ -201,7 +201,10 @@ TEST(Figure, IsWrittenByTheExtension) {
   save_figure(dir / "a.SVG", figure);
   EXPECT_EQ(read(dir / "a.png").substr(1, 3), "PNG");
   EXPECT_EQ(read(dir / "a.SVG"), render_svg(figure));
-  EXPECT_THROW(save_figure(dir / "a.pdf", figure), UsageError);
+  save_figure(dir / "a.pdf", figure);
+  EXPECT_EQ(read(dir / "a.pdf").substr(0, 5), "%PDF-");
+  EXPECT_EQ(read(dir / "a.pdf"), render_pdf(figure)) << "the same figure gives the same bytes";
+  EXPECT_THROW(save_figure(dir / "a.gif", figure), UsageError);
   EXPECT_THROW(check_figure_path("plot"), UsageError);
   EXPECT_THROW(save_figure(dir / "missing" / "a.png", figure), Error);
   if (const char* folder = std::getenv("EDM2_FIGURE_DIR")) {

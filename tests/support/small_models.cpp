@@ -125,4 +125,19 @@ void write_small_dataset(const std::filesystem::path& folder) {
   std::ofstream(folder / "dataset.json") << nlohmann::json{{"labels", labels}}.dump();
 }
 
+void write_dataset(const std::filesystem::path& folder, const Tensor& images,
+                   const nlohmann::json& labels) {
+  std::filesystem::create_directories(folder);
+  nlohmann::json list = nlohmann::json::array();
+  for (int64_t i = 0; i < images.size(0); ++i) {
+    char name[32];
+    std::snprintf(name, sizeof name, "img%03d.npy", static_cast<int>(i));
+    std::ofstream(folder / name, std::ios::binary) << npy_bytes(images[i].contiguous());
+    if (!labels.is_null()) list.push_back({name, labels.at(static_cast<size_t>(i))});
+  }
+  nlohmann::json root;
+  root["labels"] = labels.is_null() ? nlohmann::json() : list;
+  std::ofstream(folder / "dataset.json") << root.dump();
+}
+
 }  // namespace edm2::test

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -37,5 +38,10 @@ void write_autoencoder(const std::filesystem::path& folder, const AutoencoderWei
 /// A folder of ten 8x8 RGB images (.npy) in three classes: the data of the specification's
 /// end-to-end answer.
 void write_small_dataset(const std::filesystem::path& folder);
+
+/// A folder with those images [N,C,H,W], uint8 or float32, as .npy files. `labels`: JSON, one for
+/// each image (a class or a list of numbers); null for none.
+void write_dataset(const std::filesystem::path& folder, const Tensor& images,
+                   const nlohmann::json& labels);
 
 }  // namespace edm2::test

@@ -174,10 +174,11 @@ TEST(Statistics, MeansDropNonfiniteValues) {
   statistics.report("Loss/loss", at::tensor({1.f, 3.f, INFINITY, NAN, 1e30f}));
   statistics.report("Progress/kimg", 1.024);
   statistics.report("odd", NAN);
-  EXPECT_EQ(statistics.flush(12.5),
+  EXPECT_EQ(stats_line(statistics.take_means(), 12.5),
             "{\"Loss/loss\": 2, \"Progress/kimg\": 1.024, \"odd\": NaN, \"timestamp\": 12.500}\n");
-  EXPECT_EQ(statistics.flush(13),
-            "{\"Loss/loss\": NaN, \"Progress/kimg\": NaN, \"odd\": NaN, \"timestamp\": 13.000}\n");
+  EXPECT_EQ(stats_line(statistics.take_means(), 13, {{"Extra/n", 7}}),
+            "{\"Loss/loss\": NaN, \"Progress/kimg\": NaN, \"odd\": NaN, \"timestamp\": 13.000, "
+            "\"Extra/n\": 7}\n");
 }
 
 TEST(Statistics, Durations) {

@@ -47,5 +47,7 @@ struct DeviceMemory {
 };
 DeviceMemory peak_device_memory(const c10::Device& device);
 void reset_peak_device_memory(const c10::Device& device);
+/// Free memory of a CUDA device that is in use, in bytes; 0 on the CPU.
+double free_device_memory(const c10::Device& device);
 
 }  // namespace edm2

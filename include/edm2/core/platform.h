@@ -12,6 +12,19 @@ namespace edm2 {
 /// Resident memory of this process and its descendants, in bytes.
 uint64_t resident_memory();
 
+/// Resident memory of this process alone, now and at its highest since reset_own_peak_memory() (or
+/// the start, where the system cannot forget), in bytes; 0 where the system does not tell.
+struct OwnMemory {
+  uint64_t resident = 0;
+  uint64_t peak = 0;
+};
+OwnMemory own_memory();
+void reset_own_peak_memory();
+
+/// Memory that the processes of this machine (or container) can still take without swapping, in
+/// bytes; 0 where the system does not tell.
+uint64_t available_memory();
+
 /// From now on the allocator keeps freed memory instead of giving it back to the system. Networks
 /// allocate and free large tensors all the time, and fetching fresh pages for each is slower than
 /// computing on them. Call it once, at the start of a program.
@@ -20,8 +33,9 @@ void keep_freed_memory();
 /// The running program's own file.
 std::filesystem::path executable_path();
 
-/// From now on SIGINT and SIGTERM set a flag instead of ending the process; a second signal ends
-/// it.
+/// From now on SIGINT, SIGTERM and SIGUSR1 set a flag instead of ending the process. A second
+/// SIGINT ends it, another signal only 5 s later: till then it is the same request by way of a
+/// launcher.
 void install_interrupt_handlers();
 /// The signal that arrived, or 0.
 int pending_signal();

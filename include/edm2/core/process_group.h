@@ -55,7 +55,7 @@ class ProcessGroup {
   /// Meets the others. Throws GroupError, Error (a port in use, processes that do not come, ...).
   explicit ProcessGroup(const ProcessEnvironment& environment, ProcessGroupOptions options = {});
 
-  /// Says good-bye; the process that runs the store stays until the others have gone.
+  /// Says good-bye and waits until the others have done so, or one has failed.
   ~ProcessGroup();
   ProcessGroup(const ProcessGroup&) = delete;
   ProcessGroup& operator=(const ProcessGroup&) = delete;
@@ -71,6 +71,16 @@ class ProcessGroup {
   /// Returns when all processes have come here, however long that takes (downloads, large files),
   /// as long as all of them live.
   void barrier();
+
+  /// What the first process finds out, downloads or makes, the others find done: it runs `work`
+  /// before them. Returns what it returns.
+  template <class Work>
+  auto main_first(const Work& work) {
+    if (!is_main()) barrier();
+    auto result = work();
+    if (is_main()) barrier();
+    return result;
+  }
 
   /// Replaces `tensor` (dense) by the sum over all processes, with the same bits in all.
   void all_reduce_sum(const Tensor& tensor);

@@ -10,8 +10,13 @@
 
 namespace edm2 {
 
+/// Exit code of a program that has put its work aside before the end, in good order, and goes on
+/// with it when it is started again (EX_TEMPFAIL of sysexits.h).
+inline constexpr int suspended_exit_code = 75;
+
 struct LaunchResult {
-  /// 0 if all processes ended with 0; otherwise that of the first failure, 128 + N for signal N.
+  /// 0 if all processes ended with 0; otherwise that of the first failure, 128 + N for signal N;
+  /// suspended_exit_code if they ended with that and none failed.
   int exit_code = 0;
   /// What went wrong, if no process has told the user.
   std::optional<ProcessFailure> untold;

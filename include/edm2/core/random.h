@@ -4,6 +4,7 @@
 #include <ATen/core/Generator.h>
 
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <optional>
 #include <random>
@@ -45,6 +46,9 @@ class NumpyRandom {
   std::optional<double> spare_normal_;
 };
 
+/// Standard normal numbers of the shape and type of `like`.
+using DrawNormal = std::function<Tensor(const Tensor& like)>;
+
 /// One torch generator per image, so that an image depends on its seed alone and not on the batch
 /// it is drawn in. Draws on the CPU and on CUDA differ (mt19937 and Philox).
 class StackedGenerator {
@@ -58,6 +62,8 @@ class StackedGenerator {
   Tensor randn(at::IntArrayRef shape_per_image, at::ScalarType dtype = at::kFloat);
   /// Standard normal of x's shape and dtype; x: [N, ...].
   Tensor randn_like(const Tensor& x);
+  /// Ones with probability p, else zeros, of x's shape and dtype; x: [N, ...].
+  Tensor bernoulli_like(const Tensor& x, double p);
   /// Integers in [0, high), int64 [N, shape...].
   Tensor randint(int64_t high, at::IntArrayRef shape_per_image = {});
 

@@ -13,6 +13,12 @@
 
 namespace edm2 {
 
+enum class LabelKind {
+  none,
+  classes,  ///< integers; items get one-hot vectors
+  vectors,  ///< lists of numbers
+};
+
 struct ImageDatasetOptions {
   std::filesystem::path path;            ///< folder, or .zip file
   bool use_labels = true;                ///< false: as if the dataset had none
@@ -33,8 +39,13 @@ class ImageDataset {
   int64_t size() const { return static_cast<int64_t>(items_.size()); }
   /// [C,H,W] of every item.
   const std::vector<int64_t>& image_shape() const { return image_shape_; }
+  /// Of every item: uint8 (pixels) or float32 (latents).
+  c10::ScalarType image_type() const { return image_type_; }
   /// 0 = unlabelled, else number of classes or length of the label vectors.
   int64_t label_dim() const { return label_dim_; }
+  LabelKind label_kind() const;
+  /// Root mean square of the label vectors' Euclidean lengths; 1 for classes, 0 without labels.
+  double label_length() const;
 
   struct Item {
     Tensor image;  ///< [C,H,W] uint8, or float32 for .npy latents
@@ -42,6 +53,8 @@ class ImageDataset {
   };
   /// 0 <= index < size(). Throws Error naming the file if it is damaged or of another shape.
   Item item(int64_t index) const;
+  /// The label of an item, without decoding its image.
+  Tensor label(int64_t index) const;
   /// The file of an item, for messages.
   const std::string& item_name(int64_t index) const;
 

@@ -10,6 +10,7 @@
 
 #include "edm2/core/device.h"
 #include "edm2/core/progress.h"
+#include "edm2/core/random.h"
 #include "edm2/core/tensor.h"
 #include "edm2/io/source.h"
 #include "edm2/nn/snapshot.h"
@@ -21,7 +22,8 @@ class Encoder {
   virtual ~Encoder() = default;
   /// The original's class name, e.g. "StandardRGBEncoder".
   virtual std::string name() const = 0;
-  /// Channels of the dataset's items and of the latents made from them.
+  /// Channels of the dataset's items and of the latents made from them: of RGB pictures, though
+  /// grey ones (1 channel) and those with alpha (2, 4) are encoded alike; 0 = any number.
   virtual int64_t raw_channels() const = 0;
   virtual int64_t latent_channels() const = 0;
   /// uint8 pixels [N,3,H',W'] -> raw items as datasets hold them [N,raw,H,W]: the pixels
@@ -29,10 +31,13 @@ class Encoder {
   /// be loaded, or if the sides are not multiples of its scale (8).
   virtual Tensor encode_pixels(const Tensor& pixels) const = 0;
   /// Raw items [N,raw,H,W] -> float32 latents [N,C,H,W] on the same device. Those of a VAE are
-  /// drawn from its statistics by `generator`; none: the default one of the device.
-  virtual Tensor encode_latents(const Tensor& raw,
-                                const std::optional<at::Generator>& generator = {}) const = 0;
-  /// Latents [N,C,H,W] -> uint8 pixels [N,3,H',W']. Throws Error if the VAE cannot be loaded.
+  /// drawn from its statistics, with `draw`; items of C channels instead of 2C are means alone.
+  virtual Tensor encode_latents(const Tensor& raw, const DrawNormal& draw) const = 0;
+  /// The same with a generator; none: the default one of the device.
+  Tensor encode_latents(const Tensor& raw,
+                        const std::optional<at::Generator>& generator = {}) const;
+  /// Latents [N,C,H,W] -> uint8 pixels [N,3,H',W'], or [N,C,H,W] without a VAE. Throws Error if the
+  /// VAE cannot be loaded, or if the latents are not those of pictures.
   virtual Tensor decode(const Tensor& latents) const = 0;
   /// A cheap impression of decode(), for previews: uint8 pixels [N,3,H'',W''].
   virtual Tensor decode_preview(const Tensor& latents) const { return decode(latents); }
@@ -65,5 +70,22 @@ std::unique_ptr<Encoder> make_encoder(const EncoderOptions& options, EncoderSetu
 /// 3 channels -> RGB, 8 channels (mean and deviation of VAE latents) -> Stability VAE; Error
 /// otherwise.
 EncoderOptions encoder_for_dataset(int64_t channels);
+
+/// What the user says of a dataset's contents.
+enum class EncoderChoice {
+  automatic,  ///< told by channels and type: see choose_encoder()
+  rgb,        ///< pixels
+  vae,        ///< latents of Stability's VAE: mean and deviation (8 channels) or means alone (4)
+  none,       ///< numbers to be taken as they are
+};
+
+/// "auto", "rgb", "vae" or "none"; throws UsageError otherwise.
+EncoderChoice parse_encoder(const std::string& name);
+
+/// For items of that many channels and type (uint8 or float32). Automatically, as the original does
+/// it: 3 channels -> RGB, 8 of float32 -> Stability VAE; and more than that: 1, 2 or 4 channels of
+/// uint8 -> pixels, 4 of float32 -> means of the VAE's latents. Throws Error if they do not fit the
+/// choice, or do not tell.
+EncoderOptions choose_encoder(EncoderChoice choice, int64_t channels, c10::ScalarType type);
 
 }  // namespace edm2

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "edm2/data/source_options.h"
+
 namespace edm2 {
 
 /// May be read by several threads at once.
@@ -17,11 +19,16 @@ class FileSource {
   /// duplicates.
   const std::vector<std::string>& names() const { return names_; }
   bool contains(const std::string& name) const;
-  /// Whole contents. Throws Error naming the file: unreadable, damaged, larger than 4 GiB.
+  /// Names that no honest archive has: leading out of it, or standing in it twice. They are among
+  /// names() too.
+  const std::vector<FileProblem>& problems() const { return problems_; }
+  /// Whole contents. Throws Error naming the file: unreadable, damaged, larger than 4 GiB, or
+  /// larger than 16 MiB and packed as only archives are that are made to fill the memory.
   virtual std::vector<std::byte> read(const std::string& name) const = 0;
 
  protected:
   void set_names(std::vector<std::string> names);
+  std::vector<FileProblem> problems_;
 
  private:
   std::vector<std::string> names_;

@@ -1,11 +1,7 @@
 /// The endless order of training images, and threads that decode ahead of the trainer.
 #pragma once
 
-#include <condition_variable>
-#include <exception>
-#include <map>
-#include <mutex>
-#include <thread>
+#include <memory>
 #include <vector>
 
 #include "edm2/data/dataset.h"
@@ -29,7 +25,7 @@ class InfiniteSampler {
 };
 
 /// Batches of a dataset in the sampler's order, decoded by `threads` threads up to `ahead` batches
-/// early.
+/// early (at least one for each thread). The dataset must outlive it.
 class PrefetchLoader {
  public:
   struct Batch {
@@ -44,29 +40,12 @@ class PrefetchLoader {
   PrefetchLoader(const PrefetchLoader&) = delete;
   PrefetchLoader& operator=(const PrefetchLoader&) = delete;
 
-  /// The next batch. Throws what its decoding threw.
+  /// The next batch. Throws what its decoding threw; then it is the last.
   Batch next();
 
  private:
-  struct Slot {
-    Batch batch;
-    std::exception_ptr error;
-  };
-
-  void work();
-  Batch load(std::vector<int64_t> indices) const;
-
-  const ImageDataset& dataset_;
-  InfiniteSampler sampler_;
-  const int64_t batch_size_, ahead_;
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::map<int64_t, Slot> ready_;  // finished batches by number
-  int64_t started_ = 0;            // batches handed to threads
-  int64_t taken_ = 0;              // batches given to the caller
-  bool stopping_ = false;
-  std::vector<std::thread> threads_;
+  struct Workers;
+  std::unique_ptr<Workers> workers_;
 };
 
 }  // namespace edm2

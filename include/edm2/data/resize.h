@@ -23,6 +23,8 @@ enum class PillowVersion {
 /// lie on pixel borders.
 struct ResizeBox {
   float left = 0, top = 0, right = 0, bottom = 0;
+
+  bool operator==(const ResizeBox&) const = default;
 };
 
 struct ResizeOptions {
@@ -46,9 +48,12 @@ enum class Transform {
   center_crop_wide,  ///< a centred band of the resolution's aspect, scaled, black bars above and
                      ///< below
   center_crop_dhariwal,  ///< as for ADM: halve by box filter, bicubic to the shorter side, crop
+  fit,  ///< the largest centred part of the resolution's aspect, scaled (Pillow's ImageOps.fit)
+  pad,  ///< the whole picture, scaled, on a black canvas (Pillow's ImageOps.pad)
 };
 
-/// "center-crop", "center-crop-wide" or "center-crop-dhariwal"; "" is none. Throws UsageError.
+/// "center-crop", "center-crop-wide", "center-crop-dhariwal", "fit" or "pad"; "" is none. Throws
+/// UsageError.
 Transform parse_transform(const std::string& name);
 std::string transform_name(Transform transform);
 
@@ -67,7 +72,8 @@ Resolution parse_resolution(const std::string& text);
 void check_transform(Transform transform, const std::optional<Resolution>& resolution);
 
 /// The transformed picture, or nothing where center_crop_wide leaves a picture out that is too
-/// small. The arguments must have passed check_transform.
+/// small. Two or four channels end with alpha, by which colours are weighted as Pillow does. The
+/// arguments must have passed check_transform.
 std::optional<Image> apply_transform(const Image& image, Transform transform,
                                      const std::optional<Resolution>& resolution,
                                      PillowVersion pillow = PillowVersion::before_13);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "edm2/core/progress.h"
 #include "edm2/generate/sampler.h"
 #include "edm2/io/source.h"
+#include "edm2/nn/snapshot.h"
 
 namespace edm2 {
 
@@ -26,7 +28,12 @@ struct GenerateOptions {
   FetchOptions fetch;                ///< how networks are downloaded
   std::vector<int64_t> seeds;        ///< one image each
   std::optional<int64_t> class_idx;  ///< none: the class is drawn from the seed
-  int64_t max_batch_size = 32;       ///< images sampled together, >= 1
+  /// Instead of a class: the label of all pictures, or a file or dataset with labels (path or
+  /// address) of which the picture of seed s gets number s modulo their count. Networks that were
+  /// trained on label vectors need one of them.
+  std::optional<std::vector<double>> label_vector;
+  std::optional<std::string> labels;
+  int64_t max_batch_size = 32;  ///< images sampled together, >= 1
   SamplerOptions sampler;
   std::string device = "auto";
   Precision precision = Precision::automatic;
@@ -61,6 +68,19 @@ inline constexpr char parameters_keyword[] = "edm2";
 
 /// Throws UsageError or Error if the options cannot be used, alone or together.
 void validate(const GenerateOptions& options);
+
+/// Throws UsageError or Error if what decides over the pictures cannot be used: batch sizes,
+/// sampler, guidance, class. Part of validate().
+void validate_sampling(const GenerateOptions& options);
+
+/// Called with each network that was read: "net" or "gnet".
+using NetworkCallback = std::function<void(const std::string& role, const Snapshot& network)>;
+
+/// The networks and the encoder that the options name, ready to draw; tells what it loads. Seeds do
+/// not matter; the VAE of a latent network is loaded at once if the options have outputs with
+/// pictures. Throws Error, UsageError, Interrupted.
+Sampler load_sampler(const GenerateOptions& options, Progress& progress,
+                     const NetworkCallback& on_network = {});
 
 /// The whole job, shared by the processes of `group`: each writes its own pictures; the first one
 /// loads (and downloads) first, and writes what holds all pictures. Everything is checked before

@@ -11,13 +11,15 @@ namespace edm2 {
 
 /// The one way from the text of --net, --gnet and the like to a snapshot:
 ///   - a path, a file:// or an http(s):// address (see resolve_source());
-///   - bundled:NAME, a model that comes with the program (see find_bundled_model()).
+///   - bundled:NAME, a model that comes with the program (see find_bundled_model());
+///   - FOLDER@STD or FOLDER@STD,kimg=KIMG: the network of that EMA length, at the latest or that
+///     time, reconstructed from the snapshots in the folder (see Snapshots).
 ///
 /// Throws Error naming the source (not found, not downloaded, not a snapshot) and Interrupted.
 Snapshot load_network_source(const std::string& source, const FetchOptions& options,
                              Progress& progress);
 
-/// The file that load_network_source() reads, downloaded if need be.
+/// The file that load_network_source() reads, downloaded if need be. Not for FOLDER@STD.
 std::filesystem::path find_network_file(const std::string& source, const FetchOptions& options,
                                         Progress& progress);
 

@@ -1,6 +1,7 @@
 /// Pictures from seeds, for programs: networks, guidance and sampler in one object.
 #pragma once
 
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <optional>
@@ -22,8 +23,11 @@ struct GeneratedBatch {
   Tensor noise;    ///< [N,C,H,W] float32
   Tensor labels;   ///< [N,K] float32, or undefined for unconditional networks
   Tensor latents;  ///< [N,C,H,W] float32
-  Tensor images;   ///< [N,3,H',W'] uint8; undefined if only latents were asked for
-  Tensor frames;   ///< [N,F,3,H',W'] uint8: F stages of the denoising; undefined if not asked for
+  /// [N,3,H',W'] uint8, or [N,C,H,W] of networks of grey pictures (1 channel) or such with alpha
+  /// (2, 4); undefined if only latents were asked for.
+  Tensor images;
+  /// [N,F,3,H',W'] uint8 (or C channels): F stages of the denoising; undefined if not asked for.
+  Tensor frames;
 };
 
 /// The tensors of a batch; the first dimension of each is that of the seeds.
@@ -36,11 +40,13 @@ inline constexpr Tensor GeneratedBatch::*batch_tensors[] = {
 std::vector<int64_t> frame_steps(int64_t frames, int64_t num_steps);
 
 /// Draws pictures for the seeds of one batch. Each image depends on its seed alone: the draws are
-/// noise [C,H,W], then the class (also when one is forced), then churn noise.
+/// noise [C,H,W], then the class (also when one is forced), then churn noise. `label_of_seed`:
+/// gives labels [K] float32 instead of classes; may be empty.
 GeneratedBatch generate_batch(Denoiser& net, Denoiser& gnet, const Encoder& encoder,
                               std::span<const int64_t> seeds, std::optional<int64_t> class_idx,
                               const SamplerOptions& sampler, bool decode = true,
-                              const StepCallback& on_step = {});
+                              const StepCallback& on_step = {},
+                              const std::function<Tensor(int64_t seed)>& label_of_seed = {});
 
 /// Consecutive parts, as even as possible, of `count` seeds in batches of at most `max_batch_size`:
 /// [begin, end) pairs. Many processes take turns, so for them the number of parts is a multiple of
@@ -80,11 +86,16 @@ class Sampler {
   const Denoiser& net() const { return *net_; }
   const Encoder& encoder() const { return *encoder_; }
   c10::Device device() const { return net_->device(); }
+  /// The network was trained on label vectors, not on classes.
+  bool takes_label_vectors() const { return takes_label_vectors_; }
   /// Of the main network; none if it was not loaded by this object.
   std::optional<c10::ScalarType> activation_type() const { return activation_type_; }
 
   SamplerOptions options;
   std::optional<int64_t> class_idx;  ///< none: drawn from the seed
+  /// Gives the label [K] float32 of a seed's picture; networks that were trained on label vectors
+  /// need it. Empty: classes.
+  std::function<Tensor(int64_t seed)> label_of_seed;
   int64_t max_batch_size = 32;
   int64_t frames = 0;  ///< > 0: decode this many stages of the denoising, the last of them `images`
   StepCallback on_step;  ///< called after every step of every batch; may be empty
@@ -94,6 +105,7 @@ class Sampler {
 
   Precision precision_ = Precision::automatic;
   std::optional<c10::ScalarType> activation_type_;
+  bool takes_label_vectors_ = false;
   std::shared_ptr<Denoiser> net_, gnet_;
   std::shared_ptr<const Encoder> encoder_;
 };

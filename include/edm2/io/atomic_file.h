@@ -33,6 +33,7 @@ class AtomicFile {
  private:
   std::filesystem::path target_, temporary_;
   std::FILE* file_ = nullptr;
+  uint64_t held_back_ = 0;  // bytes since the system was last told to put them to disk
   bool committed_ = false;
 };
 

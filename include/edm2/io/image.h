@@ -37,6 +37,17 @@ Image decode_image(std::span<const std::byte> bytes, const std::string& name);
 /// out. Otherwise as decode_image.
 Image decode_rgb(std::span<const std::byte> bytes, const std::string& name);
 
+/// Which channels a picture has after decoding.
+enum class Channels {
+  rgb,   ///< three, as decode_rgb
+  keep,  ///< those of the file: 1 grey, 2 grey + alpha, 3 RGB, 4 RGB + alpha
+};
+
+/// With Channels::keep palettes are looked up (four channels if entries are transparent), CMYK
+/// becomes RGB, and of 16-bit samples, grey ones too, the high byte is taken. Otherwise as
+/// decode_image.
+Image decode_picture(std::span<const std::byte> bytes, const std::string& name, Channels channels);
+
 /// [C,H,W] uint8 on any device -> pixels.
 Image to_image(const Tensor& image);
 

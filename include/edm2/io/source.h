@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "edm2/core/progress.h"
 
@@ -47,5 +48,18 @@ std::string without_password(const std::string& source);
 /// not in the cache and offline) and Interrupted.
 std::filesystem::path resolve_source(const std::string& source, const FetchOptions& options,
                                      Progress& progress);
+
+/// Names of the files in a folder of a web server, from the links on the page that lists it.
+/// Throws Error (as resolve_source(), or no such page) and Interrupted.
+std::vector<std::string> list_web_folder(const std::string& url, const FetchOptions& options,
+                                         Progress& progress);
+
+/// The address of a file in a folder of a web server.
+std::string web_file_address(const std::string& folder_url, const std::string& file_name);
+
+/// Downloads into a file of one's own, which appears whole or not at all. What an interrupted call
+/// left beside it is resumed. Nothing is done if the file is there. Throws as resolve_source().
+void download_file(const std::string& url, const std::filesystem::path& target,
+                   const FetchOptions& options, Progress& progress);
 
 }  // namespace edm2

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,16 +13,14 @@
 
 #include "edm2/io/atomic_file.h"
 
-struct zip;
-
 namespace edm2 {
 
 /// The file begins as archives do; false for what cannot be read.
 bool is_zip_file(const std::filesystem::path& path);
 
 /// Reads an archive: stored and deflated entries, any order, zip64. All methods may be called from
-/// several threads at once. Archives come from elsewhere: sizes are checked against the size of the
-/// file before memory is taken, contents against their CRC-32.
+/// several threads at once, which read and unpack side by side. Archives come from elsewhere: sizes
+/// are checked against the size of the file before memory is taken, contents against their CRC-32.
 class ZipReader {
  public:
   struct Entry {
@@ -45,16 +42,20 @@ class ZipReader {
   bool contains(const std::string& name) const { return index_.contains(name); }
 
   /// The contents of one entry. Throws Error naming archive and entry: no such entry, larger than
-  /// max_bytes, damaged, encrypted, an unknown compression.
+  /// max_bytes, damaged, encrypted, an unknown compression, bytes shared with another entry.
   std::vector<std::byte> read(const std::string& name, uint64_t max_bytes = default_limit) const;
   std::vector<std::byte> read(size_t index, uint64_t max_bytes = default_limit) const;
 
   static constexpr uint64_t default_limit = uint64_t{16} << 30;
 
  private:
+  struct Contents;
+
+  void find_overlaps();
+  uint64_t check_entry(size_t index, uint64_t max_bytes) const;
+
   std::filesystem::path path_;
-  struct zip* archive_ = nullptr;
-  mutable std::mutex mutex_;  // libzip handles are not thread-safe
+  std::unique_ptr<Contents> contents_;
   std::vector<Entry> entries_;
   std::unordered_map<std::string, size_t> index_;
 };

@@ -3,7 +3,6 @@
 
 #include <filesystem>
 #include <functional>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,7 +10,7 @@
 #include "edm2/core/device.h"
 #include "edm2/core/process_group.h"
 #include "edm2/core/progress.h"
-#include "edm2/diffusion/sampler.h"
+#include "edm2/generate/generate.h"
 #include "edm2/io/source.h"
 #include "edm2/metrics/scores.h"
 
@@ -40,14 +39,10 @@ struct PictureInput {
 
 /// Pictures that a network draws from the seeds first_seed, first_seed + 1, ...
 struct NetworkInput {
-  std::string net;                  ///< source text for load_network_source()
-  std::optional<std::string> gnet;  ///< that of the guiding network
-  SamplerOptions sampler;
-  std::optional<int64_t> class_idx;  ///< none: the class is drawn from the seed
-  Precision precision = Precision::automatic;
+  /// Networks, sampler, class, precision, batch size. Seeds, device and outputs are not looked at.
+  GenerateOptions sampling;
   int64_t num = 50'000;
   int64_t first_seed = 0;
-  int64_t max_batch_size = 32;
 };
 
 struct EvaluateOptions {
@@ -75,9 +70,6 @@ struct Evaluation {
   std::vector<Score> scores;
   int64_t num_images = 0;
   std::string pictures_sha256;  ///< see FeatureSet
-  /// Of names, types, shapes and elements of the networks' tensors: the same for the same network
-  /// in any kind of file. Empty without a network (a guiding network).
-  std::string net_sha256, gnet_sha256;
 };
 
 /// Scores of pictures or of a network; the pictures of a network are written nowhere. Bad paths are
@@ -97,6 +89,13 @@ struct ReferenceOptions {
   int64_t max_batch_size = 64;
   int64_t workers = 2;
 };
+
+/// What Evaluation::pictures_sha256 is for these pictures; on the first process, empty elsewhere.
+std::string hash_pictures(const PictureInput& input, const FetchOptions& fetch, ProcessGroup& group,
+                          Progress& progress);
+
+/// Throws UsageError if the options cannot be used.
+void validate(const ReferenceOptions& options);
 
 /// Writes the statistics of a dataset for later comparisons; an existing file is replaced. Throws
 /// Error, GroupError, Interrupted.

@@ -23,6 +23,10 @@ struct Metric {
   DetectorKind detector;
   MetricKind kind;
 
+  /// Of two sets of pictures the one with the smaller value is the better one.
+  bool smaller_is_better() const {
+    return kind == MetricKind::frechet || kind == MetricKind::kernel;
+  }
   bool needs_reference_features() const {
     return kind != MetricKind::frechet && kind != MetricKind::inception_score;
   }

@@ -58,8 +58,13 @@ struct StatisticsFile {
 /// naming the file: not such a file, wrong shapes, NaN, a sigma that is not symmetric.
 StatisticsFile load_statistics(const std::filesystem::path& path);
 
-/// Writes atomically and makes the parent folder. A name ending in .npz takes "fid" alone: Error
-/// if that is missing or there is more.
+/// Throws the UsageError of a file name that cannot take statistics of these names: .npz holds
+/// "fid" alone. To be called before long work.
+void check_statistics_path(const std::filesystem::path& path,
+                           const std::vector<std::string>& names);
+
+/// Writes atomically and makes the parent folder. Throws Error as
+/// check_statistics_path() does, or if the file cannot be written.
 void save_statistics(const std::filesystem::path& path, const StatisticsFile& statistics);
 
 }  // namespace edm2

@@ -19,12 +19,12 @@ nlohmann::ordered_json to_json(const Score& score);
 
 struct VerifyOptions {
   std::filesystem::path manifest;
-  bool inputs_only = false;  ///< compare the files, compute nothing
+  bool inputs_only = false;  ///< compare pictures and files, compute no scores
   double tolerance = 1e-4;   ///< of scores, relative (absolute below 1)
   std::string device = "auto";
   FetchOptions fetch;
   /// In place of what the manifest names, e.g. on another machine.
-  std::optional<std::string> images, net, gnet, ref, ref_features, inception, dinov2;
+  std::optional<std::string> images, net, gnet, vae, ref, ref_features, inception, dinov2;
 };
 
 /// One thing that was compared.

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "edm2/core/tensor.h"
@@ -35,6 +36,8 @@ Tensor mp_sum(const Tensor& a, const Tensor& b, double t);
 /// Concatenation along the channels of a[N,Ca,...] and b[N,Cb,...], weighted so that each input
 /// contributes by t irrespective of its number of channels (Eq. 103).
 Tensor mp_cat(const Tensor& a, const Tensor& b, double t);
+/// What mp_cat multiplies inputs of that many channels by.
+std::pair<double, double> mp_cat_weights(int64_t channels_a, int64_t channels_b, double t);
 
 /// A parameter or buffer of a network; `tensor` points into the layer that owns it.
 struct NamedTensor {
@@ -91,8 +94,9 @@ class MPConv {
   void collect(const std::string& prefix, std::vector<NamedTensor>& out);
 
  private:
-  /// Normalises the weights themselves (Eq. 66).
-  void force_normalization();
+  /// What to multiply x with; gain may be undefined. In training the weights themselves are
+  /// normalised first (Eq. 66).
+  Tensor weight_for(const Tensor& x, const Tensor& gain, const ForwardContext& context);
   Tensor apply(const Tensor& x, const Tensor& weight) const;
 
   Tensor weight_;

@@ -24,8 +24,9 @@ class Block {
   Block(const BlockPlan& plan, bool encoder, int64_t emb_channels, const NetworkOptions& options,
         Init init);
 
-  /// x[N,Cin,H,W], emb[N,E] -> [N,Cout,H',W'].
-  Tensor forward(Tensor x, const Tensor& emb, const ForwardContext& context);
+  /// x[N,Cin,H,W] (with `skip`: the first of the Cin channels, the others are skip's), emb[N,E] ->
+  /// [N,Cout,H',W'].
+  Tensor forward(Tensor x, const Tensor& skip, const Tensor& emb, const ForwardContext& context);
   void collect(const std::string& prefix, std::vector<NamedTensor>& out);
 
  private:
@@ -35,7 +36,7 @@ class Block {
   Resample resample_;
   int64_t num_heads_;
   std::vector<double> resample_filter_;
-  double dropout_, res_balance_, attn_balance_;
+  double dropout_, concat_balance_, res_balance_, attn_balance_;
   std::optional<double> clip_act_;
 
   Tensor emb_gain_;  // 0-dim
@@ -70,7 +71,7 @@ class UNet {
   Tensor embed(const Tensor& noise_labels, const Tensor& labels, const ForwardContext& context);
 
   int64_t label_dim_;
-  double label_balance_, concat_balance_;
+  double label_balance_;
   Tensor out_gain_;  // 0-dim
   MPFourier emb_fourier_;
   MPConv emb_noise_;

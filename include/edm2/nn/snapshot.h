@@ -14,7 +14,11 @@ namespace edm2 {
 
 /// How pixels become latents and back; the snapshot names it, src/data implements it.
 struct EncoderOptions {
-  enum class Kind { rgb, stability_vae } kind = Kind::rgb;
+  enum class Kind {
+    rgb,            ///< bytes <-> [-1, 1]; RGB, or any other number of channels
+    stability_vae,  ///< latents of a VAE
+    none,           ///< numbers that the network sees as they are, and that no picture is made of
+  } kind = Kind::rgb;
   // Stability VAE only:
   std::string vae_name = "stabilityai/sd-vae-ft-mse";
   std::vector<float> scale, bias;  ///< per latent channel
@@ -27,10 +31,11 @@ struct EncoderOptions {
 /// over ImageNet.
 EncoderOptions stability_vae_options();
 
-/// Where the network's training data came from (informative).
+/// Where the network's training data came from, and what its labels are.
 struct DatasetOptions {
   std::string path;
   bool use_labels = true;
+  bool vector_labels = false;  ///< labels are vectors of numbers, not classes
 
   bool operator==(const DatasetOptions&) const = default;
 };

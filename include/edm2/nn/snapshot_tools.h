@@ -33,4 +33,8 @@ Snapshot fold(const Snapshot& snapshot);
 /// shapes and bits of the tensors. One sentence each, the first few; empty if they are the same.
 std::vector<std::string> differences(const Snapshot& a, const Snapshot& b);
 
+/// SHA-256 of names, types, shapes and elements of the tensors: the same for the same network in
+/// any kind of file.
+std::string weights_sha256(const Snapshot& snapshot);
+
 }  // namespace edm2

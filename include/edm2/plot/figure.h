@@ -1,5 +1,5 @@
 /// Figures: one or more axes with lines, points, bands, bars, contours, pictures and heat maps, as
-/// PNG and SVG.
+/// PNG, SVG and PDF.
 ///
 ///     plot::Figure figure;
 ///     plot::Axes& axes = figure.axes.emplace_back();
@@ -174,8 +174,11 @@ Image render_image(const Figure& figure);
 /// The figure as the text of an SVG file; letters are outlines, so that it looks alike everywhere.
 std::string render_svg(const Figure& figure);
 
-/// Writes a PNG or SVG file by the extension of `path`, atomically. Throws UsageError for another
-/// extension, Error if the file cannot be written.
+/// The figure as the bytes of a PDF file of one page.
+std::string render_pdf(const Figure& figure);
+
+/// Writes a PNG, SVG or PDF file by the extension of `path`, atomically. Throws UsageError for
+/// another extension, Error if the file cannot be written.
 void save_figure(const std::filesystem::path& path, const Figure& figure);
 /// Throws the UsageError of save_figure without drawing: to be called before long work.
 void check_figure_path(const std::filesystem::path& path);

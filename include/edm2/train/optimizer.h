@@ -1,6 +1,7 @@
 /// Adam, step by step as PyTorch computes it.
 #pragma once
 
+#include "edm2/ema/power_function.h"
 #include "edm2/nn/network.h"
 
 namespace edm2 {
@@ -23,6 +24,16 @@ class Adam {
   /// In the order of Precond::named_parameters().
   std::vector<Moments> moments;
 };
+
+/// Averages that start from the network's weights as they are now.
+PowerFunctionEma start_averages(Precond& network, std::vector<double> stds);
+
+/// A step of Adam and then of the moving averages, as Adam::step and PowerFunctionEma::update do
+/// them one after the other, with NaN and infinities in the gradients taken as 0 (and set to 0).
+/// On the CPU this is one pass over the parameters and all that belongs to them, with the same
+/// rounding as those.
+void update_weights(Precond& network, Adam& optimizer, double lr, PowerFunctionEma& ema,
+                    int64_t t_next, int64_t batch_size);
 
 /// Sets all gradients to none.
 void clear_gradients(Precond& network);

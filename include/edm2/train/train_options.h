@@ -9,6 +9,9 @@
 #include <vector>
 
 #include "edm2/core/device.h"
+#include "edm2/data/dataset.h"
+#include "edm2/data/encoder.h"
+#include "edm2/io/source.h"
 #include "edm2/nn/network_options.h"
 
 namespace edm2 {
@@ -22,12 +25,60 @@ struct LearningRateOptions {
   bool ref_batches_is_integer = false;
 };
 
+/// What the random draws of an image (noise level, noise, dropout, latents) depend on.
+enum class Streams {
+  rank,   ///< as in the original: seed, process and step, so another number of processes or
+          ///< another batch_gpu draws other numbers
+  image,  ///< seed and the image's place in the run, so those change nothing but rounding
+};
+
+/// "rank" or "image"; throws UsageError otherwise.
+Streams parse_streams(const std::string& name);
+
+/// What is done with a step whose gradients are not all finite.
+enum class OnNonfinite {
+  zero,  ///< as in the original: those elements count as 0
+  skip,  ///< optimizer and EMA do not move; images, learning rate and random streams go on
+  stop,  ///< the run ends with an error before the weights change
+};
+
+/// "zero", "skip" or "stop"; throws UsageError otherwise.
+OnNonfinite parse_on_nonfinite(const std::string& name);
+
+/// What to do when a file of the run cannot be written (full disk, lost quota).
+enum class SaveErrors {
+  go_on,  ///< say so, keep the last good training state, try again later
+  stop,
+};
+
+/// "continue" or "stop"; throws UsageError otherwise.
+SaveErrors parse_save_errors(const std::string& name);
+
+/// Pictures drawn while a run goes on; see Trainer::run().
+struct SampleOptions {
+  std::optional<int64_t> every_nimg;  ///< a multiple of the batch size; none = off
+  int64_t count = 16;                 ///< pictures in a grid, >= 1
+  int64_t num_steps = 32;             ///< of the sampler, >= 1
+  std::vector<double> stds;  ///< EMA widths, a grid for each; empty: the narrowest of the run
+  /// Of latent datasets: folder, file or address of the VAE; empty: one that is on this machine, or
+  /// else a cheap impression of the latents.
+  std::string vae;
+  FetchOptions fetch;
+};
+
 struct TrainOptions {
   std::filesystem::path outdir;
   std::filesystem::path data;
   bool use_labels = true;
+  std::optional<LabelKind> label_kind;  ///< labels must be of that kind; none = of either
+  EncoderChoice encoder = EncoderChoice::automatic;
   bool xflip = false;
   std::optional<int64_t> max_size;
+
+  /// Source text (see load_network_source()) of a network whose weights the training starts from;
+  /// empty: from random ones. A run that is resumed does not read it.
+  std::string init_from;
+  FetchOptions fetch;
 
   /// img_resolution, img_channels and label_dim are taken from the dataset.
   NetworkOptions network;
@@ -36,15 +87,29 @@ struct TrainOptions {
 
   int64_t total_nimg = 0;  ///< images to train for, a multiple of batch_size
   int64_t batch_size = 2048;
-  std::optional<int64_t> batch_gpu;  ///< largest batch computed at once; none = no limit
+  std::optional<int64_t> batch_gpu;  ///< largest batch a process computes at once; none = no limit
   double loss_scaling = 1;
   bool cudnn_benchmark = true;
   // Intervals in images, multiples of batch_size; none = off.
   std::optional<int64_t> status_nimg = int64_t{128} << 10;
   std::optional<int64_t> snapshot_nimg = int64_t{8} << 20;
   std::optional<int64_t> checkpoint_nimg = int64_t{128} << 20;
+  std::optional<int64_t> keep_checkpoints;  ///< newest training states to keep; none = all
+  std::optional<double> suspend_after;      ///< seconds after the trainer was made; none = no limit
+  /// Computing time is dear, and somebody may make room before it is over.
+  SaveErrors on_save_error = SaveErrors::go_on;
   int64_t seed = 0;
+  Streams streams = Streams::rank;
+  OnNonfinite on_nonfinite = OnNonfinite::zero;
+  /// stats.jsonl also has norms of gradients and weights by layer group and the loss by noise
+  /// level.
+  bool full_statistics = true;
+  bool tensorboard = true;  ///< write an event file with the statistics and the sample grids
+  SampleOptions samples;
   std::vector<double> stds = {0.050, 0.100};  ///< EMA widths, each in (0, 0.289)
+
+  /// Batch, learning rate and so on were chosen by the program (edm2/train/auto_config.h).
+  bool chosen_automatically = false;
 
   std::string device = "auto";
   Precision precision = Precision::automatic;
@@ -59,12 +124,14 @@ double learning_rate_at(const LearningRateOptions& options, int64_t cur_nimg, in
 void apply_training_preset(TrainOptions& options, const std::string& name);
 std::vector<std::string> training_preset_names();
 
-/// Throws Error, in one sentence that names the options, if the numbers do not fit together.
-void validate(const TrainOptions& options);
+/// Throws Error, in one sentence that names the options, if the numbers do not fit together, or not
+/// to the number of processes.
+void validate(const TrainOptions& options, int processes = 1);
 
 /// The configuration as the original prints and saves it (training_options.json); keys that only
-/// this program knows are added where they differ from their default. `raw_channels`: of the
-/// dataset.
-nlohmann::ordered_json training_config(const TrainOptions& options, int64_t raw_channels);
+/// this program knows are added where they differ from their default. `encoder` and `labels`: what
+/// the dataset has.
+nlohmann::ordered_json training_config(const TrainOptions& options, const EncoderOptions& encoder,
+                                       LabelKind labels);
 
 }  // namespace edm2

@@ -6,14 +6,18 @@
 
 namespace edm2 {
 
+/// Pictures [N,C,H,W] uint8 of 1 (grey), 2 (grey, alpha), 3 or 4 (RGB, alpha) channels ->
+/// [N,3,H,W]. What is transparent becomes white. Throws Error for other numbers of channels.
+Tensor to_rgb(const Tensor& images);
+
 /// `count` pictures of one size, row by row, two pixels apart on white; missing ones stay white.
 class ContactSheet {
  public:
   /// count >= 1; columns 0: about square.
   ContactSheet(int64_t count, int64_t columns);
 
-  /// The next pictures: [N,3,H,W] uint8, N at most the number of those that are missing. Throws
-  /// Error if the sheet would be too large or another picture had another size.
+  /// The next pictures: [N,C,H,W] uint8, C as in to_rgb(), N at most the number of those that are
+  /// missing. Throws Error if the sheet would be too large or another picture had another size.
   void add(const Tensor& images);
   /// The same for [N,H,W,3] contiguous on the CPU; makes no tensor operations.
   void add_pixels(const Tensor& pixels);

@@ -1,4 +1,4 @@
-#include "generate/contact_sheet.h"
+#include "data/contact_sheet.h"
 
 #include <ATen/ATen.h>
 
@@ -11,6 +11,21 @@
 namespace edm2 {
 namespace {
 constexpr int64_t gap = 2;
+}
+
+Tensor to_rgb(const Tensor& images) {
+  const int64_t channels = images.size(1);
+  if (channels == 3) return images;
+  if (channels < 1 || channels > 4)
+    throw Error("images of " + std::to_string(channels) + " channels are no pictures");
+  const bool has_alpha = channels % 2 == 0;
+  Tensor colours = images.narrow(1, 0, has_alpha ? channels - 1 : channels);
+  if (has_alpha) {
+    const Tensor alpha = images.narrow(1, channels - 1, 1).to(at::kInt);
+    colours =
+        (colours.to(at::kInt) * alpha + (255 - alpha) * 255 + 127).div_(255, "floor").to(at::kByte);
+  }
+  return colours.expand({-1, 3, -1, -1});
 }
 
 ContactSheet::ContactSheet(int64_t count, int64_t columns) : count_(count), columns_(columns) {
@@ -34,7 +49,7 @@ void ContactSheet::begin(int64_t height, int64_t width) {
 }
 
 void ContactSheet::add(const Tensor& images) {
-  add_pixels(images.cpu().permute({0, 2, 3, 1}).contiguous());
+  add_pixels(to_rgb(images).cpu().permute({0, 2, 3, 1}).contiguous());
 }
 
 void ContactSheet::add_pixels(const Tensor& pixels) {

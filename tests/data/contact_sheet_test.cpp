@@ -1,4 +1,4 @@
-#include "generate/contact_sheet.h"
+#include "data/contact_sheet.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

@@ -1,0 +1,48 @@
+// The convolutions of a network, and how fast each can be computed by itself.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "edm2/nn/network_options.h"
+
+namespace edm2 {
+
+/// x[N, in, size, size] -> [N, out, size, size]; kernel 1 or 3.
+struct ConvolutionShape {
+  int64_t in = 0, out = 0, size = 0, kernel = 0;
+  bool input_gradient = true;  ///< not of the first layer
+  int64_t count = 1;           ///< how many of the network's convolutions are like this
+  bool operator==(const ConvolutionShape&) const = default;
+};
+
+/// All convolutions of the network, those of the same shape together.
+std::vector<ConvolutionShape> convolutions_of(const NetworkOptions& options);
+
+/// Convolutions of one shape on random data: forward, gradient of the input (unless it is not
+/// needed) and of the weights, each by the fastest of several primitives and memory layouts.
+class ConvolutionTimer {
+ public:
+  /// Tries all of them.
+  ConvolutionTimer(const ConvolutionShape& shape, int64_t batch, c10::ScalarType dtype,
+                   c10::Device device);
+  /// Seconds that the three take now, once each.
+  double measure() const;
+  const ConvolutionShape& shape() const { return shape_; }
+  /// What is fastest: "packed channels-last", ...; forward, input gradient, weight gradient.
+  const std::vector<std::string>& chosen() const { return names_; }
+
+ private:
+  ConvolutionShape shape_;
+  c10::Device device_;
+  std::vector<std::function<void()>> passes_;
+  std::vector<std::string> names_;
+};
+
+/// Waits until the device has done what it was asked to do.
+void synchronize(c10::Device device);
+
+}  // namespace edm2

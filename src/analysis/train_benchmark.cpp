@@ -1,0 +1,146 @@
+#include "edm2/analysis/train_benchmark.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "analysis/convolution_speed.h"
+#include "core/peak_memory.h"
+#include "edm2/core/error.h"
+#include "edm2/core/platform.h"
+#include "edm2/diffusion/loss.h"
+#include "edm2/train/optimizer.h"
+
+namespace edm2 {
+namespace {
+
+double seconds_now() {
+  using std::chrono::duration;
+  return duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t n = values.size();
+  return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+struct StepTimes {
+  double forward = 0, backward = 0, update = 0;
+  double total() const { return forward + backward + update; }
+};
+
+/// A network in training on one batch of random images.
+class Training {
+ public:
+  explicit Training(const TrainBenchmarkOptions& o)
+      : options_(o),
+        network_(o.network),
+        ema_(start_averages((prepare(network_, o), network_), o.stds)),
+        optimizer_(network_) {
+    const auto& net = o.network;
+    images_ = at::randn({o.batch, net.img_channels, net.img_resolution, net.img_resolution})
+                  .mul(net.sigma_data)
+                  .to(o.device);
+    if (net.label_dim > 0)
+      labels_ = at::one_hot(at::randint(net.label_dim, {o.batch}, at::kLong), net.label_dim)
+                    .to(o.device, at::kFloat);
+  }
+
+  StepTimes step() {
+    StepTimes times;
+    double before = seconds_now();
+    const auto since = [&] {
+      synchronize(options_.device);
+      const double now = seconds_now();
+      return now - std::exchange(before, now);
+    };
+    clear_gradients(network_);
+    const Tensor loss = edm2_loss(network_, images_, labels_, {})
+                            .loss.sum()
+                            .div(static_cast<double>(options_.batch));
+    times.forward = since();
+    loss.backward();
+    times.backward = since();
+    // A rate of no consequence: the weights stay where they are.
+    seen_ += options_.batch;
+    update_weights(network_, optimizer_, 1e-6, ema_, seen_, options_.batch);
+    times.update = since();
+    return times;
+  }
+
+  int64_t num_parameters() { return network_.num_parameters(); }
+
+ private:
+  static void prepare(Precond& network, const TrainBenchmarkOptions& o) {
+    network.precision = o.precision;
+    network.context.training = true;
+    network.to(o.device);
+    network.requires_grad(true);
+  }
+
+  TrainBenchmarkOptions options_;
+  Precond network_;
+  PowerFunctionEma ema_;
+  Adam optimizer_;
+  Tensor images_, labels_;
+  int64_t seen_ = 1 << 20;
+};
+
+}  // namespace
+
+TrainBenchmark benchmark_training(const TrainBenchmarkOptions& options,
+                                  const std::function<void(double)>& after_round) {
+  TORCH_CHECK(options.batch > 0 && options.seconds >= 0, "[benchmark_training] batch, seconds");
+  Training training(options);
+  reset_peak_device_memory(options.device);
+  for (int i = 0; i < 2; ++i) training.step();  // pages, primitives
+  TrainBenchmark result;
+  result.parameters = training.num_parameters();
+  result.peak_memory = options.device.is_cpu() ? static_cast<double>(peak_resident_memory())
+                                               : peak_device_memory(options.device).peak_allocated;
+
+  const auto dtype = activation_dtype(options.precision, options.network.use_fp16, options.device);
+  std::vector<ConvolutionTimer> convolutions;
+  for (const ConvolutionShape& shape : convolutions_of(options.network)) {
+    check_interrupt();
+    convolutions.emplace_back(shape, options.batch, dtype, options.device);
+  }
+
+  std::vector<StepTimes> steps;
+  std::vector<std::vector<double>> alone(convolutions.size());
+  std::vector<double> ratios;
+  const double begin = seconds_now();
+  for (double passed = 0; passed < options.seconds || steps.size() < 3;) {
+    check_interrupt();
+    training.step();  // the caches hold what training leaves there
+    steps.push_back(training.step());
+    double sum = 0;
+    for (size_t i = 0; i < convolutions.size(); ++i) {
+      alone[i].push_back(convolutions[i].measure());
+      sum += alone[i].back() * static_cast<double>(convolutions[i].shape().count);
+    }
+    ratios.push_back(steps.back().total() / sum);
+    passed = seconds_now() - begin;
+    if (after_round) after_round(std::min(passed / std::max(options.seconds, 1e-9), 1.0));
+  }
+
+  const auto of_steps = [&](auto part) {
+    std::vector<double> values;
+    for (const StepTimes& step : steps) values.push_back(part(step));
+    return median(values);
+  };
+  result.step = of_steps([](const StepTimes& s) { return s.total(); });
+  result.forward = of_steps([](const StepTimes& s) { return s.forward; });
+  result.backward = of_steps([](const StepTimes& s) { return s.backward; });
+  result.update = of_steps([](const StepTimes& s) { return s.update; });
+  for (size_t i = 0; i < alone.size(); ++i)
+    result.convolutions += median(alone[i]) * static_cast<double>(convolutions[i].shape().count);
+  result.ratio = median(ratios);
+  result.images_per_second = static_cast<double>(options.batch) / result.step;
+  result.rounds = static_cast<int64_t>(steps.size());
+  return result;
+}
+
+}  // namespace edm2

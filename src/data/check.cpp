@@ -1,0 +1,226 @@
+#include "edm2/data/check.h"
+
+#include <ATen/core/Tensor.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <thread>
+#include <unordered_map>
+
+#include "data/ordered_workers.h"
+#include "data/picture_source.h"
+#include "edm2/core/error.h"
+#include "edm2/core/platform.h"
+#include "edm2/data/file_source.h"
+#include "edm2/io/digest.h"
+#include "edm2/io/npz.h"
+
+namespace edm2 {
+namespace {
+
+/// What one item is, or why it is nothing.
+struct Finding {
+  std::string shape, digest;
+  bool square = false, latent = false;
+  std::optional<std::string> problem;
+};
+
+std::string shape_text(int64_t channels, int64_t height, int64_t width) {
+  return std::to_string(channels) + "x" + std::to_string(height) + "x" + std::to_string(width);
+}
+
+bool is_latent(const PictureSource& source, size_t index) {
+  return lower_extension(source.items()[index].name) == ".npy";
+}
+
+Finding look_at(const PictureSource& source, size_t index) {
+  Finding finding;
+  finding.latent = is_latent(source, index);
+  const std::string& name = source.items()[index].name;
+  try {
+    if (finding.latent) {
+      const Tensor array = read_npy(source.read(index), name);
+      if (array.dim() < 2 || array.numel() == 0)
+        throw Error("the array in '" + name + "' is not an image");
+      const int64_t height = array.size(-2), width = array.size(-1);
+      finding.shape = shape_text(array.numel() / (height * width), height, width);
+      finding.square = height == width;
+      finding.digest =
+          sha256_hex({static_cast<const std::byte*>(array.const_data_ptr()), array.nbytes()});
+    } else {
+      const Image image = source.decode(index, Channels::keep);
+      finding.shape = shape_text(image.channels, image.height, image.width);
+      finding.square = image.height == image.width;
+      finding.digest = sha256_hex(std::as_bytes(std::span(image.pixels)));
+    }
+  } catch (const Error& error) {
+    finding.problem = error.what();
+  }
+  return finding;
+}
+
+void describe_labels(const PictureSource& source, DatasetReport& report) {
+  std::set<size_t> lengths;  // 0: a class
+  for (const auto& item : source.items()) {
+    if (item.label.is_null()) {
+      report.unlabelled.push_back(item.name);
+      continue;
+    }
+    ++report.labelled;
+    lengths.insert(item.label.is_array() ? item.label.size() : 0);
+    if (item.label.is_array()) continue;
+    const auto number = item.label.get<int64_t>();
+    ++report.classes[number];
+    report.label_dim = std::max(report.label_dim, number + 1);
+  }
+  if (report.labelled == 0) report.unlabelled.clear();
+  if (lengths.size() > 1) report.labels = "mixed";
+  if (lengths.size() != 1) return;
+  report.labels = *lengths.begin() == 0 ? "classes" : "vectors";
+  if (*lengths.begin() > 0) report.label_dim = static_cast<int64_t>(*lengths.begin());
+}
+
+void find_obstacles(DatasetReport& report, bool all_square) {
+  auto& obstacles = report.obstacles;
+  if (report.kind != "folder" && report.kind != "zip")
+    obstacles.push_back("training reads folders and zip archives; convert it first");
+  if (report.pictures + report.latents == 0) obstacles.push_back("there are no pictures");
+  if (!report.broken.empty())
+    obstacles.push_back(std::to_string(report.broken.size()) + " files are broken or refused");
+  if (report.shapes.size() > 1) obstacles.push_back("pictures have different shapes");
+  if (report.pictures > 0 && report.latents > 0)
+    obstacles.push_back("pictures and latents are mixed");
+  if (!all_square) obstacles.push_back("pictures are not square");
+  if (report.labels == "mixed") obstacles.push_back("labels are of different kinds or lengths");
+  if (!report.unlabelled.empty())
+    obstacles.push_back(std::to_string(report.unlabelled.size()) + " pictures have no label");
+  if (!report.classes.empty() && report.classes.begin()->first < 0)
+    obstacles.push_back("there are negative classes");
+}
+
+template <class List>
+std::string cut_list(const List& list, const std::function<std::string(size_t)>& line) {
+  constexpr size_t most = 20;
+  std::string text;
+  for (size_t i = 0; i < std::min(list.size(), most); ++i) text += "  " + line(i) + "\n";
+  if (list.size() > most)
+    text += "  ... and " + std::to_string(list.size() - most) + " more (--json lists all)\n";
+  return text;
+}
+
+}  // namespace
+
+DatasetReport check_dataset(const SourceOptions& options, int threads, Progress& progress) {
+  SourceOptions all = options;
+  all.content = SourceContent::both;
+  const auto source = open_picture_source(all);
+  DatasetReport report;
+  report.path = options.path;
+  report.kind = source->kind();
+  report.broken = source->refused();
+  describe_labels(*source, report);
+
+  const auto count = static_cast<int64_t>(source->items().size());
+  if (threads <= 0) threads = std::max(static_cast<int>(std::thread::hardware_concurrency()), 1);
+  OrderedWorkers<Finding> workers(threads, int64_t{4} * threads, count, [&](int64_t index) {
+    return look_at(*source, static_cast<size_t>(index));
+  });
+  std::unordered_map<std::string, std::vector<size_t>> same;
+  bool all_square = true;
+  progress.start("Checking", count, "image");
+  for (size_t i = 0; i < source->items().size(); ++i, progress.advance()) {
+    check_interrupt();
+    const Finding finding = workers.next();
+    ++(finding.latent ? report.latents : report.pictures);
+    if (finding.problem) {
+      report.broken.push_back({source->items()[i].name, *finding.problem});
+      continue;
+    }
+    ++report.shapes[finding.shape];
+    all_square = all_square && finding.square;
+    same[finding.shape + ' ' + finding.digest].push_back(i);
+  }
+  progress.finish();
+  std::vector<std::vector<size_t>> groups;
+  for (auto& [digest, items] : same)
+    if (items.size() > 1) groups.push_back(std::move(items));
+  std::sort(groups.begin(), groups.end());
+  for (const auto& group : groups) {
+    auto& names = report.duplicates.emplace_back();
+    for (const size_t i : group) names.push_back(source->items()[i].name);
+  }
+  find_obstacles(report, all_square);
+  return report;
+}
+
+nlohmann::ordered_json to_json(const DatasetReport& report) {
+  nlohmann::ordered_json json;
+  json["path"] = report.path;
+  json["kind"] = report.kind;
+  json["pictures"] = report.pictures;
+  json["latents"] = report.latents;
+  json["shapes"] = report.shapes;
+  json["labels"] = report.labels;
+  json["labelled"] = report.labelled;
+  json["label_dim"] = report.label_dim;
+  auto& classes = json["classes"] = nlohmann::ordered_json::object();
+  for (const auto& [number, count] : report.classes) classes[std::to_string(number)] = count;
+  json["unlabelled"] = report.unlabelled;
+  auto& broken = json["broken"] = nlohmann::ordered_json::array();
+  for (const FileProblem& problem : report.broken)
+    broken.push_back({{"name", problem.name}, {"reason", problem.reason}});
+  json["duplicates"] = report.duplicates;
+  json["trainable"] = report.obstacles.empty();
+  json["obstacles"] = report.obstacles;
+  return json;
+}
+
+std::string to_text(const DatasetReport& report) {
+  std::string text = report.path + " (" + report.kind + ")\n";
+  text += "Pictures:   " + std::to_string(report.pictures) + "\n";
+  if (report.latents > 0) text += "Latents:    " + std::to_string(report.latents) + "\n";
+  for (const auto& [shape, count] : report.shapes)
+    text +=
+        "Shape:      " + shape + " (channels x height x width), " + std::to_string(count) + "\n";
+  text += "Labels:     " + report.labels;
+  if (report.labelled > 0)
+    text += ", " + std::to_string(report.labelled) + " items, dimension " +
+            std::to_string(report.label_dim);
+  text += "\n";
+  if (!report.classes.empty()) {
+    std::vector<std::pair<int64_t, int64_t>> counts;  // items, class
+    for (const auto& [number, count] : report.classes) counts.emplace_back(count, number);
+    std::stable_sort(counts.begin(), counts.end(),
+                     [](const auto& a, const auto& b) { return a.first > b.first; });
+    text += "Classes:    " + std::to_string(counts.size()) + " in use, " +
+            std::to_string(counts.back().first) + " to " + std::to_string(counts.front().first) +
+            " items each\n";
+    text += cut_list(counts, [&](size_t i) {
+      const auto width = static_cast<size_t>(40 * counts[i].first / counts.front().first);
+      return "class " + std::to_string(counts[i].second) + ": " + std::to_string(counts[i].first) +
+             " " + std::string(width, '#');
+    });
+  }
+  if (!report.unlabelled.empty())
+    text += "Without label: " + std::to_string(report.unlabelled.size()) + "\n" +
+            cut_list(report.unlabelled, [&](size_t i) { return report.unlabelled[i]; });
+  text += "Broken:     " + std::to_string(report.broken.size()) + "\n" +
+          cut_list(report.broken, [&](size_t i) {
+            return report.broken[i].name + ": " + report.broken[i].reason;
+          });
+  text += "Duplicates: " + std::to_string(report.duplicates.size()) + " groups\n" +
+          cut_list(report.duplicates, [&](size_t i) {
+            std::string line;
+            for (const auto& name : report.duplicates[i])
+              line += (line.empty() ? "" : " = ") + name;
+            return line;
+          });
+  text += "Training:   ";
+  if (report.obstacles.empty()) return text + "possible\n";
+  text += "impossible\n";
+  for (const auto& obstacle : report.obstacles) text += "  " + obstacle + "\n";
+  return text;
+}
+
+}  // namespace edm2

@@ -1,0 +1,164 @@
+// MNIST and datasets in its format (Fashion-MNIST, KMNIST, ...): IDX files of pictures and labels,
+// http://yann.lecun.com/exdb/mnist.
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+
+#include "data/picture_source.h"
+#include "edm2/core/error.h"
+#include "edm2/core/platform.h"
+#include "edm2/io/gzip.h"
+
+namespace edm2 {
+namespace fs = std::filesystem;
+namespace {
+
+/// An array of bytes: its sizes and values.
+struct IdxArray {
+  std::vector<uint64_t> sizes;
+  std::vector<uint8_t> values;
+};
+
+constexpr uint64_t most_bytes = uint64_t{2} << 30;
+
+uint32_t big_endian(std::span<const std::byte> bytes) {
+  uint32_t value = 0;
+  for (const std::byte byte : bytes) value = value << 8 | static_cast<uint32_t>(byte);
+  return value;
+}
+
+/// The first bytes of the file, unpacked: enough for the header.
+bool is_idx_file(const fs::path& path, int dimensions) {
+  std::error_code error;
+  if (!fs::is_regular_file(path, error)) return false;
+  const std::string name = path.filename().string();
+  const std::string kind = dimensions == 3 ? "idx3-ubyte" : "idx1-ubyte";
+  return name.ends_with("-" + kind) || name.ends_with("." + kind) ||
+         name.ends_with("-" + kind + ".gz") || name.ends_with("." + kind + ".gz");
+}
+
+IdxArray read_idx(const fs::path& path, size_t dimensions) {
+  const MappedFile file(path);
+  std::vector<std::byte> unpacked;
+  std::span<const std::byte> bytes = file.bytes();
+  if (is_gzip(bytes)) {
+    unpacked =
+        gunzip(bytes, std::min(most_bytes, most_unpacked_bytes(bytes.size())), path.string());
+    bytes = unpacked;
+  }
+  const auto fail = [&](const std::string& why) {
+    throw Error("'" + path.string() + "' is no IDX file of bytes: " + why);
+  };
+  const size_t header = 4 + 4 * dimensions;
+  if (bytes.size() < header) fail("it is too short");
+  if (big_endian(bytes.first(4)) != 0x800 + dimensions) fail("its first bytes say otherwise");
+  IdxArray array;
+  uint64_t count = 1;
+  for (size_t i = 0; i < dimensions; ++i) {
+    array.sizes.push_back(big_endian(bytes.subspan(4 + 4 * i, 4)));
+    if (array.sizes[i] == 0 || count > most_bytes / array.sizes[i]) fail("its sizes make no sense");
+    count *= array.sizes[i];
+  }
+  if (bytes.size() - header != count)
+    fail("it should have " + std::to_string(header + count) + " bytes and has " +
+         std::to_string(bytes.size()));
+  const auto* values = reinterpret_cast<const uint8_t*>(bytes.data()) + header;
+  array.values.assign(values, values + count);
+  return array;
+}
+
+/// "train-labels-idx1-ubyte.gz" for "train-images-idx3-ubyte.gz", packed or not, if it is there.
+std::optional<fs::path> labels_beside(const fs::path& pictures) {
+  std::string name = pictures.filename().string();
+  const auto replace = [&](const std::string& from, const std::string& to) {
+    if (const size_t place = name.find(from); place != std::string::npos)
+      name.replace(place, from.size(), to);
+  };
+  replace("images", "labels");
+  replace("idx3", "idx1");
+  const std::string plain = name.ends_with(".gz") ? name.substr(0, name.size() - 3) : name;
+  for (const std::string& candidate : {plain, plain + ".gz"})
+    if (is_idx_file(pictures.parent_path() / candidate, 1))
+      return pictures.parent_path() / candidate;
+  return std::nullopt;
+}
+
+class MnistPictures : public PictureSource {
+ public:
+  std::string kind() const override { return "MNIST"; }
+  std::vector<std::byte> read(size_t index) const override {
+    throw Error("'" + items_.at(index).name + "' is not a file of its own");
+  }
+  Image decode(size_t index, Channels channels) const override {
+    const size_t count = height_ * width_;
+    const uint8_t* grey = pixels_.data() + index * count;
+    Image image{
+        static_cast<int64_t>(width_), static_cast<int64_t>(height_), 1, {grey, grey + count}};
+    if (channels == Channels::keep) return image;
+    Image rgb{image.width, image.height, 3, std::vector<uint8_t>(3 * count)};
+    for (size_t i = 0; i < rgb.pixels.size(); ++i) rgb.pixels[i] = image.pixels[i / 3];
+    return rgb;
+  }
+  std::optional<LabelList> label_list() const override {
+    LabelList list;
+    for (const Item& item : items_)
+      if (!item.label.is_null()) list.emplace_back(item.name, item.label);
+    return list;
+  }
+
+  void add(const fs::path& path) {
+    const IdxArray pictures = read_idx(path, 3);
+    if (!pixels_.empty() && (pictures.sizes[1] != height_ || pictures.sizes[2] != width_))
+      throw Error("'" + path.string() +
+                  "' holds pictures of another size than the files before it");
+    height_ = pictures.sizes[1];
+    width_ = pictures.sizes[2];
+    std::optional<IdxArray> labels;
+    if (const auto file = labels_beside(path)) {
+      labels = read_idx(*file, 1);
+      if (labels->sizes[0] != pictures.sizes[0])
+        throw Error("'" + file->string() + "' has " + std::to_string(labels->sizes[0]) +
+                    " labels for " + std::to_string(pictures.sizes[0]) + " pictures");
+    }
+    std::string stem = path.filename().string();
+    stem = stem.substr(0, stem.find("-idx3"));
+    for (size_t i = 0; i < pictures.sizes[0]; ++i) {
+      char number[32];
+      std::snprintf(number, sizeof number, "/%05zu", i);
+      items_.push_back({stem + number, labels ? Label(labels->values[i]) : Label()});
+    }
+    pixels_.insert(pixels_.end(), pictures.values.begin(), pictures.values.end());
+  }
+
+ private:
+  size_t height_ = 0, width_ = 0;
+  std::vector<uint8_t> pixels_;  // [N, height, width]
+};
+
+}  // namespace
+
+std::unique_ptr<PictureSource> open_mnist(const SourceOptions& options) {
+  std::vector<fs::path> files;
+  if (fs::is_directory(options.path)) {
+    std::vector<fs::path> found;
+    for (const auto& entry : fs::directory_iterator(options.path))
+      if (is_idx_file(entry.path(), 3)) found.push_back(entry.path());
+    std::sort(found.begin(), found.end(), std::greater<>());  // "train" before "t10k"
+    for (const fs::path& path : found) {
+      const std::string name = path.filename().string();
+      const bool test = name.starts_with("t10k") || name.starts_with("test");
+      const bool twice = !files.empty() && files.back().string() == path.string() + ".gz";
+      if (options.split != (test ? "train" : "test") && !twice) files.push_back(path);
+    }
+    if (!found.empty() && files.empty())
+      throw Error("'" + options.path + "' has no pictures of the split '" + options.split + "'");
+  } else if (is_idx_file(options.path, 3)) {
+    files.push_back(options.path);
+  }
+  if (files.empty()) return nullptr;
+  auto source = std::make_unique<MnistPictures>();
+  for (const fs::path& file : files) source->add(file);
+  return source;
+}
+
+}  // namespace edm2

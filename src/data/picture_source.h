@@ -1,0 +1,86 @@
+// Where the pictures of a dataset come from: folders, zips, tar shards, CIFAR and MNIST archives.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/label_file.h"
+#include "edm2/data/source_options.h"
+#include "edm2/io/image.h"
+
+namespace edm2 {
+
+/// Pictures in order, with their labels. read() and decode() may be called by several threads.
+class PictureSource {
+ public:
+  struct Item {
+    std::string name;  ///< for messages and label files
+    Label label;       ///< null: none
+  };
+
+  virtual ~PictureSource() = default;
+  const std::vector<Item>& items() const { return items_; }
+  /// What must not be used: names that climb out of the archive or stand in it twice.
+  const std::vector<FileProblem>& refused() const { return refused_; }
+  /// "folder", "zip", "tar", "CIFAR", "MNIST".
+  virtual std::string kind() const = 0;
+  /// Throws Error naming the picture.
+  virtual Image decode(size_t index, Channels channels) const;
+  /// The file of an item. Throws Error, also where items are no files.
+  virtual std::vector<std::byte> read(size_t index) const = 0;
+  /// Labels for items by name, where the source says nothing of them (dataset.json).
+  virtual std::optional<LabelList> label_list() const { return std::nullopt; }
+
+ protected:
+  friend std::unique_ptr<PictureSource> open_picture_source(const SourceOptions& options);
+  friend void apply_labels(PictureSource& source, const SourceOptions& options);
+
+  std::vector<Item> items_;
+  std::vector<FileProblem> refused_;
+};
+
+/// Which files of a source count.
+bool is_wanted(const std::string& name, SourceContent content);
+
+/// How many bytes so many packed ones may become: pictures, labels and latents do not shrink to a
+/// hundredth, archives that are made to fill the memory do.
+constexpr uint64_t most_unpacked_bytes(uint64_t packed_bytes) {
+  constexpr uint64_t harmless = uint64_t{16} << 20, largest_ratio = 100;
+  return std::max(harmless, largest_ratio * packed_bytes);
+}
+
+/// Takes names that climb, are absolute or stand twice out of `names`, and reports them.
+void refuse_hostile_names(std::vector<std::string>& names, std::vector<FileProblem>& refused);
+
+/// Opens the source and gives every item its label. Throws Error: no such source, damaged, labels
+/// that cannot be.
+std::unique_ptr<PictureSource> open_picture_source(const SourceOptions& options);
+
+/// Top-level folder of each item ('' at the root) -> rank among these names. None if there is but
+/// one.
+void label_by_folders(std::vector<PictureSource::Item>& items);
+/// Labels from a CSV file: a name and a class number, a class name or a vector in each line. Throws
+/// Error if an item has none.
+void label_by_csv(std::vector<PictureSource::Item>& items, const std::string& path);
+
+/// Tar shards in the WebDataset layout.
+std::unique_ptr<PictureSource> open_tar_shards(const std::vector<std::string>& shards,
+                                               SourceContent content);
+/// The paths that a text with {a,b}, {000..099}, * and ? stands for, in order. Throws Error if
+/// there are none.
+std::vector<std::string> expand_pattern(const std::string& pattern);
+/// The text has any of these.
+bool is_pattern(const std::string& text);
+
+/// CIFAR-10 and CIFAR-100 in their published archives (Python's or binary, .tar.gz or .tar), or
+/// none if the tar archive `bytes` is something else. `path` is for messages.
+std::unique_ptr<PictureSource> open_cifar(std::span<const std::byte> bytes,
+                                          const SourceOptions& options);
+/// MNIST and its kin: a file of pictures, or a folder with such files; none if it is neither.
+std::unique_ptr<PictureSource> open_mnist(const SourceOptions& options);
+
+}  // namespace edm2

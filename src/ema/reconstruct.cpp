@@ -1,0 +1,208 @@
+#include "edm2/ema/reconstruct.h"
+
+#include <algorithm>
+
+#include "edm2/core/error.h"
+#include "edm2/core/process_group.h"
+#include "edm2/io/atomic_file.h"
+#include "ema/reconstruct_plan.h"
+#include "ema/report.h"
+#include "ema/running_sums.h"
+#include "ema/snapshot_writer.h"
+#include "ema/web_snapshots.h"
+
+namespace edm2 {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Reconstruction {
+ public:
+  Reconstruction(const ReconstructOptions& options, ReconstructPlan plan, Progress& progress,
+                 ProcessGroup& group)
+      : options_(options), plan_(std::move(plan)), progress_(progress), group_(group) {
+    constexpr int64_t most_files = 256;  // each result has a file open
+    const auto count = static_cast<int64_t>(plan_.results.size());
+    const int64_t most = std::min(options.max_batch_size.value_or(most_files), most_files);
+    batches_ = is_web() ? 1 : static_cast<size_t>((count - 1) / most + 1);
+  }
+
+  void run() {
+    if (is_web() && group_.size() > 1)
+      throw Error("snapshots of the web are reconstructed by one process; leave out --nproc");
+    announce();
+    is_web() ? run_from_web() : run_from_folder();
+  }
+
+ private:
+  bool is_web() const { return is_web_address(options_.indir); }
+  size_t input_count() const { return plan_.files.size(); }
+
+  std::pair<size_t, size_t> batch_part(size_t batch) const {
+    return part_of(plan_.results.size(), batches_, batch);
+  }
+
+  void announce() {
+    progress_.message("Loading " + std::to_string(input_count()) + " input pickles...");
+    for (size_t i = 0; i < input_count(); ++i)
+      progress_.message("    " + plan_.source_name(options_, i));
+    progress_.message("Reconstructing " + std::to_string(plan_.results.size()) +
+                      " output pickles in " + std::to_string(batches_) + " batches...");
+    for (size_t batch = 0; batch < batches_; ++batch)
+      for (auto [j, end] = batch_part(batch); j < end; ++j)
+        progress_.message("    batch " + std::to_string(batch) + ": " +
+                          plan_.results[j].path.string());
+    constexpr double worth_a_warning = 0.1;
+    for (const PlannedResult& result : plan_.results) {
+      const bool is_bad = result.solution.error > worth_a_warning;
+      if (options_.report || is_bad)
+        progress_.message((is_bad ? "Warning: for " : "    ") + result.path.filename().string() +
+                          " the expected error is " + percent(result.solution.error));
+    }
+  }
+
+  /// After all checks, before the first network. False in dry runs.
+  bool begin_output() {
+    if (options_.report || !options_.dry_run) prepare_output_folder(options_.outdir);
+    if (options_.report && group_.is_main()) write_report();
+    if (!options_.dry_run)
+      progress_.start("Reconstructing", static_cast<int64_t>(batches_ * input_count()), "step");
+    return !options_.dry_run;
+  }
+
+  void write_report() {
+    std::vector<EmaProfile> targets;
+    std::vector<PostHocSolution> solutions;
+    for (const PlannedResult& result : plan_.results) {
+      targets.push_back(result.profile);
+      solutions.push_back(result.solution);
+    }
+    // "phema-0008388-report"
+    std::string stem = plan_.results.front().path.filename().string();
+    stem = stem.substr(0, stem.rfind('-')) + "-report";
+    const fs::path csv = options_.outdir / (stem + ".csv");
+    const fs::path figure = options_.outdir / (stem + ".svg");
+    write_file(csv, coefficients_csv(plan_.files, targets, solutions));
+    plot::save_figure(figure, reconstruction_figure(plan_.files, targets, solutions));
+    progress_.message("Saved " + csv.string() + " and " + figure.string());
+  }
+
+  SumPlan plan_results(const SnapshotIndex& network, size_t begin, size_t end) const {
+    std::vector<std::vector<double>> coefficients;
+    for (size_t j = begin; j < end; ++j)
+      coefficients.push_back(plan_.results[j].solution.coefficients);
+    return plan_sums(network, std::move(coefficients));
+  }
+
+  std::vector<fs::path> paths(size_t begin, size_t end) const {
+    std::vector<fs::path> result;
+    for (size_t j = begin; j < end; ++j) result.push_back(plan_.results[j].path);
+    return result;
+  }
+
+  void run_from_folder() {
+    const std::vector<OpenSnapshot> snapshots =
+        open_snapshots(options_.indir, plan_.files, input_count());
+    const SnapshotIndex network = describe_result(snapshots);
+    snapshot_pieces(network, plan_.format);  // throws if it cannot be written
+    if (!begin_output()) return;
+    for (size_t batch = 0; batch < batches_; ++batch) run_batch(batch, snapshots, network);
+    group_.barrier();
+    progress_.finish();
+  }
+
+  /// One pass over the snapshots.
+  void run_batch(size_t batch, std::span<const OpenSnapshot> snapshots,
+                 const SnapshotIndex& network) {
+    const size_t first = batch_part(batch).first, count = batch_part(batch).second - first;
+    auto [begin, end] =
+        part_of(count, static_cast<size_t>(group_.size()), static_cast<size_t>(group_.rank()));
+    const auto steps = static_cast<double>(input_count());
+    const int64_t steps_before = steps_;
+    if (begin < end) {
+      SumPlan sums = plan_results(network, first + begin, first + end);
+      SnapshotFilesReceiver receiver(network, plan_.format, paths(first + begin, first + end),
+                                     sums);
+      sum_snapshots(snapshots, sums, receiver, [&](double fraction) {
+        advance_to(steps_before + static_cast<int64_t>(fraction * steps));
+      });
+      receiver.finish();
+    }
+    advance_to(steps_before + static_cast<int64_t>(input_count()));
+  }
+
+  static OpenSnapshot open_arrived(const fs::path& path) {
+    try {
+      return OpenSnapshot(path);
+    } catch (const Error&) {
+      std::error_code ignored;
+      fs::remove(path, ignored);  // so that the next call downloads it anew
+      throw;
+    }
+  }
+
+  void run_from_web() {
+    if (!begin_output()) return;
+    const fs::path folder = options_.keep.value_or(options_.outdir / ".edm2-snapshots");
+    prepare_output_folder(folder, "--keep");
+    std::vector<std::string> names;
+    for (const SnapshotFile& file : plan_.files) names.push_back(file.file_name);
+    WebSnapshots arriving(options_.indir, folder, names, options_.fetch);
+
+    std::optional<OpenSnapshot> first, latest;
+    std::optional<RunningSums> sums;
+    SnapshotIndex network;
+    for (size_t i = 0; i < input_count(); ++i) {
+      latest.reset();
+      latest.emplace(open_arrived(arriving.next()));
+      if (!first) {
+        network = describe_result(std::span(&*latest, 1));
+        snapshot_pieces(network, plan_.format);  // throws if it cannot be written
+        sums.emplace(network, plan_results(network, 0, plan_.results.size()), options_.outdir);
+        first.emplace(latest->file.path());
+      }
+      check_same_network(*first, *latest);
+      sums->add(*latest);
+      std::error_code ignored;
+      if (!options_.keep) fs::remove(latest->file.path(), ignored);  // can still be read
+      advance_to(static_cast<int64_t>(i + 1));
+    }
+    SumPlan order = plan_results(network, 0, plan_.results.size());
+    SnapshotFilesReceiver receiver(network, plan_.format, paths(0, plan_.results.size()), order);
+    sums->finish(receiver, order.order, *latest);
+    receiver.finish();
+    std::error_code ignored;
+    if (!options_.keep) fs::remove(folder, ignored);
+    progress_.finish();
+  }
+
+  void advance_to(int64_t steps) {
+    if (steps > steps_) progress_.advance(steps - steps_);
+    steps_ = std::max(steps, steps_);
+  }
+
+  const ReconstructOptions& options_;
+  ReconstructPlan plan_;
+  Progress& progress_;
+  ProcessGroup& group_;
+  size_t batches_ = 1;
+  int64_t steps_ = 0;
+};
+
+}  // namespace
+
+void reconstruct_phema(const ReconstructOptions& options, Progress& progress, ProcessGroup& group) {
+  ReconstructPlan plan = plan_reconstruction(options, progress);
+  group.barrier();  // all have looked at what is there before anything is written
+  if (plan.results.empty()) {
+    progress.message("Nothing to do: all output pickles exist");
+    return;
+  }
+  Reconstruction(options, std::move(plan), progress, group).run();
+}
+
+void reconstruct_phema(const ReconstructOptions& options, Progress& progress) {
+  reconstruct_phema(options, progress, *ProcessGroup::single());
+}
+
+}  // namespace edm2

@@ -1,0 +1,81 @@
+#include "ema/reconstruct_plan.h"
+
+#include <algorithm>
+
+#include "edm2/core/error.h"
+
+namespace edm2 {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<std::string> list_names(const ReconstructOptions& options, Progress& progress) {
+  if (is_web_address(options.indir)) return list_web_folder(options.indir, options.fetch, progress);
+  std::error_code ignored;
+  if (!fs::is_directory(options.indir, ignored)) throw Error("Input directory does not exist");
+  return list_folder(options.indir);
+}
+
+int64_t choose_time(const std::vector<SnapshotFile>& files, std::optional<int64_t> kimg) {
+  if (files.empty()) throw Error("No valid input pickles found");
+  if (!kimg) return files.back().nimg;
+  for (const SnapshotFile& file : files)
+    if (file.name.kimg == *kimg) return file.nimg;
+  throw Error("Reconstruction time must match one of the input pickles");
+}
+
+std::vector<PlannedResult> choose_results(const ReconstructOptions& options, int64_t nimg,
+                                          SnapshotFormat format) {
+  std::vector<double> stds = options.outstds;
+  std::sort(stds.begin(), stds.end());
+  stds.erase(std::unique(stds.begin(), stds.end()), stds.end());
+  std::vector<PlannedResult> results;
+  for (const double std : stds) {
+    const SnapshotName name{options.outprefix, kimg_from_nimg(nimg), std, format};
+    results.push_back({{nimg, std}, options.outdir / name.file_name(), {}});
+    if (results.size() > 1 && results[results.size() - 2].path == results.back().path)
+      throw Error(
+          "two of the lengths in --outstd are the same to three decimals, so that both would be "
+          "written to " +
+          name.file_name());
+  }
+  if (options.skip)
+    std::erase_if(results, [](const PlannedResult& result) { return fs::exists(result.path); });
+  return results;
+}
+
+}  // namespace
+
+std::string ReconstructPlan::source_name(const ReconstructOptions& options, size_t i) const {
+  if (is_web_address(options.indir))
+    return without_password(web_file_address(options.indir, files[i].file_name));
+  return (fs::path(options.indir) / files[i].file_name).string();
+}
+
+ReconstructPlan plan_reconstruction(const ReconstructOptions& options, Progress& progress) {
+  SnapshotList list = select_snapshots(list_names(options, progress), options.filter);
+  for (const std::string& note : list.notes) progress.message(note);
+  ReconstructPlan plan;
+  plan.nimg = choose_time(list.files, options.outkimg);
+  for (SnapshotFile& file : list.files)
+    if (file.nimg > 0 && file.nimg <= plan.nimg) plan.files.push_back(std::move(file));
+  if (plan.files.empty()) throw Error("No valid input pickles found");
+  check_no_duplicates(plan.files);
+
+  plan.format = options.format.value_or(plan.files.front().name.format);
+  plan.results = choose_results(options, plan.nimg, plan.format);
+  std::vector<EmaProfile> stored, targets;
+  for (const SnapshotFile& file : plan.files) stored.push_back(file.profile());
+  for (const PlannedResult& result : plan.results) targets.push_back(result.profile);
+  auto solutions = solve_posthoc(stored, targets);
+  for (size_t j = 0; j < solutions.size(); ++j) plan.results[j].solution = std::move(solutions[j]);
+  return plan;
+}
+
+std::pair<size_t, size_t> part_of(size_t count, size_t parts, size_t index) {
+  const size_t size = count / parts, larger = count % parts;
+  const size_t begin = index * size + std::min(index, larger);
+  return {begin, begin + size + (index < larger ? 1 : 0)};
+}
+
+}  // namespace edm2

@@ -1,0 +1,175 @@
+// The format: APPNOTE.TXT 6.3.10 of PKWARE, sections 4.3 (records) and 4.5.3 (zip64 extra field).
+#include "io/zip_directory.h"
+
+#include <algorithm>
+#include <optional>
+#include <string_view>
+
+#include "edm2/core/error.h"
+
+namespace edm2 {
+namespace {
+
+constexpr uint32_t max32 = 0xffffffff;
+constexpr uint16_t max16 = 0xffff;
+constexpr size_t end_size = 22, locator_size = 20, end64_size = 56, record_size = 46;
+
+[[noreturn]] void fail(const RandomAccessFile& file, const std::string& why) {
+  throw Error("cannot read '" + file.path().string() + "' as a zip archive: " + why);
+}
+
+/// Little-endian.
+template <class Integer>
+Integer number_at(std::span<const std::byte> bytes, size_t position) {
+  Integer value = 0;
+  for (size_t i = 0; i < sizeof value; ++i)
+    value = static_cast<Integer>(value | static_cast<Integer>(bytes[position + i]) << (8 * i));
+  return value;
+}
+
+std::vector<std::byte> part_of(const RandomAccessFile& file, uint64_t offset, uint64_t size) {
+  std::vector<std::byte> bytes(size);
+  file.read_at(offset, bytes);
+  return bytes;
+}
+
+bool is_utf8(std::string_view text) {
+  for (size_t i = 0; i < text.size();) {
+    const auto lead = static_cast<unsigned char>(text[i++]);
+    const int more = lead < 0x80             ? 0
+                     : (lead & 0xe0) == 0xc0 ? 1
+                     : (lead & 0xf0) == 0xe0 ? 2
+                     : (lead & 0xf8) == 0xf0 ? 3
+                                             : -1;
+    if (more < 0) return false;
+    for (int k = 0; k < more; ++k, ++i)
+      if (i >= text.size() || (static_cast<unsigned char>(text[i]) & 0xc0) != 0x80) return false;
+  }
+  return true;
+}
+
+/// Names that are not UTF-8 are those of the first PCs (code page 437).
+std::string from_code_page_437(std::string_view text) {
+  static constexpr std::u16string_view upper_half =
+      u"ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌"
+      u"█▄▌▐▀"
+      u"αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■\u00a0";
+  static_assert(upper_half.size() == 128);
+  std::string result;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const char16_t code = byte < 128 ? char16_t{byte} : upper_half[byte - 128u];
+    if (code < 0x80) {
+      result += static_cast<char>(code);
+    } else if (code < 0x800) {
+      result += static_cast<char>(0xc0 | code >> 6);
+      result += static_cast<char>(0x80 | (code & 0x3f));
+    } else {
+      result += static_cast<char>(0xe0 | code >> 12);
+      result += static_cast<char>(0x80 | (code >> 6 & 0x3f));
+      result += static_cast<char>(0x80 | (code & 0x3f));
+    }
+  }
+  return result;
+}
+
+struct End {
+  uint64_t start = 0, size = 0;  // of the directory
+};
+
+/// The record at the end of the file, behind which a comment may stand.
+End find_end(const RandomAccessFile& file, uint64_t file_size) {
+  const uint64_t tail_size = std::min<uint64_t>(file_size, end_size + max16);
+  const auto tail = part_of(file, file_size - tail_size, tail_size);
+  std::optional<size_t> found;
+  for (size_t i = tail.size() >= end_size ? tail.size() - end_size + 1 : 0; i-- > 0 && !found;)
+    if (number_at<uint32_t>(tail, i) == 0x06054b50 &&
+        i + end_size + number_at<uint16_t>(tail, i + 20) <= tail.size())
+      found = i;
+  if (!found) fail(file, "it is none, or its end is missing");
+  const auto end = std::span(tail).subspan(*found);
+  const uint64_t end_position = file_size - tail_size + *found;
+  if (number_at<uint16_t>(end, 4) != 0 && number_at<uint16_t>(end, 4) != max16)
+    fail(file, "it is one of several parts; join them first");
+  End result{number_at<uint32_t>(end, 16), number_at<uint32_t>(end, 12)};
+  const bool small = result.start != max32 && result.size != max32;
+  if (end_position >= locator_size) {
+    const auto locator = part_of(file, end_position - locator_size, locator_size);
+    if (number_at<uint32_t>(locator, 0) == 0x07064b50) {
+      const auto position = number_at<uint64_t>(locator, 8);
+      if (position > end_position || end_position - position < end64_size)
+        fail(file, "its end is damaged");
+      const auto end64 = part_of(file, position, end64_size);
+      if (number_at<uint32_t>(end64, 0) != 0x06064b50) fail(file, "its end is damaged");
+      result = {number_at<uint64_t>(end64, 48), number_at<uint64_t>(end64, 40)};
+      if (result.start > position || position - result.start < result.size)
+        fail(file, "its directory is damaged");
+      return result;
+    }
+  }
+  if (!small || result.start > end_position || end_position - result.start < result.size)
+    fail(file, "its directory is damaged or missing");
+  return result;
+}
+
+/// Replaces what did not fit into 32 bits by the numbers of the zip64 field.
+bool apply_zip64(std::span<const std::byte> extra, ZipRecord& record) {
+  uint64_t* const wanted[] = {&record.size, &record.packed_size, &record.offset};
+  if (std::none_of(std::begin(wanted), std::end(wanted),
+                   [](const uint64_t* field) { return *field == max32; }))
+    return true;
+  while (extra.size() >= 4) {
+    const auto id = number_at<uint16_t>(extra, 0), size = number_at<uint16_t>(extra, 2);
+    if (size > extra.size() - 4) return false;
+    auto data = extra.subspan(4, size);
+    extra = extra.subspan(size_t{4} + size);
+    if (id != 1) continue;
+    for (uint64_t* field : wanted) {
+      if (*field != max32) continue;
+      if (data.size() < 8) return false;
+      *field = number_at<uint64_t>(data, 0);
+      data = data.subspan(8);
+    }
+    return true;
+  }
+  return true;  // the numbers are just that large
+}
+
+}  // namespace
+
+ZipDirectory read_zip_directory(const RandomAccessFile& file) {
+  std::error_code error;
+  const uint64_t file_size = std::filesystem::file_size(file.path(), error);
+  if (error) fail(file, error.message());
+  const End end = find_end(file, file_size);
+  const auto bytes = part_of(file, end.start, end.size);
+  ZipDirectory directory;
+  directory.start = end.start;
+  for (auto rest = std::span(bytes); !rest.empty();) {
+    if (rest.size() < record_size || number_at<uint32_t>(rest, 0) != 0x02014b50)
+      fail(file, "its directory is damaged");
+    const size_t name_size = number_at<uint16_t>(rest, 28),
+                 extra_size = number_at<uint16_t>(rest, 30),
+                 comment_size = number_at<uint16_t>(rest, 32);
+    const size_t whole = record_size + name_size + extra_size + comment_size;
+    if (whole > rest.size()) fail(file, "its directory is damaged");
+    const std::string_view name(reinterpret_cast<const char*>(rest.data()) + record_size,
+                                name_size);
+    ZipRecord record;
+    record.name = is_utf8(name) ? std::string(name) : from_code_page_437(name);
+    record.encrypted = (number_at<uint16_t>(rest, 8) & 1) != 0;
+    record.method = number_at<uint16_t>(rest, 10);
+    record.crc = number_at<uint32_t>(rest, 16);
+    record.packed_size = number_at<uint32_t>(rest, 20);
+    record.size = number_at<uint32_t>(rest, 24);
+    record.offset = number_at<uint32_t>(rest, 42);
+    if (name.find('\0') != std::string_view::npos ||
+        !apply_zip64(rest.subspan(record_size + name_size, extra_size), record))
+      fail(file, "its directory is damaged");
+    directory.records.push_back(std::move(record));
+    rest = rest.subspan(whole);
+  }
+  return directory;
+}
+
+}  // namespace edm2

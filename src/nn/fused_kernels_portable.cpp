@@ -1,0 +1,7 @@
+#include "nn/fused_kernels_impl.h"
+
+namespace edm2::fused_kernels {
+
+const Kernels& portable() { return all_kernels; }
+
+}  // namespace edm2::fused_kernels

@@ -1,0 +1,222 @@
+#include "edm2/train/estimate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <system_error>
+
+#include "edm2/core/device.h"
+#include "edm2/nn/network.h"
+#include "edm2/nn/state_layout.h"
+
+namespace edm2 {
+namespace fs = std::filesystem;
+namespace {
+
+std::string text(int64_t n) { return std::to_string(n); }
+std::string size_text(double bytes) { return format_bytes(static_cast<uint64_t>(bytes)); }
+
+std::string number_text(double value) {
+  char buffer[32];
+  std::snprintf(buffer, sizeof buffer, value < 100 ? "%.3g" : "%.0f", value);
+  return buffer;
+}
+
+std::string time_text(double seconds) {
+  if (seconds < 120) return number_text(seconds) + " seconds";
+  if (seconds < 2 * 3600) return number_text(seconds / 60) + " minutes";
+  if (seconds < 48 * 3600) return number_text(seconds / 3600) + " hours";
+  return number_text(seconds / 86400) + " days";
+}
+
+std::string line(std::string label, const std::string& value) {
+  label.resize(18, ' ');
+  return "  " + label + value;
+}
+
+/// The folder itself or the nearest one above it that exists.
+fs::path existing_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::path path = fs::absolute(folder, error);
+  while (!fs::exists(path, error) && path.has_relative_path()) path = path.parent_path();
+  return path;
+}
+
+void count_files(const TrainOptions& o, RunEstimate& estimate) {
+  const auto stds = static_cast<int64_t>(o.stds.size());
+  if (o.snapshot_nimg)  // one before the first step
+    estimate.snapshots = (o.total_nimg / *o.snapshot_nimg + 1) * stds;
+  if (o.checkpoint_nimg)  // one at the end
+    estimate.states = (o.total_nimg + *o.checkpoint_nimg - 1) / *o.checkpoint_nimg;
+  estimate.snapshot_bytes = snapshot_file_size(o.network);
+  estimate.state_bytes = training_state_file_size(o);
+}
+
+}  // namespace
+
+double snapshot_file_size(const NetworkOptions& options) {
+  double bytes = 6000;
+  for (const StateEntry& entry : state_layout(options)) {
+    double numel = 1;
+    for (const int64_t size : entry.shape) numel *= static_cast<double>(size);
+    bytes += 2 * numel + 1440;  // float16, and what the pickle says of it
+  }
+  return bytes;
+}
+
+double training_state_file_size(const TrainOptions& options) {
+  double bytes = 4000;
+  const double copies = static_cast<double>(options.stds.size()) + 1;
+  for (const StateEntry& entry : state_layout(options.network)) {
+    double numel = 1;
+    for (const int64_t size : entry.shape) numel *= static_cast<double>(size);
+    const double moments = entry.is_buffer ? 0 : 2;
+    bytes += (copies + moments) * (4 * numel + 330) + (entry.is_buffer ? 0 : 330);
+  }
+  return bytes;
+}
+
+double RunEstimate::activations() const {
+  return step ? std::max(step->peak_bytes - memory.gradients, 0.0) : 0;
+}
+double RunEstimate::memory_of_process() const {
+  return memory.weights + memory.gradients + memory.optimizer + memory.emas + activations();
+}
+double RunEstimate::seconds_per_step() const {
+  return step ? step->step_seconds + step->round_seconds * static_cast<double>(rounds) : 0;
+}
+double RunEstimate::images_per_second() const {
+  return step ? static_cast<double>(batch_size) / seconds_per_step() : 0;
+}
+double RunEstimate::seconds() const {
+  return step ? static_cast<double>(total_nimg) / images_per_second() : 0;
+}
+double RunEstimate::disk_bytes() const {
+  return static_cast<double>(snapshots) * snapshot_bytes +
+         static_cast<double>(states) * state_bytes;
+}
+
+std::vector<std::string> RunEstimate::lines() const {
+  std::vector<std::string> out;
+  out.push_back("Estimate (nothing is written):");
+  out.push_back(
+      line("Network:", number_text(static_cast<double>(parameters) / 1e6) + " million parameters"));
+  out.push_back(line("Memory:", "weights " + size_text(memory.weights) + ", gradients " +
+                                    size_text(memory.gradients) + ", Adam " +
+                                    size_text(memory.optimizer) + ", EMAs " +
+                                    size_text(memory.emas)));
+  const double all = memory_of_process();
+  const std::string total =
+      size_text(all) +
+      (processes > 1 ? " in each of " + text(processes) + " processes, " +
+                           size_text(all * processes) + " in all"
+                     : std::string()) +
+      (available_memory > 0
+           ? "; " + size_text(available_memory) + " available" + (processes > 1 ? " to each" : "")
+           : std::string());
+  if (step) {
+    out.push_back(line("", "activations " + size_text(activations()) + " for " +
+                               text(step->batch_gpu) + " images at once (--batch-gpu), " +
+                               (step->batch_gpu == measured_batch_gpu
+                                    ? "measured"
+                                    : "extrapolated from " + text(measured_batch_gpu))));
+    out.push_back(line("", total));
+    out.push_back(line("Speed:", number_text(images_per_second()) + " images/s, " +
+                                     time_text(seconds_per_step()) + " for a step of " +
+                                     text(batch_size) + " images, on " + device));
+    out.push_back(line("Duration:", number_text(seconds() / 86400) + " days (" +
+                                        time_text(seconds()) + ") for " + text(total_nimg) +
+                                        " images"));
+  } else {
+    out.push_back(line("", total));
+    out.push_back(line("Speed:", "not measured, because the network does not fit into memory"));
+  }
+  out.push_back(line("Snapshots:", text(snapshots) + " of " + size_text(snapshot_bytes)));
+  out.push_back(line("Training states:", text(states) + " of " + size_text(state_bytes)));
+  out.push_back(line("Disk:", size_text(disk_bytes()) + ", and " + size_text(free_disk) +
+                                  " are free in " + folder));
+  if (available_memory > 0 && all > available_memory)
+    out.push_back("Warning: " + size_text(all) + " of memory are needed, and only " +
+                  size_text(available_memory) +
+                  " are available; use a smaller --batch-gpu, or --auto");
+  if (disk_bytes() > free_disk)
+    out.push_back(
+        "Warning: the run's files do not fit on the disk; use larger intervals for "
+        "--snapshot and --checkpoint, or another --outdir");
+  return out;
+}
+
+nlohmann::ordered_json RunEstimate::json() const {
+  nlohmann::ordered_json json = {
+      {"processes", processes},
+      {"device", device},
+      {"parameters", parameters},
+      {"memory_bytes_per_process",
+       {{"weights", memory.weights},
+        {"gradients", memory.gradients},
+        {"optimizer", memory.optimizer},
+        {"emas", memory.emas},
+        {"activations", step ? nlohmann::ordered_json(activations()) : nullptr},
+        {"total", memory_of_process()},
+        {"available", available_memory}}},
+      {"batch_size", batch_size},
+      {"total_nimg", total_nimg}};
+  if (step) {
+    json["batch_gpu"] = step->batch_gpu;
+    json["measured_batch_gpu"] = measured_batch_gpu;
+    json["images_per_second"] = images_per_second();
+    json["seconds_per_step"] = seconds_per_step();
+    json["days"] = seconds() / 86400;
+  }
+  json["snapshots"] = {{"files", snapshots}, {"bytes", snapshot_bytes}};
+  json["training_states"] = {{"files", states}, {"bytes", state_bytes}};
+  json["disk_bytes"] = disk_bytes();
+  json["free_disk_bytes"] = free_disk;
+  json["fits_on_disk"] = disk_bytes() <= free_disk;
+  return json;
+}
+
+RunEstimate estimate_run(Trainer& trainer, ProcessGroup& group) {
+  const TrainOptions wanted = trainer.options();
+  RunEstimate e;
+  e.processes = group.size();
+  for (const StateEntry& entry : state_layout(wanted.network)) {
+    int64_t numel = 1;
+    for (const int64_t size : entry.shape) numel *= size;
+    if (!entry.is_buffer) e.parameters += numel;
+  }
+  e.memory = resting_memory(wanted);
+  e.batch_size = wanted.batch_size;
+  e.total_nimg = wanted.total_nimg;
+  count_files(wanted, e);
+  const fs::path folder = existing_folder(wanted.outdir);
+  e.folder = folder.string();
+  std::error_code error;
+  e.free_disk = static_cast<double>(fs::space(folder, error).available);
+
+  const int64_t share = wanted.batch_size / group.size();
+  int64_t batch_gpu = wanted.batch_gpu.value_or(0);
+  if (batch_gpu <= 0 || batch_gpu > share) batch_gpu = share;
+  e.rounds = share / batch_gpu;
+  const c10::Device device = select_device(wanted.device);
+  e.device = device.str();
+  e.available_memory = memory_for_this_process(device, group);
+  if (e.available_memory > 0 && e.memory_of_process() > e.available_memory) return e;
+
+  TrainOptions& measured = trainer.options();
+  measured.batch_size = measured.total_nimg = group.size();
+  measured.batch_gpu = 1;
+  measured.status_nimg = measured.snapshot_nimg = measured.checkpoint_nimg = std::nullopt;
+  trainer.setup_to_measure();
+  MeasureLimits limits;
+  limits.round_seconds = 2;
+  limits.bytes = e.available_memory * 0.8;
+  const auto steps = measure_steps(trainer, group, doubling_sizes(batch_gpu), limits);
+  trainer.options() = wanted;
+  e.step = extrapolate(steps, batch_gpu);
+  e.measured_batch_gpu = steps.back().batch_gpu;
+  return e;
+}
+
+}  // namespace edm2

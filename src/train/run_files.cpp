@@ -1,0 +1,109 @@
+#include "train/run_files.h"
+
+#include <nlohmann/json.hpp>
+
+#include "edm2/core/error.h"
+#include "edm2/io/atomic_file.h"
+#include "train/stats_file.h"
+
+namespace edm2 {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* config_name = "training_options.json";
+constexpr const char* stats_name = "stats.jsonl";
+
+/// Says which settings of an earlier start of this run are now others.
+void report_changed_settings(const fs::path& file, const nlohmann::ordered_json& now, RunLog& log) {
+  const auto before = nlohmann::json::parse(read_text_file(file), nullptr, false);
+  if (before.is_discarded()) return;
+  for (const auto& change : nlohmann::json::diff(before, nlohmann::json(now)))
+    log.line(
+        "Note: unlike at the start of this run, " + change["path"].get<std::string>() +
+        (change.contains("value") ? " is now " + change["value"].dump() : " is no longer set"));
+}
+
+}  // namespace
+
+RunFiles::RunFiles(const TrainOptions& options, std::shared_ptr<Progress> progress)
+    : log(progress), options_(options), progress_(std::move(progress)), folder_(options.outdir) {}
+
+void RunFiles::open(const nlohmann::ordered_json& config) {
+  const bool existed = fs::exists(folder_.path());
+  folder_.open();
+  if (!existed) progress_->message("Creating output directory...");
+  log.open(folder_.path() / "log.txt");
+  if (fs::exists(folder_.path() / config_name))
+    report_changed_settings(folder_.path() / config_name, config, log);
+  else
+    folder_.publish(config_name, [&](const fs::path& path) { write_file(path, config.dump(2)); });
+}
+
+std::optional<WholeState> RunFiles::newest_state() {
+  auto state = newest_whole_state(folder_, [&](const std::string& text) { log.line(text); });
+  if (state) newest_state_ = state->path.filename().string();
+  return state;
+}
+
+void RunFiles::begin(int64_t cur_nimg) {
+  const fs::path path = folder_.path() / stats_name;
+  if (const int64_t dropped = rewind_stats(path, cur_nimg); dropped > 0)
+    log.line("Taking " + std::to_string(dropped) + (dropped == 1 ? " line" : " lines") +
+             " out of " + path.string() + " that this run writes again");
+  stats_.open(path);
+}
+
+void RunFiles::failed(const std::string& what) {
+  if (options_.on_save_error == SaveErrors::stop) throw Error(what);
+  log.line("Warning: " + what);
+}
+
+void RunFiles::add_stats(const std::string& line) {
+  if (!stats_.append(line)) failed(stats_.error() + "; the line is tried again with the next one");
+}
+
+std::string RunFiles::try_to_publish(const std::string& name,
+                                     const std::function<void(const fs::path&)>& write) {
+  try {
+    folder_.publish(name, write);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+void RunFiles::save(const std::string& name, const std::string& shown,
+                    const std::function<void(const fs::path&)>& write) {
+  const std::string error = try_to_publish(name, write);
+  if (error.empty())
+    log.line("Saving " + shown + " ... done");
+  else
+    failed(error + "; " + name + " is left out");
+}
+
+std::string RunFiles::save_state(const std::string& name,
+                                 const std::function<void(const fs::path&)>& write) {
+  stats_.sync();  // so that no state comes without its statistics; errors show with the next line
+  std::string error = try_to_publish(name, write);
+  if (!error.empty()) {
+    error += newest_state_.empty() ? "; there is no training state yet"
+                                   : "; the last good training state is " + newest_state_;
+    failed(error);
+    return error;
+  }
+  newest_state_ = name;
+  log.line("Saving " + (folder_.path() / name).string() + " ... done");
+  if (options_.keep_checkpoints) remove_old(name);
+  return "";
+}
+
+void RunFiles::remove_old(const std::string& newest) {
+  try {
+    check_state(folder_, newest);
+    remove_old_states(folder_, newest, *options_.keep_checkpoints);
+  } catch (const Error& error) {
+    failed(std::string(error.what()) + "; older training states are kept");
+  }
+}
+
+}  // namespace edm2
