@@ -9,6 +9,7 @@
 #include <chrono>
 #include <limits>
 
+#include "core/onednn.h"
 #include "nn/unet_plan.h"
 
 namespace edm2 {
@@ -63,7 +64,7 @@ std::optional<Candidate> packed_convolution(const Tensor& x, const Tensor& w) {
   const auto reorder = dispatcher.findSchema({"mkldnn::_reorder_convolution_weight", ""});
   const auto convolve = dispatcher.findSchema({"mkldnn::_convolution_pointwise", ""});
   if (!x.is_cpu() || !reorder || !convolve || w.size(0) == 0) return std::nullopt;
-  if (x.scalar_type() != at::kFloat && x.scalar_type() != at::kBFloat16) return std::nullopt;
+  if (!onednn_takes(x.scalar_type())) return std::nullopt;
   const int64_t padding = w.size(2) / 2;
   torch::jit::Stack stack{
       w, pair(padding), pair(1), pair(1), 1, c10::List<int64_t>(x.sizes().vec())};
@@ -134,7 +135,7 @@ std::vector<ConvolutionShape> convolutions_of(const NetworkOptions& options) {
 }
 
 ConvolutionTimer::ConvolutionTimer(const ConvolutionShape& shape, int64_t batch,
-                                   c10::ScalarType dtype, c10::Device device)
+                                   c10::ScalarType dtype, c10::Device device, bool gradients)
     : shape_(shape), device_(device) {
   c10::NoGradGuard no_grad;
   const auto random = [&](int64_t channels, int64_t rows, int64_t size) {
@@ -165,6 +166,7 @@ ConvolutionTimer::ConvolutionTimer(const ConvolutionShape& shape, int64_t batch,
     weight.push_back({"matrix product", [=] { at::mm(gm.t(), xm); }});
   }
   for (const auto* candidates : {&forward, &input, &weight}) {
+    if (candidates != &forward && !gradients) continue;
     if (candidates == &input && !shape.input_gradient) continue;
     Candidate chosen = choose(*candidates, device);
     names_.push_back(chosen.name);

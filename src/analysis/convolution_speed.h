@@ -22,14 +22,15 @@ struct ConvolutionShape {
 /// All convolutions of the network, those of the same shape together.
 std::vector<ConvolutionShape> convolutions_of(const NetworkOptions& options);
 
-/// Convolutions of one shape on random data: forward, gradient of the input (unless it is not
-/// needed) and of the weights, each by the fastest of several primitives and memory layouts.
+/// Convolutions of one shape on random data: forward and, for training, gradient of the input
+/// (unless it is not needed) and of the weights, each by the fastest of several primitives and
+/// memory layouts.
 class ConvolutionTimer {
  public:
   /// Tries all of them.
   ConvolutionTimer(const ConvolutionShape& shape, int64_t batch, c10::ScalarType dtype,
-                   c10::Device device);
-  /// Seconds that the three take now, once each.
+                   c10::Device device, bool gradients = true);
+  /// Seconds that all of them take now, once each.
   double measure() const;
   const ConvolutionShape& shape() const { return shape_; }
   /// What is fastest: "packed channels-last", ...; forward, input gradient, weight gradient.

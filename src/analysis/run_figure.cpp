@@ -19,7 +19,7 @@ using plot::ColorMap;
 using plot::rgb;
 using plot::Series;
 
-constexpr double missing = std::numeric_limits<double>::quiet_NaN();
+constexpr double no_number = std::numeric_limits<double>::quiet_NaN();
 constexpr std::string_view grad_norm = "GradNorm/", weight_norm = "WeightNorm/";
 
 bool has_numbers(const std::vector<double>& values) {
@@ -44,7 +44,7 @@ bool has_noise_bins(const RunCurves& run) {
 /// Mean over `width` lines around each one, of those that have numbers; gaps stay gaps.
 std::vector<double> smoothed(const std::vector<double>& values, int64_t width) {
   const auto size = static_cast<int64_t>(values.size());
-  std::vector<double> result(values.size(), missing);
+  std::vector<double> result(values.size(), no_number);
   for (int64_t i = 0; i < size; ++i) {
     if (!std::isfinite(values[static_cast<size_t>(i)])) continue;
     double sum = 0;
@@ -164,7 +164,7 @@ const std::vector<RunFigure::Metric>& RunFigure::metrics() {
       {"speed", true, key("Timing/sec_per_kimg"),
        [](RunFigure& f) {
          f.line_per_run("Speed", "images / s", "Timing/sec_per_kimg",
-                        [](double seconds) { return seconds > 0 ? 1000 / seconds : missing; });
+                        [](double seconds) { return seconds > 0 ? 1000 / seconds : no_number; });
        }},
       {"sec-per-kimg", false, key("Timing/sec_per_kimg"),
        [](RunFigure& f) { f.line_per_run("Time for 1000 images", "s", "Timing/sec_per_kimg"); }},
@@ -308,7 +308,7 @@ double latest(const std::vector<double>& values) {
   std::vector<double> finite;
   for (const double value : values)
     if (std::isfinite(value)) finite.push_back(value);
-  if (finite.empty()) return missing;
+  if (finite.empty()) return no_number;
   const size_t count = std::max<size_t>(1, finite.size() / 10);
   return std::accumulate(finite.end() - static_cast<std::ptrdiff_t>(count), finite.end(), 0.0) /
          static_cast<double>(count);

@@ -11,18 +11,18 @@ namespace edm2 {
 namespace fs = std::filesystem;
 namespace {
 
-struct SnapshotName {
+struct SnapshotFileName {
   std::string prefix;
   int64_t kimg = 0;
   double std = 0;
 };
 
 // PREFIX-KIMG-STD.pkl
-std::optional<SnapshotName> parse_name(const std::string& file_name) {
+std::optional<SnapshotFileName> parse_name(const std::string& file_name) {
   static const std::regex pattern(R"((.*)-(\d{1,15})-(\d+\.\d+)\.(pkl|safetensors|pt|pth))");
   std::smatch match;
   if (file_name.size() > 1000 || !std::regex_match(file_name, match, pattern)) return std::nullopt;
-  return SnapshotName{match[1], std::stoll(match[2]), std::stod(match[3])};
+  return SnapshotFileName{match[1], std::stoll(match[2]), std::stod(match[3])};
 }
 
 std::optional<int64_t> parse_state_name(const std::string& file_name) {

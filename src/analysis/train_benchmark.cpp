@@ -15,7 +15,7 @@
 namespace edm2 {
 namespace {
 
-double seconds_now() {
+double clock_seconds() {
   using std::chrono::duration;
   return duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
@@ -50,10 +50,10 @@ class Training {
 
   StepTimes step() {
     StepTimes times;
-    double before = seconds_now();
+    double before = clock_seconds();
     const auto since = [&] {
       synchronize(options_.device);
-      const double now = seconds_now();
+      const double now = clock_seconds();
       return now - std::exchange(before, now);
     };
     clear_gradients(network_);
@@ -111,7 +111,7 @@ TrainBenchmark benchmark_training(const TrainBenchmarkOptions& options,
   std::vector<StepTimes> steps;
   std::vector<std::vector<double>> alone(convolutions.size());
   std::vector<double> ratios;
-  const double begin = seconds_now();
+  const double begin = clock_seconds();
   for (double passed = 0; passed < options.seconds || steps.size() < 3;) {
     check_interrupt();
     training.step();  // the caches hold what training leaves there
@@ -122,7 +122,7 @@ TrainBenchmark benchmark_training(const TrainBenchmarkOptions& options,
       sum += alone[i].back() * static_cast<double>(convolutions[i].shape().count);
     }
     ratios.push_back(steps.back().total() / sum);
-    passed = seconds_now() - begin;
+    passed = clock_seconds() - begin;
     if (after_round) after_round(std::min(passed / std::max(options.seconds, 1e-9), 1.0));
   }
 

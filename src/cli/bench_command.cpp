@@ -6,7 +6,10 @@
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/table.h"
+#include "edm2/analysis/sample_benchmark.h"
 #include "edm2/analysis/train_benchmark.h"
+#include "edm2/generate/network_source.h"
+#include "edm2/generate/presets.h"
 #include "edm2/train/train_options.h"
 
 namespace edm2::cli {
@@ -14,7 +17,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-struct TrainArguments {
+struct BenchTrainArguments {
   std::vector<std::string> presets = {"edm2-img512-xs"};
   std::vector<Precision> precisions;
   std::optional<int64_t> batch, resolution, img_channels, classes, channels, num_blocks,
@@ -25,14 +28,14 @@ struct TrainArguments {
   bool json = false;
 };
 
-struct Subject {
+struct BenchSubject {
   NetworkOptions network;
   int64_t batch = 4;
 };
 
 /// The network of docs/demo.md as it is trained there, or that of a training preset.
-Subject find_subject(const std::string& preset) {
-  Subject subject;
+BenchSubject find_bench_subject(const std::string& preset) {
+  BenchSubject subject;
   NetworkOptions& net = subject.network;
   if (preset == "demo") {
     net.img_resolution = 32;
@@ -56,34 +59,34 @@ Subject find_subject(const std::string& preset) {
 }
 
 template <class T, class U>
-void take_if_given(const std::optional<T>& given, U& target) {
+void set_if_given(const std::optional<T>& given, U& target) {
   if (given) target = *given;
 }
 
-TrainBenchmarkOptions to_options(const TrainArguments& a, const std::string& preset,
+TrainBenchmarkOptions to_options(const BenchTrainArguments& a, const std::string& preset,
                                  Precision precision, c10::Device device) {
-  const Subject subject = find_subject(preset);
+  const BenchSubject subject = find_bench_subject(preset);
   TrainBenchmarkOptions o;
   o.network = subject.network;
   o.batch = a.batch.value_or(subject.batch);
   o.precision = precision;
   o.device = device;
   o.seconds = a.seconds;
-  take_if_given(a.resolution, o.network.img_resolution);
-  take_if_given(a.img_channels, o.network.img_channels);
-  take_if_given(a.classes, o.network.label_dim);
-  take_if_given(a.channels, o.network.model_channels);
-  take_if_given(a.channel_mult, o.network.channel_mult);
-  take_if_given(a.num_blocks, o.network.num_blocks);
-  take_if_given(a.attn_resolutions, o.network.attn_resolutions);
-  take_if_given(a.channels_per_head, o.network.channels_per_head);
-  take_if_given(a.dropout, o.network.dropout);
+  set_if_given(a.resolution, o.network.img_resolution);
+  set_if_given(a.img_channels, o.network.img_channels);
+  set_if_given(a.classes, o.network.label_dim);
+  set_if_given(a.channels, o.network.model_channels);
+  set_if_given(a.channel_mult, o.network.channel_mult);
+  set_if_given(a.num_blocks, o.network.num_blocks);
+  set_if_given(a.attn_resolutions, o.network.attn_resolutions);
+  set_if_given(a.channels_per_head, o.network.channels_per_head);
+  set_if_given(a.dropout, o.network.dropout);
   validate(o.network);
   return o;
 }
 
-std::string type_name(const TrainBenchmarkOptions& o) {
-  switch (activation_dtype(o.precision, o.network.use_fp16, o.device)) {
+std::string type_name(const NetworkOptions& network, Precision precision, c10::Device device) {
+  switch (activation_dtype(precision, network.use_fp16, device)) {
     case c10::kBFloat16:
       return "bf16";
     case c10::kHalf:
@@ -93,7 +96,7 @@ std::string type_name(const TrainBenchmarkOptions& o) {
   }
 }
 
-std::string number(double value, const char* format) {
+std::string formatted(double value, const char* format) {
   char text[64];
   std::snprintf(text, sizeof text, format, value);
   return text;
@@ -102,7 +105,7 @@ std::string number(double value, const char* format) {
 Json to_json(const std::string& preset, const TrainBenchmarkOptions& o, const TrainBenchmark& r) {
   return {{"preset", preset},
           {"device", o.device.str()},
-          {"precision", type_name(o)},
+          {"precision", type_name(o.network, o.precision, o.device)},
           {"batch", o.batch},
           {"resolution", o.network.img_resolution},
           {"img_channels", o.network.img_channels},
@@ -119,7 +122,7 @@ Json to_json(const std::string& preset, const TrainBenchmarkOptions& o, const Tr
           {"peak_memory_bytes", r.peak_memory}};
 }
 
-void run_train(const TrainArguments& a, CommandContext& context) {
+void run_bench_train(const BenchTrainArguments& a, CommandContext& context) {
   require_single_process();
   const c10::Device device = select_device(context.device_name);
   const std::vector<Precision> precisions =
@@ -134,11 +137,11 @@ void run_train(const TrainArguments& a, CommandContext& context) {
                ">Update", ">Convolutions alone", ">Step/convolutions", ">Peak memory"});
   for (const auto& [preset, options] : subjects) {
     const TrainBenchmark r = benchmark_training(options);
-    const auto ms = [](double seconds) { return number(seconds * 1e3, "%.1f"); };
-    table.add({preset, type_name(options), std::to_string(options.batch),
-               number(r.images_per_second, "%.2f"), ms(r.step), ms(r.forward), ms(r.backward),
-               ms(r.update), ms(r.convolutions), number(r.ratio, "%.3f"),
-               number(r.peak_memory / (1 << 30), "%.2f GiB")});
+    const auto ms = [](double seconds) { return formatted(seconds * 1e3, "%.1f"); };
+    table.add({preset, type_name(options.network, options.precision, options.device),
+               std::to_string(options.batch), formatted(r.images_per_second, "%.2f"), ms(r.step),
+               ms(r.forward), ms(r.backward), ms(r.update), ms(r.convolutions),
+               formatted(r.ratio, "%.3f"), formatted(r.peak_memory / (1 << 30), "%.2f GiB")});
     list.push_back(to_json(preset, options, r));
   }
   std::cout << (a.json ? list.dump(2) + "\n" : table.text());
@@ -152,20 +155,20 @@ std::vector<std::string> parse_words(const std::string& text) {
   return words;
 }
 
+std::vector<Precision> parse_precisions(const std::string& text) {
+  std::vector<Precision> list;
+  for (const std::string& word : parse_words(text)) list.push_back(parse_precision(word));
+  return list;
+}
+
 void add_train_benchmark(CLI::App& bench, CommandContext& context) {
   CLI::App* command = bench.add_subcommand(
       "train", "Speed of training steps on random images, against the convolutions alone");
-  auto a = std::make_shared<TrainArguments>();
+  auto a = std::make_shared<BenchTrainArguments>();
   add_parsed_option(*command, "--preset", a->presets, parse_words, "LIST",
                     "Networks: presets of 'edm2 train', or demo", a->presets.front());
-  add_parsed_option(
-      *command, "--precisions", a->precisions,
-      [](const std::string& text) {
-        std::vector<Precision> list;
-        for (const std::string& word : parse_words(text)) list.push_back(parse_precision(word));
-        return list;
-      },
-      "LIST", "Several precisions, one after the other", "--precision");
+  add_parsed_option(*command, "--precisions", a->precisions, parse_precisions, "LIST",
+                    "Several precisions, one after the other", "--precision");
   add_int_option(*command, "--batch", a->batch, at_least(int64_t{1}), "Images per step",
                  "4; demo 64");
   add_int_option(*command, "--resolution", a->resolution, at_least(int64_t{1}),
@@ -191,7 +194,142 @@ void add_train_benchmark(CLI::App& bench, CommandContext& context) {
                    "Measure each network for about that long");
   add_switch(*command, "--json", a->json, "Print a list of objects instead of a table");
   add_device_options(*command, context);
-  command->callback([a, &context] { run_train(*a, context); });
+  command->callback([a, &context] { run_bench_train(*a, context); });
+}
+
+struct BenchSampleArguments {
+  std::vector<std::string> nets, presets;
+  bool random_weights = false;
+  std::vector<Precision> precisions = {Precision::automatic};
+  std::vector<int64_t> batches = {4};
+  std::vector<std::string> devices = {"auto"};
+  std::vector<EngineKind> engines = {EngineKind::automatic};
+  double seconds = SampleBenchmarkOptions().seconds;
+  bool json = false;
+};
+
+/// What a preset of generate or train says of the network: "edm2-img512-xs-fid" as
+/// "edm2-img512-xs".
+NetworkOptions architecture_of(const std::string& preset) {
+  for (const GeneratePreset& known : generate_presets())
+    if (known.name == preset && preset != "demo")
+      return find_bench_subject(preset.substr(0, preset.find('-', preset.find("-img") + 8)))
+          .network;
+  return find_bench_subject(preset).network;
+}
+
+std::vector<std::pair<std::string, Snapshot>> load_subjects(const BenchSampleArguments& a,
+                                                            CommandContext& context) {
+  if (a.random_weights && !a.nets.empty())
+    throw UsageError("--random-weights goes with --preset; a network of --net has weights");
+  std::vector<std::pair<std::string, Snapshot>> subjects;
+  const auto load = [&](const std::string& name, const std::string& source) {
+    subjects.emplace_back(
+        name, load_network_source(source, context.fetch, *make_progress(ProgressStyle::quiet)));
+  };
+  for (const std::string& net : a.nets) load(net, net);
+  std::vector<std::string> presets = a.presets;
+  const bool by_default = a.nets.empty() && presets.empty();
+  if (by_default) presets = {"edm2-img512-xs"};
+  for (const std::string& preset : presets)
+    if (a.random_weights || by_default)
+      subjects.emplace_back(preset, random_network(architecture_of(preset)));
+    else
+      load(preset, find_generate_preset(preset).net);
+  return subjects;
+}
+
+std::string engine_of(const SampleBenchmarkOptions& o) {
+  return o.engine == EngineKind::automatic && engine_takes(o.network.network, o.precision, o.device)
+             ? "engine"
+             : "reference";
+}
+
+Json to_json(const std::string& name, const SampleBenchmarkOptions& o, const SampleBenchmark& r) {
+  const NetworkOptions& net = o.network.network;
+  return {{"net", name},
+          {"device", o.device.str()},
+          {"engine", engine_of(o)},
+          {"precision", type_name(net, o.precision, o.device)},
+          {"batch", o.batch},
+          {"resolution", net.img_resolution},
+          {"img_channels", net.img_channels},
+          {"parameters", r.parameters},
+          {"rounds", r.rounds},
+          {"seconds_per_image_evaluation", r.seconds_per_image_evaluation},
+          {"convolution_floor_seconds", r.convolution_floor_seconds},
+          {"ratio", r.ratio},
+          {"images_per_second", 1 / (r.seconds_per_image_evaluation * 63)},
+          {"flops", r.flops},
+          {"flops_per_second", r.flops / r.seconds_per_image_evaluation},
+          {"setup_seconds", r.setup_seconds},
+          {"first_evaluation_seconds", r.first_seconds},
+          {"peak_memory_bytes", r.peak_memory}};
+}
+
+void run_bench_sample(const BenchSampleArguments& a, CommandContext& context) {
+  require_single_process();
+  Json list = Json::array();
+  Table table({"Network", "Engine", "Type", ">Batch", ">Pictures/s", ">ms/evaluation",
+               ">Convolutions alone", ">Evaluation/convolutions", ">GFLOP/s", ">Peak memory"});
+  for (auto& [name, network] : load_subjects(a, context))
+    for (const std::string& device : a.devices)
+      for (const EngineKind engine : a.engines)
+        for (const Precision precision : a.precisions)
+          for (const int64_t batch : a.batches) {
+            const SampleBenchmarkOptions o{.network = network,
+                                           .batch = batch,
+                                           .precision = precision,
+                                           .device = select_device(device),
+                                           .engine = engine,
+                                           .seconds = a.seconds};
+            const SampleBenchmark r = benchmark_sampling(o);
+            const auto ms = [](double seconds) { return formatted(seconds * 1e3, "%.1f"); };
+            // 32 steps of Heun's method, as generate does by default, evaluate 63 times.
+            table.add({name, engine_of(o), type_name(network.network, precision, o.device),
+                       std::to_string(batch),
+                       formatted(1 / (63 * r.seconds_per_image_evaluation), "%.3f"),
+                       ms(r.seconds_per_image_evaluation), ms(r.convolution_floor_seconds),
+                       formatted(r.ratio, "%.3f"),
+                       formatted(r.flops / r.seconds_per_image_evaluation / 1e9, "%.1f"),
+                       formatted(r.peak_memory / (1 << 30), "%.2f GiB")});
+            list.push_back(to_json(name, o, r));
+          }
+  std::cout << (a.json ? list.dump(2) + "\n" : table.text());
+}
+
+void add_sample_benchmark(CLI::App& bench, CommandContext& context) {
+  CLI::App* command = bench.add_subcommand(
+      "sample", "Speed of a network's evaluations, against its convolutions alone");
+  auto a = std::make_shared<BenchSampleArguments>();
+  add_parsed_option(*command, "--net", a->nets, parse_words, "LIST",
+                    "Snapshots: files, addresses, RUN@STD", "random EDM2-XS");
+  add_parsed_option(*command, "--preset", a->presets, parse_words, "LIST",
+                    "Networks of presets of 'edm2 generate'; with --random-weights also of 'edm2 "
+                    "train', or demo");
+  add_switch(*command, "--random-weights", a->random_weights,
+             "Networks of --preset with random weights: nothing is downloaded");
+  add_parsed_option(*command, "--precision", a->precisions, parse_precisions, "LIST",
+                    "Types of activations: auto, fp32, bf16, fp16", "auto");
+  add_parsed_option(
+      *command, "--batch", a->batches,
+      [](const std::string& text) { return parse_ints(text, at_least(int64_t{1})); }, "LIST",
+      "Pictures evaluated together", "4", "x>=1");
+  add_parsed_option(*command, "--device", a->devices, parse_words, "LIST",
+                    "Where to compute: auto, cpu, cuda or cuda:N", "auto");
+  add_parsed_option(
+      *command, "--engine", a->engines,
+      [](const std::string& text) {
+        std::vector<EngineKind> engines;
+        for (const std::string& word : parse_words(text)) engines.push_back(parse_engine(word));
+        return engines;
+      },
+      "LIST", "What computes: auto (the fastest), reference", "auto");
+  add_float_option(*command, "--seconds", a->seconds, at_least(0.0),
+                   "Measure each case for about that long");
+  add_switch(*command, "--json", a->json, "Print a list of objects instead of a table");
+  add_fetch_options(*command, context);
+  command->callback([a, &context] { run_bench_sample(*a, context); });
 }
 
 }  // namespace
@@ -199,6 +337,7 @@ void add_train_benchmark(CLI::App& bench, CommandContext& context) {
 void add_bench_command(CLI::App& app, CommandContext& context) {
   CLI::App* command = app.add_subcommand("bench", "Measure how fast this machine is");
   command->require_subcommand(1);
+  add_sample_benchmark(*command, context);
   add_train_benchmark(*command, context);
 }
 

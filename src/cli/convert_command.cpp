@@ -24,7 +24,7 @@ at::ScalarType parse_type(const std::string& text) {
   throw UsageError("'" + text + "' is not one of 'fp32', 'fp16', 'bf16'.");
 }
 
-void run(const ConvertArguments& a, CommandContext& context) {
+void run_convert(const ConvertArguments& a, CommandContext& context) {
   ConvertOptions options = a.options;
   snapshot_format_for(options.output);  // a wrong name is found before large files are read
   if (a.config) options.weights.config = read_config_file(*a.config);
@@ -73,7 +73,7 @@ void add_convert_command(CLI::App& app, CommandContext& context) {
              "Read the written file again, convert it back, and compare every bit");
   add_fetch_options(*command, context);
   add_progress_options(*command, context);
-  command->callback([a, &context] { run(*a, context); });
+  command->callback([a, &context] { run_convert(*a, context); });
 }
 
 }  // namespace edm2::cli

@@ -177,7 +177,7 @@ Json to_json(const Subject& subject, const FlopsArguments& a, const ForwardPass&
   return json;
 }
 
-void run(const FlopsArguments& a, CommandContext& context) {
+void run_flops(const FlopsArguments& a, CommandContext& context) {
   require_single_process();
   const auto progress = a.json ? make_progress(ProgressStyle::quiet) : context.progress();
   const Subject subject = find_subject(a, context.fetch, *progress);
@@ -222,7 +222,7 @@ void add_flops_command(CLI::App& app, CommandContext& context) {
   add_fetch_options(*command, context);
   add_device_options(*command, context);
   add_progress_options(*command, context);
-  command->callback([a, &context] { run(*a, context); });
+  command->callback([a, &context] { run_flops(*a, context); });
 }
 
 }  // namespace edm2::cli

@@ -49,12 +49,6 @@ void add_generate_command(CLI::App& app, CommandContext& context) {
   add_parsed_option(*command, "--seeds", options->seeds, parse_int_list, "LIST",
                     "Random seeds, such as 1,2,5-10", "16-19");
   add_batch_options(*command, *sampling);
-  add_parsed_option(
-      *command, "--label-vector", options->label_vector,
-      [](const std::string& text) { return parse_floats(text); }, "LIST",
-      "Label of all pictures, for networks that were trained on label vectors");
-  add_text_option(*command, "--labels", options->labels, "FILE|DATASET",
-                  "Labels (.npy, .csv, .json or a dataset); the picture of seed S gets number S");
   add_sampler_options(*command, *sampling);
   add_output_options(*command, *options);
   add_fetch_options(*command, context);

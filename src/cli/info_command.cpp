@@ -16,7 +16,7 @@ struct InfoArguments {
   bool no_values = false, json = false;
 };
 
-void run(const InfoArguments& a, CommandContext& context) {
+void run_info(const InfoArguments& a, CommandContext& context) {
   FileInfoOptions options = a.options;
   options.values = !a.no_values;
   // Nothing but the description goes to standard output.
@@ -42,7 +42,7 @@ void add_info_command(CLI::App& app, CommandContext& context) {
   add_switch(*command, "--json", a->json, "Print JSON; edm2 convert --config reads it");
   add_fetch_options(*command, context);
   add_progress_options(*command, context);
-  command->callback([a, &context] { run(*a, context); });
+  command->callback([a, &context] { run_info(*a, context); });
 }
 
 }  // namespace edm2::cli

@@ -31,7 +31,7 @@ void add_result_options(CLI::App& command, EvaluateArguments& a) {
   add_json_option(command, a.json);
 }
 
-void run(EvaluateArguments& a, CommandContext& context) {
+void run_metrics_evaluate(EvaluateArguments& a, CommandContext& context) {
   EvaluateOptions& o = a.options;
   o.fetch = context.fetch;
   validate(o);
@@ -77,7 +77,7 @@ void add_metrics_calc(CLI::App& group, CommandContext& context) {
   add_progress_options(command, context);
   command.callback([a, &context] {
     a->options.detectors.precision = context.precision;
-    run(*a, context);
+    run_metrics_evaluate(*a, context);
   });
 }
 
@@ -106,7 +106,7 @@ void add_metrics_gen(CLI::App& group, CommandContext& context) {
   command.callback([a, sampling, &context] {
     if (!sampling->net && !sampling->preset) throw UsageError("Missing option '--net'.");
     apply(*sampling, context, a->options.network->sampling);
-    run(*a, context);
+    run_metrics_evaluate(*a, context);
   });
 }
 

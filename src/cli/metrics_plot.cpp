@@ -6,13 +6,13 @@
 namespace edm2::cli {
 namespace {
 
-struct PlotArguments {
+struct ScorePlotArguments {
   std::vector<std::string> tables;
   std::filesystem::path dest;
   ScorePlotOptions options;
 };
 
-void run(const PlotArguments& a, CommandContext& context) {
+void run_metrics_plot(const ScorePlotArguments& a, CommandContext& context) {
   plot::check_figure_path(a.dest);
   std::vector<ScoreTable> tables;
   for (const std::string& path : a.tables) tables.push_back(load_score_table(path));
@@ -25,7 +25,7 @@ void run(const PlotArguments& a, CommandContext& context) {
 void add_metrics_plot(CLI::App& group, CommandContext& context) {
   CLI::App& command = *group.add_subcommand(
       "plot", "Scores over EMA length or guidance, from the tables of edm2 sweep");
-  auto a = std::make_shared<PlotArguments>();
+  auto a = std::make_shared<ScorePlotArguments>();
   command.add_option("CSV", a->tables, "Tables with lines such as std,guidance,fid")
       ->option_text("CSV...")
       ->required();
@@ -38,7 +38,7 @@ void add_metrics_plot(CLI::App& group, CommandContext& context) {
   add_switch(command, "--log", a->options.log_scale, "Logarithmic scores");
   add_text_option(command, "--title", a->options.title, "TEXT", "Title of the figure");
   add_progress_options(command, context);
-  command.callback([a, &context] { run(*a, context); });
+  command.callback([a, &context] { run_metrics_plot(*a, context); });
 }
 
 }  // namespace edm2::cli

@@ -28,7 +28,7 @@ void print(const std::vector<Finding>& findings, bool json) {
   std::cout.flush();
 }
 
-void run(VerifyArguments& a, CommandContext& context) {
+void run_metrics_verify(VerifyArguments& a, CommandContext& context) {
   ProcessGroup& group = context.processes();
   a.options.device = context.device_name;
   a.options.fetch = context.fetch;
@@ -74,7 +74,7 @@ void add_metrics_verify(CLI::App& group, CommandContext& context) {
   add_fetch_options(command, context);
   add_process_options(command, context);
   add_progress_options(command, context);
-  command.callback([a, &context] { run(*a, context); });
+  command.callback([a, &context] { run_metrics_verify(*a, context); });
 }
 
 }  // namespace edm2::cli

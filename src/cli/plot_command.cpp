@@ -42,7 +42,7 @@ std::pair<double, double> parse_size(const std::string& text) {
   return {parse_float(text.substr(0, x), range), parse_float(text.substr(x + 1), range)};
 }
 
-void run(const PlotArguments& a, CommandContext& context) {
+void run_plot(const PlotArguments& a, CommandContext& context) {
   plot::check_figure_path(a.out);
   const auto progress = context.progress();
   std::vector<RunCurves> runs;
@@ -85,7 +85,7 @@ void add_plot_command(CLI::App& app, CommandContext& context) {
       },
       "WxH", "Size of the figure in inches", "by the number of panels");
   add_progress_options(*command, context);
-  command->callback([a, &context] { run(*a, context); });
+  command->callback([a, &context] { run_plot(*a, context); });
 }
 
 }  // namespace edm2::cli

@@ -9,6 +9,7 @@
 #include <iostream>
 #include <new>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/command.h"
@@ -141,6 +142,14 @@ std::vector<std::string> split_empty_values(int argc, const char* const* argv) {
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
+/// Commands are parsed then, and not carried out.
+void forget_callbacks(CLI::App& app) {
+  for (CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    command->callback([] {});
+    forget_callbacks(*command);
+  }
+}
+
 /// Runs the parser and the command that it calls; throws what they throw.
 int parse_and_run(CLI::App& app, int argc, const char* const* argv) {
   auto words = split_empty_values(argc, argv);
@@ -213,7 +222,11 @@ int run_program(int argc, const char* const* argv, CommandContext& context,
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.require_subcommand(0, 1);  // subcommands inherit the 1: one command a call
   app.set_version_flag("--version", version_text, "Show version, libtorch and CPU, and exit");
+  bool only_check = false;
+  add_switch(app, "--check-options", only_check,
+             "Say what is wrong with the command's options, and do nothing else");
   add(app, context);
+  if (argc > 1 && argv[1] == std::string_view("--check-options")) forget_callbacks(app);
   context.words.assign(argv + std::min(argc, 1), argv + argc);
   const int code = run_and_report(app, context, argc, argv);
   // A full disk behind `edm2 ... > file` shows up here at the latest.

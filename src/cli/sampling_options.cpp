@@ -4,6 +4,18 @@
 #include "edm2/generate/presets.h"
 
 namespace edm2::cli {
+namespace {
+
+void add_label_options(CLI::App& command, SamplingArguments& a) {
+  add_parsed_option(
+      command, "--label-vector", a.label_vector,
+      [](const std::string& text) { return parse_floats(text); }, "LIST",
+      "Label of all pictures, for networks that were trained on label vectors");
+  add_text_option(command, "--labels", a.labels, "FILE|DATASET",
+                  "Labels (.npy, .csv, .json or a dataset); the picture of seed S gets number S");
+}
+
+}  // namespace
 
 void add_network_options(CLI::App& command, SamplingArguments& a) {
   add_text_option(command, "--preset", a.preset, "STR",
@@ -23,6 +35,7 @@ void add_batch_options(CLI::App& command, SamplingArguments& a) {
                  "random");
   add_int_option(command, "--batch", a.max_batch_size, at_least(int64_t{1}),
                  "Pictures sampled together");
+  add_label_options(command, a);
 }
 
 void add_sampler_options(CLI::App& command, SamplingArguments& a) {
@@ -42,6 +55,10 @@ void add_sampler_options(CLI::App& command, SamplingArguments& a) {
   add_float_option(command, "--S_min", s.S_min, at_least(0.0), "Lowest noise level with churn");
   add_float_option(command, "--S_max", s.S_max, at_least(0.0), "Highest noise level with churn");
   add_float_option(command, "--S_noise", s.S_noise, {}, "Noise inflation");
+  add_parsed_option(command, "--engine", a.engine, parse_engine, "NAME",
+                    "What computes the networks: auto (the fastest), or reference (operator by "
+                    "operator as the original)",
+                    "auto");
 }
 
 void apply(const SamplingArguments& a, const CommandContext& context, GenerateOptions& o) {
@@ -58,12 +75,15 @@ void apply(const SamplingArguments& a, const CommandContext& context, GenerateOp
   o.gnet = gnet;
   o.vae = a.vae;
   o.class_idx = a.class_idx;
+  o.label_vector = a.label_vector;
+  o.labels = a.labels;
   o.max_batch_size = a.max_batch_size;
   o.sampler = a.sampler;
   o.sampler.guidance = guidance.value_or(1);
   o.fetch = context.fetch;
   o.device = context.device_name;
   o.precision = context.precision;
+  o.engine = a.engine;
 }
 
 }  // namespace edm2::cli

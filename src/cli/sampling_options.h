@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "edm2/generate/generate.h"
 
@@ -19,13 +20,16 @@ struct SamplingArguments {
   std::optional<double> guidance;
   std::string vae;
   std::optional<int64_t> class_idx;
+  std::optional<std::vector<double>> label_vector;
+  std::optional<std::string> labels;
   int64_t max_batch_size = 32;
   SamplerOptions sampler;
+  EngineKind engine = EngineKind::automatic;
 };
 
 /// --preset, --net, --gnet, --vae.
 void add_network_options(CLI::App& command, SamplingArguments& a);
-/// --class and --batch.
+/// --class, --batch, --label-vector and --labels.
 void add_batch_options(CLI::App& command, SamplingArguments& a);
 /// --solver, --steps, --guidance and so on.
 void add_sampler_options(CLI::App& command, SamplingArguments& a);

@@ -28,7 +28,7 @@ std::string gigabytes(uint64_t bytes) {
   return text;
 }
 
-void run(const ThinArguments& a, CommandContext& context) {
+void run_thin(const ThinArguments& a, CommandContext& context) {
   if (a.plot) plot::check_figure_path(*a.plot);
   const ThinPlan plan = plan_thinning(a.folder, a.options);
   std::cout << "Keep " << plan.keep.size() << " snapshots (" << gigabytes(plan.keep_bytes)
@@ -76,7 +76,7 @@ void add_thin_command(CLI::App& app, CommandContext& context) {
   add_progress_options(*command, context);
   command->callback([a, &context] {
     require_single_process();
-    run(*a, context);
+    run_thin(*a, context);
   });
 }
 

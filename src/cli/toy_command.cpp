@@ -31,7 +31,7 @@ toy::Network load(const std::string& source, CommandContext& context) {
 
 // ---- edm2 toy train
 
-struct TrainArguments {
+struct ToyTrainArguments {
   toy::TrainOptions options;
   bool viz = true;
   std::optional<fs::path> viz_file;
@@ -67,7 +67,7 @@ class Visualization {
   Tensor start_;  // [N,2]
 };
 
-void run_train(const TrainArguments& a, CommandContext& context) {
+void run_toy_train(const ToyTrainArguments& a, CommandContext& context) {
   require_single_process(no_processes);
   const auto progress = context.progress();
   std::optional<fs::path> file = a.viz_file;
@@ -87,7 +87,7 @@ void run_train(const TrainArguments& a, CommandContext& context) {
 
 void add_toy_train(CLI::App& group, CommandContext& context) {
   CLI::App& command = *group.add_subcommand("train", "Train a toy network");
-  auto a = std::make_shared<TrainArguments>();
+  auto a = std::make_shared<ToyTrainArguments>();
   toy::TrainOptions& o = a->options;
   add_text_option(command, "--outdir", o.outdir, "DIR", "Folder for snapshots; none: not saved");
   add_text_option(command, "--cls", o.classes, "A|B|AB", "Classes to train on", o.classes);
@@ -102,18 +102,18 @@ void add_toy_train(CLI::App& group, CommandContext& context) {
   add_int_option(command, "--iterations", o.iterations, at_least(int64_t{1}), "Iterations");
   add_int_option(command, "--seed", o.seed, at_least(int64_t{0}), "Random seed");
   add_progress_options(command, context);
-  command.callback([a, &context] { run_train(*a, context); });
+  command.callback([a, &context] { run_toy_train(*a, context); });
 }
 
 // ---- edm2 toy plot
 
-struct PlotArguments {
+struct ToyPlotArguments {
   std::string net = default_net, gnet = default_gnet;
   double guidance = 3;
   std::optional<fs::path> save;
 };
 
-void run_plot(const PlotArguments& a, CommandContext& context) {
+void run_plot(const ToyPlotArguments& a, CommandContext& context) {
   require_single_process(no_processes);
   const auto progress = context.progress();
   const fs::path path = a.save.value_or("toy.png");
@@ -134,7 +134,7 @@ void run_plot(const PlotArguments& a, CommandContext& context) {
 void add_toy_plot(CLI::App& group, CommandContext& context) {
   CLI::App& command = *group.add_subcommand(
       "plot", "Draw distributions, densities and trajectories of two toy networks");
-  auto a = std::make_shared<PlotArguments>();
+  auto a = std::make_shared<ToyPlotArguments>();
   add_text_option(command, "--net", a->net, "FILE|URL", "Main network", a->net);
   add_text_option(command, "--gnet", a->gnet, "FILE|URL", "Guiding network", a->gnet);
   add_float_option(command, "--guidance", a->guidance, {}, "Guidance weight");
@@ -165,7 +165,7 @@ std::vector<std::string> split_at_commas(const std::string& text) {
   return parts;
 }
 
-std::string percent(double share) {
+std::string percentage(double share) {
   char text[32];
   std::snprintf(text, sizeof text, "%.2f", 100 * share);
   return text;
@@ -177,7 +177,7 @@ void print(const std::vector<toy::ExploreRow>& rows) {
     char weight[32], density[32];
     std::snprintf(weight, sizeof weight, "%g", row.guidance);
     std::snprintf(density, sizeof density, "%.3f", row.mean_log_density);
-    table.add({row.guide, weight, percent(row.outliers), density, percent(row.coverage)});
+    table.add({row.guide, weight, percentage(row.outliers), density, percentage(row.coverage)});
   }
   std::cout << table.text();
 }

@@ -310,10 +310,11 @@ void GroupWatch::lose_store() {
   fail(failure);
   if (tell_) return;
   // The processes cannot agree on who tells the user, so the first one of every machine does.
-  int first = 0;
+  const int own = environment_.rank;
   const auto host = [&](int rank) { return hosts_[static_cast<size_t>(rank)]; };
-  while (first == failure.rank || host(first) != host(environment_.rank)) ++first;
-  tell_ = first == environment_.rank;
+  int first = 0;
+  while (first < own && (first == failure.rank || host(first) != host(own))) ++first;
+  tell_ = first == own;
 }
 
 // ---- the working thread ----

@@ -223,6 +223,16 @@ void sync_to_disk(const fs::path& path) {
     fail("cannot write to disk", path, errno);
 }
 
+void sync_file_system(const fs::path& folder) {
+  const Descriptor file(::open(folder.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) fail("cannot open", folder, errno);
+#ifdef __linux__
+  if (::syncfs(file.get()) != 0 && errno != EROFS) fail("cannot write to disk", folder, errno);
+#else
+  ::sync();
+#endif
+}
+
 void start_write_back(int file_descriptor) {
 #ifdef __linux__
   // To the end of the file; failures show up when it is synced.

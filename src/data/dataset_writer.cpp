@@ -49,11 +49,13 @@ class PartialFolder {
 
   const fs::path& path() const { return partial_; }
   void finish() {
+    sync_file_system(partial_);
     std::error_code error;
     fs::rename(partial_, path_, error);  // replaces an empty folder
     if (error)
       throw Error("cannot rename '" + partial_.string() + "' to '" + path_.string() +
                   "': " + error.message());
+    sync_to_disk(fs::absolute(path_).parent_path());
   }
 
  private:

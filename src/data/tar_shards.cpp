@@ -85,11 +85,16 @@ class TarShards : public PictureSource {
     const TarEntry& file = shards_[shard]->entries()[entry];
     const std::string text = text_of(shard, entry);
     Label label;
-    if (file.name.ends_with(".cls")) {
-      label = class_label(text);
-    } else {
-      label = json_label(parse_json(text));
-      if (label.is_null()) return label;  // other notes on the picture
+    try {
+      if (file.name.ends_with(".cls")) {
+        label = class_label(text);
+      } else {
+        label = json_label(parse_json(text));
+        if (label.is_null()) return label;  // other notes on the picture
+      }
+    } catch (const Error& error) {
+      throw Error("'" + file.name + "' in '" + shards_[shard]->path().string() +
+                  "' is no label: " + error.what());
     }
     const bool numbers =
         !label.is_array() || (!label.empty() && std::all_of(label.begin(), label.end(),
@@ -137,6 +142,8 @@ class TarShards : public PictureSource {
   std::vector<std::pair<size_t, size_t>> places_;  // shard and entry of every item
 };
 
+constexpr long most_shards = 1'000'000;
+
 /// The texts between the commas of "a,b", or the numbers of "000..099".
 std::vector<std::string> alternatives(const std::string& text) {
   std::vector<std::string> result;
@@ -146,7 +153,7 @@ std::vector<std::string> alternatives(const std::string& text) {
   if (dots != std::string::npos &&
       std::sscanf(text.c_str(), "%ld..%n%ld%n", &first, &first_end, &last, &last_end) == 2 &&
       last_end == static_cast<int>(text.size()) && first >= 0 && first <= last) {
-    if (last - first >= 10'000'000) throw Error("'{" + text + "}' stands for too many files");
+    if (last - first >= most_shards) throw Error("'{" + text + "}' stands for too many files");
     for (long number = first; number <= last; ++number) {
       char digits[32];
       std::snprintf(digits, sizeof digits, "%0*ld", static_cast<int>(dots), number);
@@ -166,9 +173,12 @@ std::vector<std::string> expand_braces(const std::string& pattern) {
   const size_t open = pattern.find('{'), close = pattern.find('}', open);
   if (open == std::string::npos || close == std::string::npos) return {pattern};
   std::vector<std::string> result;
-  for (const std::string& rest : expand_braces(pattern.substr(close + 1)))
-    for (const std::string& part : alternatives(pattern.substr(open + 1, close - open - 1)))
-      result.push_back(pattern.substr(0, open) + part + rest);
+  const auto rests = expand_braces(pattern.substr(close + 1));
+  const auto parts = alternatives(pattern.substr(open + 1, close - open - 1));
+  if (rests.size() * parts.size() > static_cast<size_t>(most_shards))
+    throw Error("'" + pattern + "' stands for too many files");
+  for (const std::string& rest : rests)
+    for (const std::string& part : parts) result.push_back(pattern.substr(0, open) + part + rest);
   std::sort(result.begin(), result.end());
   return result;
 }

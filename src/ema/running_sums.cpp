@@ -1,9 +1,8 @@
 #include "ema/running_sums.h"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 
+#include "core/parallel.h"
 #include "edm2/core/platform.h"
 #include "ema/number_conversion.h"
 
@@ -49,7 +48,7 @@ void RunningSums::add(const OpenSnapshot& snapshot) {
       const auto count = static_cast<size_t>(span.count);
       weighted_sum::to_float(kernels_, snapshot.index.tensors[span.tensor].dtype, data.part(part),
                              numbers.data(), count);
-      at::parallel_for(0, static_cast<int64_t>(output_count()), 1, [&](int64_t from, int64_t to) {
+      parallel_for(0, static_cast<int64_t>(output_count()), 1, [&](int64_t from, int64_t to) {
         std::vector<float> sum(count, 0.f);
         for (auto j = static_cast<size_t>(from); j < static_cast<size_t>(to); ++j) {
           if (added_ == 0)

@@ -1,11 +1,10 @@
 #include "ema/snapshot_sum.h"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <exception>
 #include <thread>
 
+#include "core/parallel.h"
 #include "edm2/core/platform.h"
 #include "ema/hand_over.h"
 #include "ema/number_conversion.h"
@@ -69,7 +68,7 @@ class BlockSummer {
     for (size_t part = 0; part < block.size(); ++part)
       for (int64_t begin = 0; begin < block[part].count; begin += piece)
         work.emplace_back(part, begin);
-    at::parallel_for(0, static_cast<int64_t>(work.size()), 1, [&](int64_t from, int64_t to) {
+    parallel_for(0, static_cast<int64_t>(work.size()), 1, [&](int64_t from, int64_t to) {
       std::vector<float> scratch(static_cast<size_t>(tile_) * (plan_.coefficients.size() + 1));
       for (int64_t k = from; k < to; ++k) {
         const auto [part, begin] = work[static_cast<size_t>(k)];

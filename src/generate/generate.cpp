@@ -66,7 +66,8 @@ Sampler load_sampler(const GenerateOptions& options, Progress& progress,
   encoder.vae = options.vae;
   encoder.fetch = options.fetch;
   encoder.batch_size = options.encoder_batch_size;
-  Sampler sampler(load("net", options.net), options.device, options.precision, encoder);
+  Sampler sampler(load("net", options.net), options.device, options.precision, encoder,
+                  options.engine);
   sampler.options = options.sampler;
   sampler.class_idx = options.class_idx;
   set_labels(sampler, options, progress);

@@ -9,18 +9,9 @@
 #include "edm2/core/platform.h"
 #include "edm2/core/random.h"
 #include "edm2/generate/network_source.h"
-#include "edm2/nn/network.h"
 
 namespace edm2 {
 namespace {
-
-std::shared_ptr<Denoiser> build_network(const Snapshot& snapshot, Precision precision,
-                                        c10::Device device) {
-  auto network = std::make_shared<Precond>(snapshot);
-  network->precision = precision;
-  network->to(device);
-  return network;
-}
 
 void check_compatible(const Denoiser& net, const Denoiser& gnet) {
   if (gnet.img_channels() != net.img_channels() || gnet.img_resolution() != net.img_resolution())
@@ -133,12 +124,14 @@ std::vector<int64_t> frame_steps(int64_t frames, int64_t num_steps) {
 }
 
 Sampler::Sampler(const std::string& net, const std::string& device, Precision precision,
-                 EncoderSetup encoder)
-    : Sampler(load_quietly(net), device, precision, std::move(encoder)) {}
+                 EncoderSetup encoder, EngineKind engine)
+    : Sampler(load_quietly(net), device, precision, std::move(encoder), engine) {}
 
 Sampler::Sampler(const Snapshot& net, const std::string& device, Precision precision,
-                 EncoderSetup encoder)
-    : precision_(precision), net_(build_network(net, precision, select_device(device))) {
+                 EncoderSetup encoder, EngineKind engine)
+    : precision_(precision),
+      engine_(engine),
+      net_(make_denoiser(net, precision, select_device(device), engine)) {
   takes_label_vectors_ = net.network.label_dim > 0 && net.dataset && net.dataset->vector_labels;
   encoder.device = net_->device();
   encoder_ = make_encoder(net.encoder, std::move(encoder));
@@ -153,7 +146,7 @@ void Sampler::set_guide(const std::string& gnet, double strength) {
 }
 
 void Sampler::set_guide(const Snapshot& gnet, double strength) {
-  set_guide(build_network(gnet, precision_, device()), strength);
+  set_guide(make_denoiser(gnet, precision_, device(), engine_), strength);
 }
 
 void Sampler::set_guide(std::shared_ptr<Denoiser> gnet, double strength) {

@@ -13,9 +13,9 @@
 namespace edm2 {
 namespace {
 
-constexpr size_t block = 512;
+constexpr size_t block_size = 512;
 constexpr uint64_t longest_header = 1 << 20;  // of a long name or a pax header
-using Block = std::array<std::byte, block>;
+using Block = std::array<std::byte, block_size>;
 
 std::string field_of(const Block& header, size_t position, size_t size) {
   const auto* text = reinterpret_cast<const char*>(header.data()) + position;
@@ -46,7 +46,7 @@ bool checksum_fits(const Block& header) {
   constexpr size_t position = 148, size = 8;
   const auto expected = number_of(header, position, size);
   uint64_t sum = 0;
-  for (size_t i = 0; i < block; ++i)
+  for (size_t i = 0; i < block_size; ++i)
     sum += i >= position && i < position + size ? ' ' : static_cast<uint64_t>(header[i]);
   return expected && *expected == sum;
 }
@@ -97,13 +97,13 @@ std::vector<TarEntry> list_entries(const ReadAt& read, uint64_t archive_size,
   PaxHeader next;  // for the entry to come
   uint64_t position = 0;
   // Many programs leave the two empty blocks at the end out.
-  while (archive_size - position >= block) {
+  while (archive_size - position >= block_size) {
     Block header;
     read(position, header);
     if (is_empty(header)) break;
     const std::string where = "the header at byte " + std::to_string(position);
     if (!checksum_fits(header)) fail(position == 0 ? "it is none" : where + " is damaged");
-    position += block;
+    position += block_size;
     const char type = static_cast<char>(header[156]);
     const bool describes_next = type == 'L' || type == 'K' || type == 'x' || type == 'g';
     auto size = number_of(header, 124, 12);
@@ -129,10 +129,10 @@ std::vector<TarEntry> list_entries(const ReadAt& read, uint64_t archive_size,
       }
       next = {};
     }
-    const uint64_t padded = (*size + block - 1) / block * block;
+    const uint64_t padded = (*size + block_size - 1) / block_size * block_size;
     position = std::min(position + padded, archive_size);  // the last one may lack its padding
   }
-  if (entries.empty() && archive_size < block) fail("it is none");
+  if (entries.empty() && archive_size < block_size) fail("it is none");
   return entries;
 }
 

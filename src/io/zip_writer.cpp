@@ -11,8 +11,8 @@
 namespace edm2 {
 namespace {
 
-constexpr uint32_t max32 = 0xffffffff;
-constexpr uint16_t max16 = 0xffff;
+constexpr uint32_t most32 = 0xffffffff;
+constexpr uint16_t most16 = 0xffff;
 constexpr uint16_t utf8_names = 1 << 11;
 constexpr uint16_t dos_date =
     (44 << 9) | (1 << 5) | 1;  // 2024-01-01, so that files are reproducible
@@ -35,7 +35,7 @@ class Bytes {
 };
 
 /// CRC-32 of the bytes behind others whose CRC is `crc`.
-uint32_t crc_of(std::span<const std::byte> contents, uLong crc = crc32(0, nullptr, 0)) {
+uint32_t checksum(std::span<const std::byte> contents, uLong crc = crc32(0, nullptr, 0)) {
   for (size_t done = 0; done < contents.size();) {
     const size_t part = std::min<size_t>(contents.size() - done, size_t{1} << 30);
     crc =
@@ -45,7 +45,9 @@ uint32_t crc_of(std::span<const std::byte> contents, uLong crc = crc32(0, nullpt
   return static_cast<uint32_t>(crc);
 }
 
-uint32_t clamp32(uint64_t value) { return static_cast<uint32_t>(std::min<uint64_t>(value, max32)); }
+uint32_t clamp32(uint64_t value) {
+  return static_cast<uint32_t>(std::min<uint64_t>(value, most32));
+}
 
 /// The fields that local header and directory share: from "version needed" to the name's length.
 void put_common(Bytes& out, bool zip64, uint32_t crc, uint64_t size, size_t name_length) {
@@ -67,7 +69,7 @@ void ZipWriter::add(std::string_view name, std::string_view contents, unsigned a
 
 ZipWriter::Record& ZipWriter::begin_entry(std::string_view name, uint64_t size, uint32_t crc,
                                           unsigned alignment) {
-  if (name.empty() || name.size() >= max16)
+  if (name.empty() || name.size() >= most16)
     throw Error("a name in a zip archive must have 1 to 65534 bytes");
   if (alignment == 0 || alignment > 4096 || (alignment & (alignment - 1)) != 0)
     throw Error("the alignment within a zip archive must be a power of two up to 4096");
@@ -77,7 +79,7 @@ ZipWriter::Record& ZipWriter::begin_entry(std::string_view name, uint64_t size, 
   record.size = size;
   record.offset = position_;
 
-  const bool zip64 = record.size >= max32;
+  const bool zip64 = record.size >= most32;
   Bytes extra;
   if (zip64) extra << zip64_id << uint16_t(16) << record.size << record.size;
   constexpr size_t header_size = 30, field_size = 4;
@@ -102,14 +104,14 @@ ZipWriter::Record& ZipWriter::begin_entry(std::string_view name, uint64_t size, 
 
 void ZipWriter::add(std::string_view name, std::span<const std::byte> contents,
                     unsigned alignment) {
-  Record& record = begin_entry(name, contents.size(), crc_of(contents), alignment);
+  Record& record = begin_entry(name, contents.size(), checksum(contents), alignment);
   file_.write(contents);
   position_ += contents.size();
   record.filled = record.size;
 }
 
 size_t ZipWriter::reserve(std::string_view name, uint64_t size, unsigned alignment) {
-  Record& record = begin_entry(name, size, crc_of({}), alignment);
+  Record& record = begin_entry(name, size, checksum({}), alignment);
   record.crc_is_late = true;
   file_.skip(size);
   position_ += size;
@@ -121,7 +123,7 @@ void ZipWriter::fill(size_t entry, std::span<const std::byte> bytes) {
   if (bytes.size() > record.size - record.filled)
     throw std::logic_error("ZipWriter: more bytes than were reserved");
   file_.write_at(record.data_start + record.filled, bytes);
-  record.crc = crc_of(bytes, record.crc);
+  record.crc = checksum(bytes, record.crc);
   record.filled += bytes.size();
 }
 
@@ -137,7 +139,7 @@ void ZipWriter::finish() {
     file_.write_at(record.offset + crc_position, std::as_bytes(std::span(crc.text())));
   }
   for (const Record& record : records_) {
-    const bool large = record.size >= max32, far = record.offset >= max32;
+    const bool large = record.size >= most32, far = record.offset >= most32;
     Bytes extra;
     if (large || far) extra << zip64_id << uint16_t((large ? 16 : 0) + (far ? 8 : 0));
     if (large) extra << record.size << record.size;
@@ -155,13 +157,13 @@ void ZipWriter::finish() {
   const uint64_t size = position_ - start, count = records_.size();
 
   Bytes end;
-  if (start >= max32 || size >= max32 || count >= max16) {
+  if (start >= most32 || size >= most32 || count >= most16) {
     const uint64_t zip64_end = position_;
     end << uint32_t(0x06064b50) << uint64_t(44) << uint16_t((3 << 8) | 45) << uint16_t(45);
     end << uint32_t(0) << uint32_t(0) << count << count << size << start;
     end << uint32_t(0x07064b50) << uint32_t(0) << zip64_end << uint32_t(1);
   }
-  const auto count16 = static_cast<uint16_t>(std::min<uint64_t>(count, max16));
+  const auto count16 = static_cast<uint16_t>(std::min<uint64_t>(count, most16));
   end << uint32_t(0x06054b50) << uint16_t(0) << uint16_t(0) << count16 << count16;
   end << clamp32(size) << clamp32(start) << uint16_t(0);
   put(end.text());

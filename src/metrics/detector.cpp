@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "edm2/core/error.h"
-#include "metrics/fused_layers.h"
+#include "nn/fused_layers.h"
 
 namespace edm2 {
 namespace {

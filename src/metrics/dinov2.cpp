@@ -5,8 +5,8 @@
 #include "edm2/metrics/detector.h"
 #include "metrics/dinov2_preprocess.h"
 #include "metrics/dinov2_weights.h"
-#include "metrics/fused_layers.h"
 #include "metrics/weights.h"
+#include "nn/fused_layers.h"
 
 namespace edm2 {
 namespace {

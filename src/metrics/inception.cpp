@@ -6,9 +6,9 @@
 
 #include "edm2/core/error.h"
 #include "edm2/metrics/detector.h"
-#include "metrics/fused_layers.h"
 #include "metrics/inception_weights.h"
 #include "metrics/weights.h"
+#include "nn/fused_layers.h"
 
 namespace edm2 {
 namespace {

@@ -106,10 +106,9 @@ Json to_json(const SourceFile& file) {
 
 Json to_json(const NetworkInput& input) {
   const GenerateOptions& o = input.sampling;
-  return {{"first_seed", input.first_seed},
-          {"num", input.num},
-          {"class", optional_json(o.class_idx)},
-          {"precision", precision_text(o.precision)},
+  return {{"first_seed", input.first_seed},      {"num", input.num},
+          {"class", optional_json(o.class_idx)}, {"label_vector", optional_json(o.label_vector)},
+          {"labels", optional_json(o.labels)},   {"precision", precision_text(o.precision)},
           {"sampler", to_json(o.sampler)}};
 }
 
@@ -123,6 +122,9 @@ NetworkInput to_network(const Json& manifest) {
   if (manifest.contains("gnet")) o.gnet = manifest.at("gnet").at("source");
   if (manifest.contains("vae")) o.vae = manifest.at("vae").at("source");
   o.class_idx = to_optional<int64_t>(json.at("class"));
+  if (json.contains("label_vector"))
+    o.label_vector = to_optional<std::vector<double>>(json.at("label_vector"));
+  if (json.contains("labels")) o.labels = to_optional<std::string>(json.at("labels"));
   o.precision = parse_precision(json.at("precision"));
   o.sampler = to_sampler(json.at("sampler"));
   return input;

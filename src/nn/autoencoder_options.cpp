@@ -12,8 +12,8 @@ namespace {
 using nlohmann::json;
 
 // Far beyond any autoencoder that exists, and small enough that no product overflows.
-constexpr int64_t most_channels = int64_t{1} << 16;
-constexpr int64_t most_levels = 10;
+constexpr int64_t most_vae_channels = int64_t{1} << 16;
+constexpr int64_t most_vae_levels = 10;
 constexpr int64_t most_layers = 64;
 
 void check_range(const char* name, int64_t value, int64_t highest) {
@@ -66,15 +66,15 @@ void check_block_types(const json& config, const char* key, const char* type, si
 }  // namespace
 
 void validate(const AutoencoderOptions& options) {
-  check_range("in_channels", options.in_channels, most_channels);
-  check_range("out_channels", options.out_channels, most_channels);
-  check_range("latent_channels", options.latent_channels, most_channels);
+  check_range("in_channels", options.in_channels, most_vae_channels);
+  check_range("out_channels", options.out_channels, most_vae_channels);
+  check_range("latent_channels", options.latent_channels, most_vae_channels);
   check_range("the number of levels (block_out_channels)",
-              static_cast<int64_t>(options.block_out_channels.size()), most_levels);
+              static_cast<int64_t>(options.block_out_channels.size()), most_vae_levels);
   check_range("layers_per_block", options.layers_per_block, most_layers);
-  check_range("norm_num_groups", options.norm_num_groups, most_channels);
+  check_range("norm_num_groups", options.norm_num_groups, most_vae_channels);
   for (const int64_t width : options.block_out_channels) {
-    check_range("block_out_channels", width, most_channels);
+    check_range("block_out_channels", width, most_vae_channels);
     if (width % options.norm_num_groups != 0)
       throw Error("block_out_channels has the width " + std::to_string(width) +
                   ", which norm_num_groups " + std::to_string(options.norm_num_groups) +
@@ -86,8 +86,8 @@ AutoencoderOptions autoencoder_options_from_json(const json& config) {
   if (!config.is_object()) throw Error("it must hold a JSON object");
   AutoencoderOptions options;
   const json& widths = required(config, "block_out_channels");
-  if (!widths.is_array() || static_cast<int64_t>(widths.size()) > most_levels)
-    throw Error("block_out_channels must be a list of at most " + std::to_string(most_levels) +
+  if (!widths.is_array() || static_cast<int64_t>(widths.size()) > most_vae_levels)
+    throw Error("block_out_channels must be a list of at most " + std::to_string(most_vae_levels) +
                 " widths");
   options.block_out_channels.clear();
   for (const json& width : widths)

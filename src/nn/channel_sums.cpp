@@ -1,9 +1,10 @@
 #include "nn/channel_sums.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
+
+#include "core/parallel.h"
 
 namespace edm2 {
 namespace {
@@ -32,7 +33,7 @@ Tensor channel_sums(const Tensor& x) {
   const auto* data = x.const_data_ptr<float>();
   auto* sums = partial.mutable_data_ptr<double>();
   auto* squares = sums + n * blocks * channels;
-  at::parallel_for(0, n * blocks, 1, [&](int64_t begin, int64_t end) {
+  parallel_for(0, n * blocks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t first = i % blocks * block, count = std::min(block, pixels - first);
       add_pixels(data + (i / blocks * pixels + first) * channels, count, channels,

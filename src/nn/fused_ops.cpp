@@ -20,7 +20,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
-constexpr auto channels_last = at::MemoryFormat::ChannelsLast;
+constexpr auto nhwc = at::MemoryFormat::ChannelsLast;
 
 const fused_kernels::Kernels& kernels() {
   switch (cpu_level()) {
@@ -59,12 +59,12 @@ T* offset(T* p, int64_t count) {
 Tensor arranged(const Tensor& x, const Tensor& like) {
   if (!x.defined()) return x;
   const Tensor same_type = x.scalar_type() == like.scalar_type() ? x : x.to(like.scalar_type());
-  return like.dim() == 4 ? same_type.contiguous(channels_last) : same_type.contiguous();
+  return like.dim() == 4 ? same_type.contiguous(nhwc) : same_type.contiguous();
 }
 Tensor arranged(const Tensor& x) { return arranged(x, x); }
 
 Tensor empty_as(const Tensor& x, at::IntArrayRef sizes) {
-  return at::empty(sizes, x.options().memory_format(channels_last).requires_grad(false));
+  return at::empty(sizes, x.options().memory_format(nhwc).requires_grad(false));
 }
 Tensor empty_as(const Tensor& x) { return empty_as(x, x.sizes()); }
 
@@ -169,10 +169,10 @@ struct CatWithSilu : Function<CatWithSilu> {
     const int64_t ca = a.size(1), cb = b.size(1), c = ca + cb;
     const auto weights = ctx->saved_data["weights"].toDoubleVector();
     const Tensor beside = arranged(grads[0], a);
-    const Tensor g = grads[1].defined()
-                         ? arranged(grads[1], a)
-                         : at::zeros({a.size(0), c, a.size(2), a.size(3)}, a.options())
-                               .contiguous(channels_last);
+    const Tensor g =
+        grads[1].defined()
+            ? arranged(grads[1], a)
+            : at::zeros({a.size(0), c, a.size(2), a.size(3)}, a.options()).contiguous(nhwc);
     const Tensor grad_a = empty_as(a), grad_b = empty_as(b);
     for_type(a.scalar_type(), [&](const auto& k, auto t) {
       using T = decltype(t);
@@ -369,7 +369,7 @@ struct TrainingWeight : Function<TrainingWeight> {
     const Layout layout(weight);
     const auto options = weight.options().dtype(dtype).requires_grad(false);
     const Tensor effective = weight.dim() == 4
-                                 ? at::empty(weight.sizes(), options.memory_format(channels_last))
+                                 ? at::empty(weight.sizes(), options.memory_format(nhwc))
                                  : at::empty(weight.sizes(), options);
     const double factor =
         (gain ? gain->item<double>() : 1.0) / std::sqrt(static_cast<double>(layout.size));
@@ -390,7 +390,7 @@ struct TrainingWeight : Function<TrainingWeight> {
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const Tensor weight = ctx->get_saved_variables()[0];
     const Layout layout(weight);
-    const Tensor g = weight.dim() == 4 ? grads[0].contiguous(channels_last) : grads[0].contiguous();
+    const Tensor g = weight.dim() == 4 ? grads[0].contiguous(nhwc) : grads[0].contiguous();
     const Tensor grad = at::empty(weight.sizes(), weight.options().requires_grad(false));
     Tensor by_row = at::empty({layout.rows}, grad.options());
     for_type(g.scalar_type(), [&](const auto& k, auto t) {

@@ -1,13 +1,13 @@
 #include "edm2/toy/mixture.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <array>
 #include <cmath>
 #include <numbers>
 #include <vector>
 
+#include "core/parallel.h"
 #include "edm2/core/cpu.h"
 #include "edm2/core/error.h"
 #include "edm2/core/random.h"
@@ -148,7 +148,7 @@ Mixture::Density Mixture::density(const Tensor& x, const Tensor& sigma) const {
   Density result{at::empty({count}), at::empty({count, 2})};
   const mixture_kernels::Density kernel = choose_kernel();
   const int64_t components = kernels_.size(1);
-  at::parallel_for(0, count, 32, [&](int64_t begin, int64_t end) {
+  parallel_for(0, count, 32, [&](int64_t begin, int64_t end) {
     std::vector<float> scratch(static_cast<size_t>(4 * components));
     const auto row = [&](int64_t i) { return kernels_.const_data_ptr<float>() + i * components; };
     kernel({components, row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7), row(8),

@@ -11,11 +11,11 @@
 namespace edm2::toy {
 namespace {
 
-constexpr int64_t widest = 1 << 14, deepest = 1 << 10;
+constexpr int64_t widest = 1 << 14, most_layers = 1 << 10;
 
 void validate(const NetworkOptions& options) {
-  if (options.num_layers < 0 || options.num_layers > deepest)
-    throw Error("the toy network's number of layers must be 0 to " + std::to_string(deepest) +
+  if (options.num_layers < 0 || options.num_layers > most_layers)
+    throw Error("the toy network's number of layers must be 0 to " + std::to_string(most_layers) +
                 ", not " + std::to_string(options.num_layers));
   if (options.hidden_dim < 1 || options.hidden_dim > widest)
     throw Error("the toy network's hidden dimension must be 1 to " + std::to_string(widest) +

@@ -14,20 +14,20 @@ namespace edm2 {
 namespace fs = std::filesystem;
 namespace {
 
-std::string text(int64_t n) { return std::to_string(n); }
+std::string count_text(int64_t n) { return std::to_string(n); }
 std::string size_text(double bytes) { return format_bytes(static_cast<uint64_t>(bytes)); }
 
-std::string number_text(double value) {
+std::string rounded_number(double value) {
   char buffer[32];
   std::snprintf(buffer, sizeof buffer, value < 100 ? "%.3g" : "%.0f", value);
   return buffer;
 }
 
 std::string time_text(double seconds) {
-  if (seconds < 120) return number_text(seconds) + " seconds";
-  if (seconds < 2 * 3600) return number_text(seconds / 60) + " minutes";
-  if (seconds < 48 * 3600) return number_text(seconds / 3600) + " hours";
-  return number_text(seconds / 86400) + " days";
+  if (seconds < 120) return rounded_number(seconds) + " seconds";
+  if (seconds < 2 * 3600) return rounded_number(seconds / 60) + " minutes";
+  if (seconds < 48 * 3600) return rounded_number(seconds / 3600) + " hours";
+  return rounded_number(seconds / 86400) + " days";
 }
 
 std::string line(std::string label, const std::string& value) {
@@ -100,8 +100,8 @@ double RunEstimate::disk_bytes() const {
 std::vector<std::string> RunEstimate::lines() const {
   std::vector<std::string> out;
   out.push_back("Estimate (nothing is written):");
-  out.push_back(
-      line("Network:", number_text(static_cast<double>(parameters) / 1e6) + " million parameters"));
+  out.push_back(line("Network:",
+                     rounded_number(static_cast<double>(parameters) / 1e6) + " million parameters"));
   out.push_back(line("Memory:", "weights " + size_text(memory.weights) + ", gradients " +
                                     size_text(memory.gradients) + ", Adam " +
                                     size_text(memory.optimizer) + ", EMAs " +
@@ -109,7 +109,7 @@ std::vector<std::string> RunEstimate::lines() const {
   const double all = memory_of_process();
   const std::string total =
       size_text(all) +
-      (processes > 1 ? " in each of " + text(processes) + " processes, " +
+      (processes > 1 ? " in each of " + count_text(processes) + " processes, " +
                            size_text(all * processes) + " in all"
                      : std::string()) +
       (available_memory > 0
@@ -117,23 +117,23 @@ std::vector<std::string> RunEstimate::lines() const {
            : std::string());
   if (step) {
     out.push_back(line("", "activations " + size_text(activations()) + " for " +
-                               text(step->batch_gpu) + " images at once (--batch-gpu), " +
+                               count_text(step->batch_gpu) + " images at once (--batch-gpu), " +
                                (step->batch_gpu == measured_batch_gpu
                                     ? "measured"
-                                    : "extrapolated from " + text(measured_batch_gpu))));
+                                    : "extrapolated from " + count_text(measured_batch_gpu))));
     out.push_back(line("", total));
-    out.push_back(line("Speed:", number_text(images_per_second()) + " images/s, " +
+    out.push_back(line("Speed:", rounded_number(images_per_second()) + " images/s, " +
                                      time_text(seconds_per_step()) + " for a step of " +
-                                     text(batch_size) + " images, on " + device));
-    out.push_back(line("Duration:", number_text(seconds() / 86400) + " days (" +
-                                        time_text(seconds()) + ") for " + text(total_nimg) +
+                                     count_text(batch_size) + " images, on " + device));
+    out.push_back(line("Duration:", rounded_number(seconds() / 86400) + " days (" +
+                                        time_text(seconds()) + ") for " + count_text(total_nimg) +
                                         " images"));
   } else {
     out.push_back(line("", total));
     out.push_back(line("Speed:", "not measured, because the network does not fit into memory"));
   }
-  out.push_back(line("Snapshots:", text(snapshots) + " of " + size_text(snapshot_bytes)));
-  out.push_back(line("Training states:", text(states) + " of " + size_text(state_bytes)));
+  out.push_back(line("Snapshots:", count_text(snapshots) + " of " + size_text(snapshot_bytes)));
+  out.push_back(line("Training states:", count_text(states) + " of " + size_text(state_bytes)));
   out.push_back(line("Disk:", size_text(disk_bytes()) + ", and " + size_text(free_disk) +
                                   " are free in " + folder));
   if (available_memory > 0 && all > available_memory)

@@ -7,7 +7,7 @@
 namespace edm2 {
 namespace {
 
-double median(std::vector<double> values) {
+double median_of(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
   std::nth_element(values.begin(), middle, values.end());
   return *middle;
@@ -18,11 +18,11 @@ double median(std::vector<double> values) {
 std::optional<SpikeDetector::Spike> SpikeDetector::add(double loss) {
   std::optional<Spike> spike;
   if (losses_.size() >= least) {
-    const double expected = median({losses_.begin(), losses_.end()});
+    const double expected = median_of({losses_.begin(), losses_.end()});
     std::vector<double> distances;
     for (const double value : losses_) distances.push_back(std::abs(value - expected));
     const double deviation =
-        1.4826 * median(std::move(distances));  // that of a normal distribution
+        1.4826 * median_of(std::move(distances));  // that of a normal distribution
     // Losses that hardly vary still may by some per cent.
     const double threshold =
         expected + std::max(deviations * deviation, 0.1 * std::max(std::abs(expected), 0.1));

@@ -17,6 +17,7 @@
 #include "edm2/io/zip.h"
 #include "edm2/nn/snapshot_tools.h"
 #include "edm2/nn/weights_file.h"
+#include "support/checks.h"
 #include "support/paths.h"
 #include "support/small_models.h"
 
@@ -25,10 +26,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 TEST(FileInfo, SnapshotsOfEveryContainer) {
   const test::TempDir dir;
@@ -110,13 +107,13 @@ TEST(FileInfo, StateDictsTellWhatTheyCan) {
   save_safetensors(dir / "y", narrow.tensors, {{"format", "pt"}});
   info = describe_file(dir / "y");
   EXPECT_FALSE(info.contains("network"));
-  EXPECT_TRUE(contains(info.at("notes").at(0), "channels_per_head"));
+  EXPECT_TRUE(test::contains(info.at("notes").at(0), "channels_per_head"));
   EXPECT_EQ(info.at("metadata").at("format"), "pt");
   EXPECT_EQ(info.at("tensors"), narrow.tensors.size());
   // Other networks.
   save_safetensors(dir / "z", {{"decoder.conv_in.weight", at::ones({1})},
                                {"encoder.conv_in.weight", at::ones({2})}});
-  EXPECT_TRUE(contains(describe_file(dir / "z").at("kind"), "VAE"));
+  EXPECT_TRUE(test::contains(describe_file(dir / "z").at("kind"), "VAE"));
   save_safetensors(dir / "z", {{"conv.bias", at::ones({3})}});
   EXPECT_EQ(describe_file(dir / "z").at("kind"), "state dict");
   EXPECT_EQ(describe_file(dir / "z").at("parameters"), 3);
@@ -233,7 +230,7 @@ TEST(FileInfo, UnknownFilesAreErrors) {
       describe_file(dir / name);
       ADD_FAILURE() << name;
     } catch (const Error& error) {
-      EXPECT_TRUE(contains(error.what(), (dir / name).string())) << error.what();
+      EXPECT_TRUE(test::contains(error.what(), (dir / name).string())) << error.what();
     }
   }
 }

@@ -55,7 +55,38 @@ TEST(BenchCli, TrainPrintsJson) {
     EXPECT_GT(row.at(key).get<double>(), 0) << key;
 }
 
+TEST(BenchCli, SamplePrintsATable) {
+  const RunResult run =
+      run_edm2({"bench", "sample", "--preset=demo", "--random-weights", "--precision=fp32,bf16",
+                "--batch=1,2", "--engine=auto,reference", "--seconds=0", "--device=cpu"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  for (const char* word : {"Pictures/s", "Evaluation/convolutions", "engine", "reference", "fp32",
+                           "bf16", "GFLOP/s", "GiB"})
+    EXPECT_NE(run.out.find(word), std::string::npos) << word << run.out;
+  EXPECT_EQ(std::count(run.out.begin(), run.out.end(), '\n'), 9) << run.out;
+}
+
+TEST(BenchCli, SamplePrintsJson) {
+  const RunResult run = run_edm2({"bench", "sample", "--preset=demo", "--random-weights", "--json",
+                                  "--batch=2", "--seconds=0", "--device=cpu"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const auto list = nlohmann::json::parse(run.out);
+  ASSERT_EQ(list.size(), 1u);
+  const auto& row = list[0];
+  EXPECT_EQ(row.at("net"), "demo");
+  EXPECT_EQ(row.at("engine"), "engine");
+  EXPECT_EQ(row.at("precision"), "fp32");
+  EXPECT_EQ(row.at("batch"), 2);
+  for (const char* key : {"seconds_per_image_evaluation", "convolution_floor_seconds", "ratio",
+                          "images_per_second", "flops_per_second", "setup_seconds",
+                          "first_evaluation_seconds", "peak_memory_bytes", "parameters"})
+    EXPECT_GT(row.at(key).get<double>(), 0) << key;
+}
+
 TEST(BenchCli, WrongUse) {
+  EXPECT_EQ(run_edm2({"bench", "sample", "--net=x.pkl", "--random-weights"}).exit_code, 2);
+  EXPECT_EQ(run_edm2({"bench", "sample", "--engine=fastest"}).exit_code, 2);
+  EXPECT_EQ(run_edm2({"bench", "sample", "--preset=none"}).exit_code, 1);
   EXPECT_EQ(run_edm2({"bench"}).exit_code, 2);
   EXPECT_EQ(run_edm2({"bench", "train", "--batch=0"}).exit_code, 2);
   EXPECT_EQ(run_edm2({"bench", "train", "--precisions=fp31"}).exit_code, 2);

@@ -7,6 +7,7 @@
 #include "edm2/io/safetensors.h"
 #include "edm2/io/torch_file.h"
 #include "edm2/nn/snapshot_tools.h"
+#include "support/checks.h"
 #include "support/paths.h"
 #include "support/run_program.h"
 #include "support/small_models.h"
@@ -18,10 +19,6 @@ namespace fs = std::filesystem;
 using test::expect_error;
 using test::run_edm2;
 using test::RunResult;
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 }  // namespace
 
@@ -50,9 +47,9 @@ TEST(ConvertCli, ChecksWhatItWrote) {
   const RunResult run =
       run_edm2({"convert", "--check", "--precision=bf16", dir / "a.pkl", dir / "b.pt"});
   ASSERT_EQ(run.exit_code, 0) << run.err;
-  EXPECT_TRUE(contains(run.out, "Precision bf16: ")) << run.out;
-  EXPECT_TRUE(contains(run.out, "Checked: read again, ")) << run.out;
-  EXPECT_TRUE(contains(run.out, "Checked: converted back to pickle")) << run.out;
+  EXPECT_TRUE(test::contains(run.out, "Precision bf16: ")) << run.out;
+  EXPECT_TRUE(test::contains(run.out, "Checked: read again, ")) << run.out;
+  EXPECT_TRUE(test::contains(run.out, "Checked: converted back to pickle")) << run.out;
   EXPECT_EQ(std::distance(fs::directory_iterator(dir.path()), {}), 2);
 }
 
@@ -93,8 +90,8 @@ TEST(ConvertCli, TensorsThatDoNotMatchAreListed) {
     const RunResult run = run_edm2(words);
     expect_error(run, 1, lost);
     expect_error(run, 1, "foreign.bias");
-    EXPECT_TRUE(contains(run.err, "expected")) << run.err;
-    EXPECT_TRUE(contains(run.err, "[32, 32, 3, 3]  nothing")) << run.err;
+    EXPECT_TRUE(test::contains(run.err, "expected")) << run.err;
+    EXPECT_TRUE(test::contains(run.err, "[32, 32, 3, 3]  nothing")) << run.err;
     EXPECT_FALSE(fs::exists(dir / "out.pkl"));
   }
 }
@@ -112,13 +109,13 @@ TEST(ConvertCli, StateDictsTakeTheirConfigurationFromElsewhere) {
   const RunResult like =
       run_edm2({"convert", dir / "bare.pt", dir / "x.pkl", "--like", dir / "like.pkl"});
   ASSERT_EQ(like.exit_code, 0) << like.err;
-  EXPECT_TRUE(contains(like.out, "Note: took 'model.module.' off the names")) << like.out;
+  EXPECT_TRUE(test::contains(like.out, "Note: took 'model.module.' off the names")) << like.out;
   test::expect_same_snapshot(load_snapshot(dir / "x.pkl"), snapshot);
   std::ofstream(dir / "c.json") << R"({"network": {"channels_per_head": 16}})";
   const RunResult config = run_edm2({"convert", dir / "bare.pt", dir / "y.pkl", "--config",
                                      dir / "c.json", "--prefix=model.module"});
   ASSERT_EQ(config.exit_code, 0) << config.err;
-  EXPECT_TRUE(contains(config.out, "the defaults are taken")) << config.out;
+  EXPECT_TRUE(test::contains(config.out, "the defaults are taken")) << config.out;
   test::expect_same_snapshot(load_snapshot(dir / "y.pkl"), snapshot);
 }
 

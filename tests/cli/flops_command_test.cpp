@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "edm2/nn/snapshot.h"
+#include "support/checks.h"
 #include "support/paths.h"
 #include "support/run_program.h"
 #include "support/small_models.h"
@@ -16,10 +17,6 @@ using test::expect_error;
 using test::run_edm2;
 using test::RunResult;
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 }  // namespace
 
 TEST(FlopsCli, PresetsAreCountedWithoutWeights) {
@@ -29,8 +26,8 @@ TEST(FlopsCli, PresetsAreCountedWithoutWeights) {
        {"Parameters  1523.16 M\n", "Compute     552.07  Gflops/sample\n", "GPU memory  n/a\n",
         "Op                        Count  Gflops\n", "aten::_convolution        129    545.50\n",
         "aten::matmul              68     1.43\n", "aten::clamp_              36     "})
-    EXPECT_TRUE(contains(run.out, line)) << line << run.out;
-  EXPECT_FALSE(contains(run.out, "Time "));
+    EXPECT_TRUE(test::contains(run.out, line)) << line << run.out;
+  EXPECT_FALSE(test::contains(run.out, "Time "));
   const RunResult uncond =
       run_edm2({"flops", "--preset=edm2-img512-xs", "--cond=false", "--no-time", "--json"});
   ASSERT_EQ(uncond.exit_code, 0) << uncond.err;
@@ -40,8 +37,8 @@ TEST(FlopsCli, PresetsAreCountedWithoutWeights) {
   const RunResult generate = run_edm2(
       {"flops", "--preset=edm2-img64-s-fid", "--no-time", "--offline", "--layers", "--batch=4"});
   ASSERT_EQ(generate.exit_code, 0) << generate.err;
-  EXPECT_TRUE(contains(generate.out, "Parameters  280.21  M")) << generate.out;
-  EXPECT_TRUE(contains(generate.out, "unet.dec.8x8_block3")) << generate.out;
+  EXPECT_TRUE(test::contains(generate.out, "Parameters  280.21  M")) << generate.out;
+  EXPECT_TRUE(test::contains(generate.out, "unet.dec.8x8_block3")) << generate.out;
 }
 
 TEST(FlopsCli, SnapshotsAndConfigurations) {
@@ -67,8 +64,8 @@ TEST(FlopsCli, SnapshotsAndConfigurations) {
   ASSERT_EQ(timed.exit_code, 0) << timed.err;
   EXPECT_GT(nlohmann::json::parse(timed.out).at("seconds"), 0);
   const RunResult text = run_edm2({"flops", dir / "a.pkl", "--layers", "--device=cpu"});
-  EXPECT_TRUE(contains(text.out, "Loading network from ")) << text.out;
-  EXPECT_TRUE(contains(text.out, "Time          about ")) << text.out;
+  EXPECT_TRUE(test::contains(text.out, "Loading network from ")) << text.out;
+  EXPECT_TRUE(test::contains(text.out, "Time          about ")) << text.out;
 }
 
 TEST(FlopsCli, WrongUsage) {

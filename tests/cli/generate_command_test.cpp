@@ -9,6 +9,7 @@
 #include "edm2/io/npz.h"
 #include "edm2/io/safetensors.h"
 #include "edm2/nn/snapshot.h"
+#include "support/checks.h"
 #include "support/golden.h"
 #include "support/paths.h"
 #include "support/run_program.h"
@@ -23,11 +24,6 @@ using test::read_file;
 using test::run_edm2;
 using test::RunResult;
 using Words = std::vector<std::string>;
-
-Image read_png(const fs::path& path) {
-  const std::string bytes = read_file(path);
-  return decode_image(std::as_bytes(std::span(bytes)), path);
-}
 
 class GenerateCli : public testing::Test {
  protected:
@@ -67,11 +63,11 @@ TEST_F(GenerateCli, SubdirsGridAndArrays) {
   for (const char* name :
        {"000000/000998.png", "000000/000999.png", "001000/001000.png", "001000/001001.png"})
     EXPECT_TRUE(fs::exists(dir / "out" / name)) << name;
-  EXPECT_EQ(read_png(dir / "grid.png").width, 2 * 16 + 3 * 2);
+  EXPECT_EQ(test::read_image(dir / "grid.png").width, 2 * 16 + 3 * 2);
   const NpzFile arrays(dir / "all.npz");
   const Tensor pictures = arrays.get("arr_0");  // [N, H, W, 3]
   EXPECT_EQ(pictures.sizes(), at::IntArrayRef({4, 16, 16, 3}));
-  const Image first = read_png(dir / "out" / "000000/000998.png");
+  const Image first = test::read_image(dir / "out" / "000000/000998.png");
   EXPECT_EQ(std::memcmp(pictures[0].contiguous().data_ptr(), first.pixels.data(), 16 * 16 * 3), 0);
   EXPECT_TRUE(arrays.get("labels").argmax(1).equal(at::full({4}, 2, at::kLong)));
 }
@@ -90,7 +86,7 @@ TEST_F(GenerateCli, BundledDemo) {
                                   "--steps=2", "--seeds=3", "--class=8"});
   EXPECT_EQ(run.exit_code, 0) << run.err;
   EXPECT_NE(run.out.find("Loading guiding network from "), std::string::npos) << run.out;
-  const Image picture = read_png(dir / "demo" / "000003.png");
+  const Image picture = test::read_image(dir / "demo" / "000003.png");
   EXPECT_EQ(picture.width, 32);
   EXPECT_EQ(picture.channels, 3);
 }
@@ -116,7 +112,7 @@ TEST_F(GenerateCli, SolversMakeOwnPictures) {
         generate({"--seeds=3", "--steps=6", std::string("--solver=") + solver}, solver);
     ASSERT_EQ(run.exit_code, 0) << run.err;
     const fs::path file = dir / solver / "000003.png";
-    pictures.insert(read_png(file).pixels);
+    pictures.insert(test::read_image(file).pixels);
     EXPECT_NE(read_file(file).find("\"solver\":\"" + std::string(solver) + "\""),
               std::string::npos);
   }
@@ -138,10 +134,10 @@ TEST_F(GenerateCli, GuidanceInterval) {
                                     "--guidance-interval=" + interval},
                                    interval);
     EXPECT_EQ(run.exit_code, 0) << run.err;
-    return read_png(dir / interval / "000003.png").pixels;
+    return test::read_image(dir / interval / "000003.png").pixels;
   };
   EXPECT_EQ(generate({"--seeds=3"}, "plain").exit_code, 0);
-  const auto plain = read_png(dir / "plain" / "000003.png").pixels, all = guided("0,inf");
+  const auto plain = test::read_image(dir / "plain" / "000003.png").pixels, all = guided("0,inf");
   EXPECT_NE(all, plain);
   EXPECT_EQ(guided("0.002,80"), guided("0.0020001,1e9"));  // levels 80, 2.5, 0.002
   EXPECT_EQ(guided("81,90"), plain);
@@ -235,8 +231,8 @@ TEST(GenerateCliGolden, PicturesOfTheOriginal) {
     int64_t values = 0, different = 0;
     for (int seed = 0; seed < 8; ++seed) {
       const std::string file = "000000/00000" + std::to_string(seed) + ".png";
-      const Image a = read_png(dir / name / file);
-      const Image e = read_png(reference / "sampler" / "images" / name / file);
+      const Image a = test::read_image(dir / name / file);
+      const Image e = test::read_image(reference / "sampler" / "images" / name / file);
       ASSERT_EQ(a.pixels.size(), e.pixels.size());
       for (size_t i = 0; i < a.pixels.size(); ++i) {
         const int difference = std::abs(a.pixels[i] - e.pixels[i]);

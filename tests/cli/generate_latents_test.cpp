@@ -7,6 +7,7 @@
 #include "edm2/data/encoder.h"
 #include "edm2/io/image.h"
 #include "edm2/io/npz.h"
+#include "support/checks.h"
 #include "support/golden.h"
 #include "support/http_server.h"
 #include "support/paths.h"
@@ -22,11 +23,6 @@ using test::read_file;
 using test::run_edm2;
 using test::RunResult;
 using Words = std::vector<std::string>;
-
-Image read_png(const fs::path& path) {
-  const std::string bytes = read_file(path);
-  return decode_image(std::as_bytes(std::span(bytes)), path);
-}
 
 /// A network of 8x8 latents, and a VAE that makes 32x32 pictures of them.
 class GenerateLatentsCli : public testing::Test {
@@ -75,7 +71,7 @@ TEST_F(GenerateLatentsCli, PicturesOfTheLatents) {
   EXPECT_EQ(expected.sizes(), (at::IntArrayRef{6, 32, 32, 3}));
   EXPECT_TRUE(at::equal(arrays.get("arr_0"), expected));
   for (int64_t seed = 0; seed < 6; ++seed) {
-    const Image image = read_png(dir / "out" / ("00000" + std::to_string(seed) + ".png"));
+    const Image image = test::read_image(dir / "out" / ("00000" + std::to_string(seed) + ".png"));
     ASSERT_EQ(image.width, 32);
     EXPECT_EQ(std::memcmp(image.pixels.data(), expected[seed].contiguous().data_ptr(), 32 * 32 * 3),
               0);
@@ -96,9 +92,9 @@ TEST_F(GenerateLatentsCli, SamePicturesInAnyBatchAndFromAnyFile) {
             0);
   for (int seed = 0; seed < 6; ++seed) {
     const std::string name = "00000" + std::to_string(seed) + ".png";
-    const Image expected = read_png(dir / "a" / name);
-    EXPECT_EQ(read_png(dir / "b" / name).pixels, expected.pixels) << name;
-    EXPECT_EQ(read_png(dir / "c" / name).pixels, expected.pixels) << name;
+    const Image expected = test::read_image(dir / "a" / name);
+    EXPECT_EQ(test::read_image(dir / "b" / name).pixels, expected.pixels) << name;
+    EXPECT_EQ(test::read_image(dir / "c" / name).pixels, expected.pixels) << name;
   }
 }
 
@@ -109,7 +105,7 @@ TEST_F(GenerateLatentsCli, TheVaeIsFoundInTheHubsCache) {
   fs::rename(dir / "vae", revision);
   const RunResult run = generate({"--seeds=0"});
   EXPECT_EQ(run.exit_code, 0) << run.err;
-  EXPECT_EQ(read_png(dir / "out" / "000000.png").width, 32);
+  EXPECT_EQ(test::read_image(dir / "out" / "000000.png").width, 32);
 }
 
 TEST_F(GenerateLatentsCli, TheVaeByItsAddress) {
@@ -126,8 +122,8 @@ TEST_F(GenerateLatentsCli, TheVaeByItsAddress) {
                 "--outdir", dir / "out", words[0], words[1], words[2]});
   ASSERT_EQ(run.exit_code, 0) << run.err;
   ASSERT_EQ(generate({words[0], "--vae", dir / "vae"}, "expected").exit_code, 0);
-  EXPECT_EQ(read_png(dir / "out" / "000000.png").pixels,
-            read_png(dir / "expected" / "000000.png").pixels);
+  EXPECT_EQ(test::read_image(dir / "out" / "000000.png").pixels,
+            test::read_image(dir / "expected" / "000000.png").pixels);
   // It is in the cache now; if it breaks there, the message tells how to get rid of it.
   ASSERT_EQ(generate(words, "again").exit_code, 0);
   for (const auto& file : fs::directory_iterator(dir / "cache" / "downloads"))

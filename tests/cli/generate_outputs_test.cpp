@@ -11,6 +11,7 @@
 #include "edm2/io/npz.h"
 #include "edm2/io/safetensors.h"
 #include "edm2/nn/snapshot.h"
+#include "support/checks.h"
 #include "support/paths.h"
 #include "support/run_program.h"
 #include "support/small_models.h"
@@ -33,14 +34,6 @@ Image read_image(const fs::path& path) {
 PngText text_of(const fs::path& path) {
   const std::string bytes = read_file(path);
   return read_png_text(std::as_bytes(std::span(bytes)), path);
-}
-
-std::vector<std::string> names_in(const fs::path& folder) {
-  std::vector<std::string> names;
-  if (fs::exists(folder))
-    for (const auto& entry : fs::directory_iterator(folder))
-      names.push_back(entry.path().filename().string());
-  return names;
 }
 
 class GenerateOutputsCli : public testing::Test {
@@ -216,7 +209,7 @@ TEST_F(GenerateOutputsCli, FailedWritesNameTheFile) {
   expect_error(generate({"--seeds=0-5", "--subdirs"}), 1, "000000");
   fs::create_directories(dir / "grid.png");
   expect_error(generate({"--grid", dir / "grid.png"}, "other"), 1, "grid.png");
-  EXPECT_THAT(names_in(dir / "other"), testing::IsEmpty());
+  EXPECT_THAT(test::names_in(dir / "other"), testing::IsEmpty());
 }
 
 TEST_F(GenerateOutputsCli, WrongUsage) {
@@ -239,15 +232,15 @@ TEST_F(GenerateOutputsCli, InterruptedRunsLeaveWholeFiles) {
   EXPECT_EQ(run.exit_code, 128 + SIGINT) << run.err;
   EXPECT_FALSE(fs::exists(dir / "all.npz"));
   EXPECT_FALSE(fs::exists(dir / "grid.png"));
-  for (const std::string& name : names_in(dir / "out")) {
+  for (const std::string& name : test::names_in(dir / "out")) {
     EXPECT_TRUE(name.ends_with(".png")) << name;
     EXPECT_EQ(read_image(dir / "out" / name).width, 16) << name;
   }
-  EXPECT_THAT(names_in(dir.path()), testing::Each(testing::Not(testing::HasSubstr(".tmp"))));
+  EXPECT_THAT(test::names_in(dir.path()), testing::Each(testing::Not(testing::HasSubstr(".tmp"))));
   // And going on gives what an undisturbed run would have given.
   expect_done(generate({"--seeds=0-7", "--resume"}));
   expect_done(generate({"--seeds=0-7"}, "undisturbed"));
-  for (const std::string& name : names_in(dir / "undisturbed"))
+  for (const std::string& name : test::names_in(dir / "undisturbed"))
     EXPECT_EQ(read_file(dir / "out" / name), read_file(dir / "undisturbed" / name)) << name;
 }
 

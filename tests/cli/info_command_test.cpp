@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "edm2/nn/snapshot.h"
+#include "support/checks.h"
 #include "support/paths.h"
 #include "support/run_program.h"
 #include "support/small_models.h"
@@ -16,10 +17,6 @@ using test::expect_error;
 using test::run_edm2;
 using test::RunResult;
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 }  // namespace
 
 TEST(InfoCli, TextAndJson) {
@@ -30,7 +27,7 @@ TEST(InfoCli, TextAndJson) {
   ASSERT_EQ(text.exit_code, 0) << text.err;
   for (const char* part : {"network snapshot", "1,048,576", "0.1", "model_channels", "float16",
                            "StandardRGBEncoder", "unet.out_conv.weight", "[3, 16, 3, 3]"})
-    EXPECT_TRUE(contains(text.out, part)) << part << "\n" << text.out;
+    EXPECT_TRUE(test::contains(text.out, part)) << part << "\n" << text.out;
 
   const RunResult json = run_edm2({"info", "file://" + file, "--json", "--no-values"});
   ASSERT_EQ(json.exit_code, 0) << json.err;

@@ -65,4 +65,18 @@ TEST(MainCli, RunCommandTellsSignalsAndTimeouts) {
   EXPECT_EQ(run_command({"sh", "-c", "printf \"$X\""}, {.environment = {{"X", "y"}}}).out, "y");
 }
 
+TEST(MainCli, CheckOptionsParsesAndDoesNothing) {
+  const test::TempDir dir;
+  const std::string outdir = "--outdir=" + (dir / "out").string();
+  const RunResult right = run_edm2({"--check-options", "generate", "--preset=demo", outdir});
+  EXPECT_EQ(right.exit_code, 0) << right.err;
+  EXPECT_EQ(right.out + right.err, "");
+  EXPECT_FALSE(std::filesystem::exists(dir / "out"));
+  const RunResult wrong = run_edm2({"--check-options", "generate", "--present=demo", outdir});
+  EXPECT_EQ(wrong.exit_code, 2);
+  EXPECT_NE(wrong.err.find("No such option '--present'"), std::string::npos) << wrong.err;
+  EXPECT_EQ(run_edm2({"--check-options", "generate", "--steps=0"}).exit_code, 2);
+  EXPECT_EQ(run_edm2({"--check-options", "dataset", "transmogrify"}).exit_code, 2);
+}
+
 }  // namespace edm2::test

@@ -62,6 +62,15 @@ Words with_guide(Words words, const std::string& guide) {
 
 }  // namespace
 
+TEST_F(MetricsGenCli, LabelVectors) {
+  const RunResult by_vector = gen({"--label-vector=0,0,1,0,0"});
+  ASSERT_EQ(by_vector.exit_code, 0) << by_vector.err;
+  EXPECT_EQ(by_vector.out, gen({"--class=2"}).out);
+  EXPECT_NE(by_vector.out, gen({"--label-vector=0,1,0,0,0"}).out);
+  EXPECT_EQ(gen({"--label-vector=0,0,1,0,0", "--class=2"}).exit_code, 2);
+  EXPECT_EQ(gen({"--label-vector=0,1"}).exit_code, 1);
+}
+
 TEST_F(MetricsGenCli, EqualsGenerateAndCalc) {
   const Words options = with_guide(guided, dir / "guide.pkl");
   Words draw = {"generate",  "--net",         dir / "net.pkl", "--outdir",

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "edm2/ema/snapshot_name.h"
+#include "support/checks.h"
 #include "support/paths.h"
 #include "support/run_program.h"
 #include "support/small_models.h"
@@ -14,16 +15,12 @@ using test::expect_error;
 using test::run_edm2;
 using test::RunResult;
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 // Three times 1024 images, two lengths.
-struct SavedRun {
+struct ReconstructedRun {
   test::TempDir dir;
   fs::path folder = dir / "run";
 
-  SavedRun() {
+  ReconstructedRun() {
     fs::create_directory(folder);
     uint64_t seed = 0;
     for (int time = 1; time <= 3; ++time)
@@ -36,23 +33,23 @@ struct SavedRun {
 }  // namespace
 
 TEST(ReconstructCli, WritesWhatTheListNames) {
-  const SavedRun run;
+  const ReconstructedRun run;
   const RunResult result = run_edm2({"reconstruct", "--indir", run.folder, "--outdir",
                                      run.dir / "out", "--outstd=0.05,0.06,...,0.08", "--batch=3"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_TRUE(contains(result.out, "Loading 6 input pickles...\n"));
-  EXPECT_TRUE(contains(result.out, "Reconstructing 4 output pickles in 2 batches...\n"));
-  EXPECT_TRUE(contains(result.out, "    batch 1: "));
+  EXPECT_TRUE(test::contains(result.out, "Loading 6 input pickles...\n"));
+  EXPECT_TRUE(test::contains(result.out, "Reconstructing 4 output pickles in 2 batches...\n"));
+  EXPECT_TRUE(test::contains(result.out, "    batch 1: "));
   for (const char* std : {"0.050", "0.060", "0.070", "0.080"})
     EXPECT_TRUE(fs::exists(run.dir / "out" / (std::string("phema-0000003-") + std + ".pkl")));
   const RunResult again = run_edm2({"reconstruct", "--indir", run.folder, "--outdir",
                                     run.dir / "out", "--outstd=0.05,0.06,...,0.08", "--skip"});
   EXPECT_EQ(again.exit_code, 0) << again.err;
-  EXPECT_TRUE(contains(again.out, "Nothing to do"));
+  EXPECT_TRUE(test::contains(again.out, "Nothing to do"));
 }
 
 TEST(ReconstructCli, ErrorsOfTheOriginal) {
-  const SavedRun run;
+  const ReconstructedRun run;
   const auto reconstruct = [&](std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), "reconstruct");
     return run_edm2(arguments);
@@ -74,7 +71,7 @@ TEST(ReconstructCli, ErrorsOfTheOriginal) {
 }
 
 TEST(ReconstructCli, ProcessesShareTheResults) {
-  const SavedRun run;
+  const ReconstructedRun run;
   const auto outputs = [&](const std::string& folder, const std::string& nproc) {
     const RunResult result =
         run_edm2({"reconstruct", "--indir", run.folder, "--outdir", run.dir / folder,
@@ -91,7 +88,7 @@ TEST(ReconstructCli, ProcessesShareTheResults) {
 }
 
 TEST(ReconstructCli, LengthBehindARunGivesThePicturesOfTheFile) {
-  const SavedRun run;
+  const ReconstructedRun run;
   ASSERT_EQ(run_edm2({"reconstruct", "--indir", run.folder, "--outdir", run.dir / "out",
                       "--outstd=0.135", "--outkimg=2"})
                 .exit_code,
@@ -119,13 +116,13 @@ TEST(ReconstructCli, LengthBehindARunGivesThePicturesOfTheFile) {
 }
 
 TEST(ThinCli, TellsFirstAndDeletesThen) {
-  const SavedRun run;
+  const ReconstructedRun run;
   const RunResult plan = run_edm2({"thin", run.folder, "--keep=3", "--plot", run.dir / "thin.svg"});
   ASSERT_EQ(plan.exit_code, 0) << plan.err;
-  EXPECT_TRUE(contains(plan.out, "Keep 3 snapshots")) << plan.out;
-  EXPECT_TRUE(contains(plan.out, "Delete 3 snapshots"));
-  EXPECT_TRUE(contains(plan.out, "nothing is deleted without --delete"));
-  EXPECT_TRUE(contains(test::read_file(run.dir / "thin.svg"), "<svg"));
+  EXPECT_TRUE(test::contains(plan.out, "Keep 3 snapshots")) << plan.out;
+  EXPECT_TRUE(test::contains(plan.out, "Delete 3 snapshots"));
+  EXPECT_TRUE(test::contains(plan.out, "nothing is deleted without --delete"));
+  EXPECT_TRUE(test::contains(test::read_file(run.dir / "thin.svg"), "<svg"));
   EXPECT_EQ(list_folder(run.folder).size(), 6u);
   const RunResult done = run_edm2({"thin", run.folder, "--keep=3", "--delete"});
   ASSERT_EQ(done.exit_code, 0) << done.err;

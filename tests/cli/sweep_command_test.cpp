@@ -15,11 +15,11 @@ using test::expect_error;
 using test::run_edm2;
 using test::RunResult;
 
-struct SavedRun {
+struct SweptRun {
   test::TempDir dir;
   fs::path folder = dir / "run", out = dir / "out";
 
-  SavedRun() {
+  SweptRun() {
     fs::create_directory(folder);
     uint64_t seed = 0;
     for (int time = 1; time <= 2; ++time)
@@ -44,7 +44,7 @@ std::vector<uint8_t> pixels(const fs::path& path) {
 }  // namespace
 
 TEST(SweepCli, DrawsAGridAndGoesOn) {
-  const SavedRun run;
+  const SweptRun run;
   const RunResult first =
       run.sweep({"--stds=0.05,0.1", "--guidances=1,2", "--gnet", run.folder, "--metric=none"});
   ASSERT_EQ(first.exit_code, 0) << first.err;
@@ -78,7 +78,7 @@ TEST(SweepCli, DrawsAGridAndGoesOn) {
 }
 
 TEST(SweepCli, WrongUseIsTold) {
-  const SavedRun run;
+  const SweptRun run;
   expect_error(run.sweep({}), 2, "--stds");
   expect_error(run.sweep({"--stds=0.1", "--guidances=2"}), 1, "Please specify --gnet");
   expect_error(run.sweep({"--stds=0.1", "--guidances=1,1.0"}), 2, "twice");

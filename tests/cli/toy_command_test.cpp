@@ -5,6 +5,7 @@
 #include "edm2/io/atomic_file.h"
 #include "edm2/io/image.h"
 #include "edm2/toy/network.h"
+#include "support/checks.h"
 #include "support/paths.h"
 #include "support/run_program.h"
 
@@ -15,11 +16,6 @@ using test::expect_error;
 using test::run_edm2;
 using test::RunResult;
 using testing::HasSubstr;
-
-Image read_png(const std::filesystem::path& path) {
-  const std::string bytes = read_text_file(path);
-  return decode_image(std::as_bytes(std::span(bytes)), path.string());
-}
 
 }  // namespace
 
@@ -33,7 +29,7 @@ TEST(ToyCli, TrainsAndDrawsTheSamples) {
   EXPECT_THAT(run.out, HasSubstr("Done.\n"));
   const toy::Network network = toy::load_network(dir / "run" / "iter0256.pkl");
   EXPECT_EQ(network.options(), (toy::NetworkOptions{.num_layers = 1, .hidden_dim = 8}));
-  const Image samples = read_png(dir / "run" / "samples.png");
+  const Image samples = test::read_image(dir / "run" / "samples.png");
   EXPECT_EQ(samples.width, 900);
   EXPECT_EQ(samples.height, 900);
 }
@@ -45,7 +41,7 @@ TEST(ToyCli, PlotsTheBundledNetworks) {
   ASSERT_EQ(run.exit_code, 0) << run.err;
   EXPECT_EQ(run.out,
             "Loading models...\nDrawing plots...\nSaving to " + path.string() + "\nDone.\n");
-  const Image figure = read_png(path);
+  const Image figure = test::read_image(path);
   EXPECT_EQ(figure.width, 3840);
   EXPECT_EQ(figure.height, 2000);
 }

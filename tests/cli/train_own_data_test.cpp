@@ -8,6 +8,7 @@
 #include "edm2/io/image.h"
 #include "edm2/io/npz.h"
 #include "edm2/nn/snapshot.h"
+#include "support/checks.h"
 #include "support/paths.h"
 #include "support/run_program.h"
 #include "support/small_models.h"
@@ -21,11 +22,6 @@ using test::read_file;
 using test::run_edm2;
 using test::RunResult;
 using Words = std::vector<std::string>;
-
-Image read_png(const fs::path& path) {
-  const std::string bytes = read_file(path);
-  return decode_image(std::as_bytes(std::span(bytes)), path);
-}
 
 class TrainOwnDataCli : public testing::Test {
  protected:
@@ -87,10 +83,10 @@ TEST_F(TrainOwnDataCli, GreyPicturesOfAnEvenSizeWithLabelVectors) {
       generate({"--seeds=0-6", "--labels", dir / "data", "--npz", dir / "all.npz", "--grid",
                 dir / "grid.png", "--trajectory=strip", "--trajectory-frames=2"});
   ASSERT_EQ(drawn.exit_code, 0) << drawn.err;
-  const Image picture = read_png(dir / "out" / "000003.png");
+  const Image picture = test::read_image(dir / "out" / "000003.png");
   EXPECT_EQ(picture.channels, 1);
   EXPECT_EQ(picture.width, 10);
-  EXPECT_EQ(read_png(dir / "grid.png").channels, 3);
+  EXPECT_EQ(test::read_image(dir / "grid.png").channels, 3);
   const NpzFile all(dir / "all.npz");
   EXPECT_EQ(all.get("arr_0").sizes(), at::IntArrayRef({7, 10, 10, 1}));
   EXPECT_TRUE(all.get("labels")[3].equal(at::tensor({1.5f, -0.25f, 7.f})));
@@ -98,14 +94,14 @@ TEST_F(TrainOwnDataCli, GreyPicturesOfAnEvenSizeWithLabelVectors) {
 
   // The same label by another way gives the same picture, and --resume knows it from another one.
   ASSERT_EQ(generate({"--seeds=3", "--label-vector=1.5,-0.25,7"}, "one").exit_code, 0);
-  EXPECT_EQ(read_png(dir / "one" / "000003.png").pixels, picture.pixels);
+  EXPECT_EQ(test::read_image(dir / "one" / "000003.png").pixels, picture.pixels);
   EXPECT_EQ(generate({"--seeds=3", "--label-vector=1.5,-0.25,7", "--resume"}, "one").exit_code, 0);
   expect_error(generate({"--seeds=3", "--label-vector=1.5,-0.25,6", "--resume"}, "one"), 1,
                "label: [1.5,-0.25,7.0] there");
   const RunResult again =
       generate({"--seeds=0-6", "--labels", dir / "data", "--resume", "--grid", dir / "again.png"});
   EXPECT_EQ(again.exit_code, 0) << again.err;
-  EXPECT_EQ(read_png(dir / "again.png").pixels, read_png(dir / "grid.png").pixels);
+  EXPECT_EQ(test::read_image(dir / "again.png").pixels, test::read_image(dir / "grid.png").pixels);
 }
 
 TEST_F(TrainOwnDataCli, PicturesWithAlpha) {
@@ -117,8 +113,8 @@ TEST_F(TrainOwnDataCli, PicturesWithAlpha) {
   EXPECT_EQ(load_snapshot(snapshot()).encoder, EncoderOptions{});
   const RunResult drawn = generate({"--seeds=0-2", "--trajectory-grid", dir / "steps.png"});
   ASSERT_EQ(drawn.exit_code, 0) << drawn.err;
-  EXPECT_EQ(read_png(dir / "out" / "000001.png").channels, 4);
-  EXPECT_EQ(read_png(dir / "steps.png").channels, 3);
+  EXPECT_EQ(test::read_image(dir / "out" / "000001.png").channels, 4);
+  EXPECT_EQ(test::read_image(dir / "steps.png").channels, 3);
   expect_error(generate({"--seeds=1", "--label-vector=1"}), 1, "unconditional");
   expect_error(generate({"--seeds=1", "--labels=x.npy"}), 1, "unconditional");
 }

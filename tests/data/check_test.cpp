@@ -15,7 +15,7 @@ namespace edm2 {
 namespace {
 namespace fs = std::filesystem;
 
-void write_picture(const fs::path& path, int64_t width, int64_t height, uint8_t value) {
+void write_grey_picture(const fs::path& path, int64_t width, int64_t height, uint8_t value) {
   fs::create_directories(path.parent_path());
   write_file(path,
              encode_png({width, height, 3,
@@ -31,8 +31,8 @@ DatasetReport check(const fs::path& path) {
 TEST(CheckDataset, ADatasetToTrainOn) {
   const test::TempDir dir;
   for (int i = 0; i < 4; ++i)
-    write_picture(dir / (std::string(i < 3 ? "a/" : "b/") + std::to_string(i) + ".png"), 8, 8,
-                  static_cast<uint8_t>(i));
+    write_grey_picture(dir / (std::string(i < 3 ? "a/" : "b/") + std::to_string(i) + ".png"), 8, 8,
+                       static_cast<uint8_t>(i));
   const DatasetReport report = check(dir.path());
   EXPECT_EQ(report.kind, "folder");
   EXPECT_EQ(report.pictures, 4);
@@ -47,9 +47,9 @@ TEST(CheckDataset, ADatasetToTrainOn) {
 
 TEST(CheckDataset, TellsAllThatIsWrong) {
   const test::TempDir dir;
-  write_picture(dir / "1.png", 8, 8, 1);
-  write_picture(dir / "2.png", 8, 4, 1);
-  write_picture(dir / "3.png", 8, 8, 1);  // as the first, packed otherwise
+  write_grey_picture(dir / "1.png", 8, 8, 1);
+  write_grey_picture(dir / "2.png", 8, 4, 1);
+  write_grey_picture(dir / "3.png", 8, 8, 1);  // as the first, packed otherwise
   write_file(dir / "3.png", encode_png({8, 8, 3, std::vector<uint8_t>(192, 1)}, 0));
   write_file(dir / "4.png", std::string_view("broken"));
   write_file(dir / "5.npy", npy_bytes(at::zeros({8, 2, 2})));
@@ -73,8 +73,8 @@ TEST(CheckDataset, TellsAllThatIsWrong) {
 TEST(ShowDataset, DrawsThePicturesAskedFor) {
   const test::TempDir dir;
   for (int i = 0; i < 5; ++i)
-    write_picture(dir / (std::to_string(i) + ".png"), 4, 4, static_cast<uint8_t>(50 * i));
-  write_picture(dir / "9.png", 8, 4, 99);
+    write_grey_picture(dir / (std::to_string(i) + ".png"), 4, 4, static_cast<uint8_t>(50 * i));
+  write_grey_picture(dir / "9.png", 8, 4, 99);
   const auto encoder = make_encoder(stability_vae_options());
   const auto show = [&](ShowOptions options) {
     options.source.path = dir.path();

@@ -7,6 +7,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include "edm2/core/error.h"
+#include "support/checks.h"
 #include "support/golden.h"
 #include "support/small_models.h"
 
@@ -25,15 +26,6 @@ std::unique_ptr<Encoder> reference_encoder(std::optional<int64_t> batch_size = {
 }
 
 NpzFile reference() { return NpzFile(test::data_dir() / "vae" / "vae.npz"); }
-
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
 
 }  // namespace
 
@@ -117,7 +109,7 @@ TEST(Encoder, TheVaeIsLoadedWhenItIsNeeded) {
              encoder->encode_pixels(at::zeros({1, 3, 16, 16}, at::kByte));
            },
            [&] { encoder->load(*make_progress(ProgressStyle::quiet)); }})
-    EXPECT_EQ(error_of(action), "there is no VAE at 'no/such/folder'");
+    EXPECT_EQ(test::error_of(action), "there is no VAE at 'no/such/folder'");
   EXPECT_FALSE(encoder->weights_file());
 
   const auto usable = reference_encoder();
@@ -131,7 +123,7 @@ TEST(Encoder, SidesMustBeMultiplesOfTheScale) {
   const auto encoder = reference_encoder();  // scale 2
   EXPECT_EQ(encoder->encode_pixels(at::zeros({1, 3, 4, 6}, at::kByte)).sizes(),
             (at::IntArrayRef{1, 8, 2, 3}));
-  const std::string message = error_of([&] {
+  const std::string message = test::error_of([&] {
     encoder->encode_pixels(at::zeros({1, 3, 4, 7}, at::kByte));
   });
   EXPECT_NE(message.find("a picture of 7x4 pixels cannot be encoded"), std::string::npos)
@@ -146,7 +138,7 @@ TEST(Encoder, AVaeOfOtherChannelsIsRefused) {
   EncoderSetup setup;
   setup.vae = dir.path();
   const auto encoder = make_encoder(encoder_for_dataset(8), setup);
-  const std::string message = error_of([&] { encoder->decode(at::zeros({1, 4, 2, 2})); });
+  const std::string message = test::error_of([&] { encoder->decode(at::zeros({1, 4, 2, 2})); });
   EXPECT_NE(message.find("makes latents of 16 channels"), std::string::npos) << message;
   EXPECT_NE(message.find(dir.path().string()), std::string::npos) << message;
 }
@@ -166,16 +158,16 @@ TEST(ChooseEncoder, TellsPixelsFromLatents) {
   EXPECT_EQ(automatic(4, at::kFloat), Kind::stability_vae);
   for (const auto& [channels, type] : {std::pair{1, at::kFloat}, std::pair{5, at::kByte},
                                        std::pair{8, at::kByte}, std::pair{16, at::kFloat}}) {
-    const std::string error = error_of([&, c = channels, t = type] { automatic(c, t); });
+    const std::string error = test::error_of([&, c = channels, t = type] { automatic(c, t); });
     EXPECT_NE(error.find("Unsupported channel count " + std::to_string(channels)),
               std::string::npos);
     EXPECT_NE(error.find("--encoder=none"), std::string::npos);
   }
   EXPECT_EQ(choose_encoder(EncoderChoice::none, 16, at::kFloat).kind, Kind::none);
   EXPECT_EQ(choose_encoder(EncoderChoice::rgb, 4, at::kFloat).kind, Kind::rgb);
-  EXPECT_NE(error_of([] { choose_encoder(EncoderChoice::rgb, 5, at::kByte); }), "");
-  EXPECT_NE(error_of([] { choose_encoder(EncoderChoice::vae, 4, at::kByte); }), "");
-  EXPECT_NE(error_of([] { choose_encoder(EncoderChoice::vae, 6, at::kFloat); }), "");
+  EXPECT_NE(test::error_of([] { choose_encoder(EncoderChoice::rgb, 5, at::kByte); }), "");
+  EXPECT_NE(test::error_of([] { choose_encoder(EncoderChoice::vae, 4, at::kByte); }), "");
+  EXPECT_NE(test::error_of([] { choose_encoder(EncoderChoice::vae, 6, at::kFloat); }), "");
   EXPECT_EQ(parse_encoder("vae"), EncoderChoice::vae);
   EXPECT_THROW(parse_encoder("VAE"), UsageError);
 }
@@ -204,8 +196,8 @@ TEST(Encoder, NoneTakesNumbersAsTheyAre) {
   const Tensor numbers = at::randn({2, 6, 3, 3});
   EXPECT_TRUE(encoder->encode_latents(numbers).equal(numbers));
   EXPECT_EQ(encoder->decode_preview(numbers).size(1), 3);
-  EXPECT_NE(error_of([&] { encoder->decode(numbers); }).find("--latents"), std::string::npos);
-  EXPECT_NE(error_of([&] { encoder->load(*make_progress(ProgressStyle::quiet)); }), "");
+  EXPECT_NE(test::error_of([&] { encoder->decode(numbers); }).find("--latents"), std::string::npos);
+  EXPECT_NE(test::error_of([&] { encoder->load(*make_progress(ProgressStyle::quiet)); }), "");
 }
 
 }  // namespace edm2

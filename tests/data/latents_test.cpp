@@ -14,6 +14,7 @@
 #include "edm2/io/image.h"
 #include "edm2/io/npz.h"
 #include "edm2/io/zip.h"
+#include "support/checks.h"
 #include "support/paths.h"
 
 namespace edm2 {
@@ -77,15 +78,6 @@ LatentResult encode(const LatentOptions& options) {
 LatentResult decode(const LatentOptions& options) {
   Silent progress;
   return decode_dataset(options, progress, *ProcessGroup::single());
-}
-
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
 }
 
 }  // namespace
@@ -152,10 +144,10 @@ TEST(EncodeDataset, TakesNothingOverFromOtherWork) {
   Impatient impatient(2);
   EXPECT_THROW(encode_dataset(options, impatient, *ProcessGroup::single()), Interrupted);
   options.max_images = 3;
-  EXPECT_NE(error_of([&] { encode(options); }).find("another max-images"), std::string::npos);
+  EXPECT_NE(test::error_of([&] { encode(options); }).find("another max-images"), std::string::npos);
   options.max_images = {};
   fs::remove(dir / "in/b/1.png");
-  EXPECT_NE(error_of([&] { encode(options); }).find("another names"), std::string::npos);
+  EXPECT_NE(test::error_of([&] { encode(options); }).find("another names"), std::string::npos);
 }
 
 TEST(EncodeDataset, NamesWhatItCannotEncode) {
@@ -163,7 +155,7 @@ TEST(EncodeDataset, NamesWhatItCannotEncode) {
   write_pictures(dir / "in", 2);
   write_file(dir / "in/c.png", encode_png({21, 16, 3, std::vector<uint8_t>(1008, 1)}));
   LatentOptions options = from_to(dir / "in", dir / "out.zip");
-  const std::string error = error_of([&] { encode(options); });
+  const std::string error = test::error_of([&] { encode(options); });
   EXPECT_NE(error.find("'c.png'"), std::string::npos) << error;
   EXPECT_NE(error.find("not multiples of 2"), std::string::npos) << error;
   options.on_error = OnError::skip;
@@ -206,11 +198,11 @@ TEST(DecodeDataset, NamesTheShapeThatItCannotDecode) {
   const test::TempDir dir;
   fs::create_directory(dir / "in");
   write_file(dir / "in/a.npy", npy_bytes(at::zeros({4, 2, 2})));
-  const std::string error = error_of([&] { decode(from_to(dir / "in", dir / "out.zip")); });
+  const std::string error = test::error_of([&] { decode(from_to(dir / "in", dir / "out.zip")); });
   EXPECT_NE(error.find("'a.npy'"), std::string::npos) << error;
   EXPECT_NE(error.find("4x2x2"), std::string::npos) << error;
   write_pictures(dir / "pictures", 1);
-  EXPECT_NE(error_of([&] {
+  EXPECT_NE(test::error_of([&] {
               decode(from_to(dir / "pictures", dir / "out.zip"));
             }).find("there are no latents"),
             std::string::npos);

@@ -148,6 +148,10 @@ TEST(TarShards, SaysWhatIsWrong) {
   const test::TempDir dir;
   write_file(dir / "x.tar", tar_of(dir, {{"1.png", "x"}, {"1.cls", "cat"}}));
   EXPECT_NE(error_of({.path = dir / "x.tar"}).find("neither a class number"), std::string::npos);
+  write_file(dir / "x.tar", tar_of(dir, {{"1.png", "x"}, {"1.json", "{"}}));
+  EXPECT_NE(error_of({.path = dir / "x.tar"}).find("'1.json' in '"), std::string::npos);
+  EXPECT_NE(error_of({.path = dir / "{000..999}{000..999}{0..9}.tar"}).find("too many files"),
+            std::string::npos);
   write_file(dir / "x.tar", tar_of(dir, {{"1.png", "x"}, {"1.jpg", "y"}}));
   EXPECT_NE(error_of({.path = dir / "x.tar"}).find("two pictures"), std::string::npos);
   write_file(dir / "x.tar", tar_of(dir, {{"1.png", "x"}, {"../2.png", "y"}, {"1.png", "z"}}));

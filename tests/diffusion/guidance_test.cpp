@@ -12,8 +12,8 @@
 namespace edm2 {
 namespace {
 
-constexpr Solver all_solvers[] = {Solver::heun, Solver::euler, Solver::dpmpp_2m, Solver::dpmpp_3m,
-                                  Solver::unipc};
+constexpr Solver every_solver[] = {Solver::heun, Solver::euler, Solver::dpmpp_2m, Solver::dpmpp_3m,
+                                   Solver::unipc};
 
 Tensor random_noise(uint64_t seed, int64_t count = 8) {
   return at::randn({count, 2, 1, 1}, at::detail::createCPUGenerator(seed), at::kFloat);
@@ -70,7 +70,7 @@ TEST_F(Guidance, EvaluatesTheGuideInItsIntervalOnly) {
   SamplerOptions options;
   options.guidance = 2;
   options.guidance_interval = {0.28, 2.9};
-  for (const Solver solver : all_solvers) {
+  for (const Solver solver : every_solver) {
     options.solver = solver;
     sample(options);
     std::vector<double> expected;  // of the evaluations of the main network, those in the interval
@@ -84,7 +84,7 @@ TEST_F(Guidance, EvaluatesTheGuideInItsIntervalOnly) {
 }
 
 TEST_F(Guidance, OutsideOfTheIntervalAsWithoutGuidance) {
-  for (const Solver solver : all_solvers) {
+  for (const Solver solver : every_solver) {
     SCOPED_TRACE(solver_name(solver));
     SamplerOptions plain, guided;
     plain.solver = guided.solver = solver;
@@ -116,7 +116,7 @@ TEST_F(Guidance, OutsideOfTheIntervalAsWithoutGuidance) {
 }
 
 TEST_F(Guidance, OneNeverEvaluatesTheGuide) {
-  for (const Solver solver : all_solvers) {
+  for (const Solver solver : every_solver) {
     SamplerOptions options;
     options.solver = solver;
     options.num_steps = 4;
@@ -134,7 +134,8 @@ RC_GTEST_PROP(GuidanceProperty, IsAffine, ()) {
   auto net = test::GaussianMixture::in_the_plane(),
        gnet = test::GaussianMixture::wider_in_the_plane();
   SamplerOptions options;
-  options.solver = *rc::gen::elementOf(std::vector(std::begin(all_solvers), std::end(all_solvers)));
+  options.solver =
+      *rc::gen::elementOf(std::vector(std::begin(every_solver), std::end(every_solver)));
   options.num_steps = 1;
   options.dtype = at::kDouble;
   options.sigma_max = *rc::gen::element(80.0, 3.0, 0.5);
@@ -153,7 +154,7 @@ TEST_F(Guidance, LabelsReachBothNetworks) {
   test::CountingDenoiser same(mixture);
   const Tensor classes = at::tensor({0, 1, 0, 1, 1, 0, 0, 1}, at::kLong);
   const Tensor labels = at::one_hot(classes, 2).to(at::kFloat);
-  for (const Solver solver : all_solvers) {
+  for (const Solver solver : every_solver) {
     SamplerOptions options;
     options.solver = solver;
     const Tensor x = sample(options, labels);

@@ -5,6 +5,7 @@
 
 #include "edm2/core/error.h"
 #include "edm2/ema/reconstruct.h"
+#include "support/checks.h"
 #include "support/http_server.h"
 #include "support/paths.h"
 #include "support/recording_progress.h"
@@ -59,7 +60,7 @@ class FolderServer {
   test::HttpServer server_;
 };
 
-void write_run(const fs::path& folder, int times) {
+void write_served_run(const fs::path& folder, int times) {
   fs::create_directories(folder);
   uint64_t seed = 0;
   for (int time = 1; time <= times; ++time)
@@ -79,25 +80,17 @@ ReconstructOptions options_for(const std::string& indir, const fs::path& outdir)
   return options;
 }
 
-std::vector<std::string> names_in(const fs::path& folder) {
-  std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(folder))
-    names.push_back(entry.path().filename().string());
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
 }  // namespace
 
 TEST(WebReconstruct, GivesTheFilesOfALocalRun) {
   const test::TempDir dir;
-  write_run(dir / "in", 3);
+  write_served_run(dir / "in", 3);
   test::RecordingProgress progress;
   reconstruct_phema(options_for((dir / "in").string(), dir / "local"), progress);
   const FolderServer server(dir / "in", /*failures=*/2);
   reconstruct_phema(options_for(server.url(), dir / "web"), progress);
-  EXPECT_EQ(names_in(dir / "web"), names_in(dir / "local"));  // nothing else is left
-  for (const auto& name : names_in(dir / "local"))
+  EXPECT_EQ(test::names_in(dir / "web"), test::names_in(dir / "local"));  // nothing else is left
+  for (const auto& name : test::names_in(dir / "local"))
     EXPECT_EQ(test::read_file(dir / "web" / name), test::read_file(dir / "local" / name)) << name;
   EXPECT_EQ(progress.total, 6);
   EXPECT_EQ(progress.done, 6);
@@ -105,7 +98,7 @@ TEST(WebReconstruct, GivesTheFilesOfALocalRun) {
 
 TEST(WebReconstruct, KeepsAndReusesSnapshots) {
   const test::TempDir dir;
-  write_run(dir / "in", 2);
+  write_served_run(dir / "in", 2);
   const FolderServer server(dir / "in");
   ReconstructOptions options = options_for(server.url(), dir / "out");
   options.keep = dir / "kept";
@@ -113,10 +106,10 @@ TEST(WebReconstruct, KeepsAndReusesSnapshots) {
   test::RecordingProgress progress;
   reconstruct_phema(options, progress);
   EXPECT_EQ(server.files().size(), 2u);
-  EXPECT_EQ(names_in(dir / "kept"),
+  EXPECT_EQ(test::names_in(dir / "kept"),
             (std::vector<std::string>{"network-snapshot-0000001-0.100.pkl",
                                       "network-snapshot-0000002-0.100.pkl"}));
-  for (const auto& name : names_in(dir / "kept"))
+  for (const auto& name : test::names_in(dir / "kept"))
     EXPECT_EQ(test::read_file(dir / "kept" / name), test::read_file(dir / "in" / name));
   const std::string before = test::read_file(dir / "out" / "phema-0000002-0.150.pkl");
   fs::remove_all(dir / "out");
@@ -128,7 +121,7 @@ TEST(WebReconstruct, KeepsAndReusesSnapshots) {
 
 TEST(WebReconstruct, ErrorsAreNamedAndNothingHalfIsLeft) {
   const test::TempDir dir;
-  write_run(dir / "in", 2);
+  write_served_run(dir / "in", 2);
   const fs::path victim = dir / "in" / "network-snapshot-0000002-0.050.pkl";
   fs::resize_file(victim, fs::file_size(victim) / 2);
   const FolderServer server(dir / "in");
@@ -139,7 +132,7 @@ TEST(WebReconstruct, ErrorsAreNamedAndNothingHalfIsLeft) {
   } catch (const Error& error) {
     EXPECT_NE(std::string(error.what()).find(victim.filename().string()), std::string::npos);
   }
-  for (const auto& name : names_in(dir / "out")) EXPECT_EQ(name, ".edm2-snapshots");
+  for (const auto& name : test::names_in(dir / "out")) EXPECT_EQ(name, ".edm2-snapshots");
   ReconstructOptions options = options_for(server.url() + "missing/", dir / "out");
   options.fetch.attempts = 1;
   EXPECT_THROW(reconstruct_phema(options, progress), Error);
@@ -152,7 +145,7 @@ TEST(WebReconstruct, ErrorsAreNamedAndNothingHalfIsLeft) {
   const size_t files = server.files().size();
   reconstruct_phema(options, progress);
   EXPECT_EQ(server.files().size(), files);
-  EXPECT_EQ(names_in(dir / "plan").size(), 2u);
+  EXPECT_EQ(test::names_in(dir / "plan").size(), 2u);
 }
 
 }  // namespace edm2

@@ -6,19 +6,13 @@
 #include <fstream>
 
 #include "edm2/core/error.h"
+#include "support/checks.h"
 #include "support/paths.h"
 
 namespace edm2 {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::vector<std::string> names_in(const fs::path& folder) {
-  std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(folder))
-    names.push_back(entry.path().filename().string());
-  return names;
-}
 
 std::string message_of(const std::function<void()>& action) {
   try {
@@ -41,7 +35,7 @@ TEST(AtomicFile, AppearsWholeAtCommit) {
   file.write("two");
   file.commit();
   EXPECT_EQ(read_text_file(target), "one two");
-  EXPECT_THAT(names_in(dir.path()), testing::ElementsAre("a.txt"));
+  EXPECT_THAT(test::names_in(dir.path()), testing::ElementsAre("a.txt"));
 }
 
 TEST(AtomicFile, FillsHolesLater) {
@@ -64,7 +58,7 @@ TEST(AtomicFile, WithoutCommitTheOldFileStays) {
     file.write("new");
   }
   EXPECT_EQ(read_text_file(dir / "a.txt"), "old");
-  EXPECT_THAT(names_in(dir.path()), testing::ElementsAre("a.txt"));
+  EXPECT_THAT(test::names_in(dir.path()), testing::ElementsAre("a.txt"));
 }
 
 TEST(AtomicFile, CommitsWhatALibraryPutInPlaceOfTheTemporaryFile) {

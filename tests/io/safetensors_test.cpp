@@ -21,7 +21,7 @@ std::string file_with(const std::string& header, size_t data_size) {
   return file + header + std::string(data_size, '\0');
 }
 
-SafetensorsFile read(const std::string& contents) {
+SafetensorsFile read_text(const std::string& contents) {
   return read_safetensors(std::as_bytes(std::span(contents)), "test");
 }
 
@@ -67,13 +67,13 @@ TEST(Safetensors, KeepsEveryType) {
 }
 
 TEST(Safetensors, AcceptsPaddedHeadersAndAnyOrderOfNames) {
-  const auto file = read(file_with(R"({"z":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},)"
+  const auto file = read_text(file_with(R"({"z":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},)"
                                    R"("a":{"dtype":"F32","shape":[],"data_offsets":[2,6]}}   )",
                                    6));
   ASSERT_EQ(file.tensors.size(), 2u);
   EXPECT_EQ(file.tensors[0].first, "z");
   EXPECT_EQ(file.tensors[1].second.dim(), 0);
-  EXPECT_TRUE(read(file_with("{}", 0)).tensors.empty());
+  EXPECT_TRUE(read_text(file_with("{}", 0)).tensors.empty());
 }
 
 TEST(Safetensors, RefusesMalformedHeaders) {
@@ -109,8 +109,8 @@ TEST(Safetensors, RefusesMalformedHeaders) {
       {std::string(R"({"a":)") + std::string(100000, '['), 0},
   };
   for (const auto& [header, data_size] : wrong)
-    EXPECT_THROW(read(file_with(header, data_size)), Error) << header.substr(0, 200);
-  EXPECT_THROW(read(std::string("\xff\xff\xff\xff\xff\xff\xff\xff{}", 10)), Error);
+    EXPECT_THROW(read_text(file_with(header, data_size)), Error) << header.substr(0, 200);
+  EXPECT_THROW(read_text(std::string("\xff\xff\xff\xff\xff\xff\xff\xff{}", 10)), Error);
 }
 
 TEST(Safetensors, EveryTruncationIsAnError) {
@@ -118,7 +118,7 @@ TEST(Safetensors, EveryTruncationIsAnError) {
   save_safetensors(dir / "x", example(), {{"k", "v"}});
   const std::string whole = read_text_file(dir / "x");
   for (size_t size = 0; size < whole.size(); ++size)
-    EXPECT_THROW(read(whole.substr(0, size)), Error) << size;
+    EXPECT_THROW(read_text(whole.substr(0, size)), Error) << size;
 }
 
 TEST(Safetensors, RefusesToWriteWhatTheFormatLacks) {
@@ -140,7 +140,7 @@ RC_GTEST_PROP(SafetensorsProperty, ChangedBytesNeverCrash, ()) {
   for (int i = 0; i < flips; ++i)
     changed[*rc::gen::inRange<size_t>(0, whole.size())] = *rc::gen::arbitrary<char>();
   try {
-    read(changed);
+    read_text(changed);
   } catch (const Error&) {
   }
 }

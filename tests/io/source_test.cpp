@@ -14,6 +14,7 @@
 #include "edm2/io/atomic_file.h"
 #include "edm2/io/digest.h"
 #include "edm2/io/download_cache.h"
+#include "support/checks.h"
 #include "support/http_server.h"
 #include "support/paths.h"
 #include "support/recording_progress.h"
@@ -48,15 +49,6 @@ std::string make_body(size_t size, uint32_t seed = 1) {
 
 const std::string body = make_body(200'000);
 
-std::vector<std::string> names_in(const fs::path& folder) {
-  std::vector<std::string> names;
-  std::error_code none;
-  for (const auto& entry : fs::directory_iterator(folder, none))
-    names.push_back(entry.path().filename().string());
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
 class Source : public testing::Test {
  protected:
   Source() {
@@ -85,13 +77,13 @@ class Source : public testing::Test {
     const fs::path file = get(url);
     EXPECT_EQ(file, expected_file(url));
     EXPECT_TRUE(read_file(file) == contents) << read_file(file).size() << " bytes";
-    EXPECT_THAT(names_in(downloads()), ElementsAre(file.filename().string()));
+    EXPECT_THAT(test::names_in(downloads()), ElementsAre(file.filename().string()));
   }
   /// One sentence with that text, and no file that anybody could take for whole.
   void expect_failure(const std::string& url, const std::string& text) {
     EXPECT_THAT(failure(url), AllOf(StartsWith("cannot download " + url), HasSubstr(text)));
     EXPECT_FALSE(find_cached(url, options));
-    EXPECT_THAT(names_in(downloads()), Not(testing::Contains(StartsWith(md5_hex(url)))));
+    EXPECT_THAT(test::names_in(downloads()), Not(testing::Contains(StartsWith(md5_hex(url)))));
   }
 
   test::TempDir dir;
@@ -196,7 +188,7 @@ TEST_F(Source, LongerThanTheServerHasIt) {
   expect_failure(server.url("net.pkl"), "(after 4 attempts)");
   HttpServer stateless({serve({.body = body, .etag = "", .length = "300000"})});
   expect_failure(stateless.url("net.pkl"), "the connection broke off (after 4 attempts)");
-  EXPECT_THAT(names_in(downloads()), Not(testing::Contains(HasSubstr(".part"))));
+  EXPECT_THAT(test::names_in(downloads()), Not(testing::Contains(HasSubstr(".part"))));
 }
 
 TEST_F(Source, WrongLengthThenTheRightOne) {
@@ -279,7 +271,7 @@ TEST_F(Source, NobodyListens) {
     url = server.url("net.pkl");
   }
   expect_failure(url, "(after 4 attempts)");
-  EXPECT_THAT(names_in(downloads()), IsEmpty());
+  EXPECT_THAT(test::names_in(downloads()), IsEmpty());
 }
 
 TEST_F(Source, Redirects) {
@@ -566,7 +558,7 @@ TEST_F(SourceProperty, AnySequenceOfFaultsEndsWhole) {
     const std::string result = read_file(resolve_source(url, options, progress));
     const bool is_whole = result == body || result == older;
     RC_ASSERT(is_whole);
-    RC_ASSERT(names_in(downloads()).size() == 1u);
+    RC_ASSERT(test::names_in(downloads()).size() == 1u);
   };
   EXPECT_TRUE(rc::check(check));
 }

@@ -13,7 +13,7 @@
 namespace edm2 {
 namespace {
 
-std::string text_of(const std::vector<std::byte>& bytes) {
+std::string as_text(const std::vector<std::byte>& bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
@@ -50,7 +50,7 @@ std::string gzipped(const std::string& text) {
 }
 
 std::string unpacked(const std::string& packed, uint64_t limit) {
-  return text_of(gunzip(std::as_bytes(std::span(packed)), limit, "x.gz"));
+  return as_text(gunzip(std::as_bytes(std::span(packed)), limit, "x.gz"));
 }
 
 }  // namespace
@@ -69,10 +69,10 @@ TEST(Tar, WhatIsWrittenIsRead) {
   const TarReader tar(dir / "x.tar");
   ASSERT_EQ(tar.entries().size(), 3u);
   EXPECT_EQ(tar.entries()[0].name, "a/1.png");
-  EXPECT_EQ(text_of(tar.read(0)), "first");
-  EXPECT_EQ(text_of(tar.read(1)), "");
+  EXPECT_EQ(as_text(tar.read(0)), "first");
+  EXPECT_EQ(as_text(tar.read(1)), "");
   EXPECT_EQ(tar.entries()[2].name, long_name);
-  EXPECT_EQ(text_of(tar.read(2)), std::string(1000, 'x'));
+  EXPECT_EQ(as_text(tar.read(2)), std::string(1000, 'x'));
   EXPECT_EQ(std::filesystem::file_size(dir / "x.tar") % 512, 0u);
 }
 
@@ -92,7 +92,7 @@ TEST(Tar, ReadsTheNamesOfGnuTarAndLeavesFoldersAndLinksOut) {
   const TarReader tar(dir / "x.tar");
   ASSERT_EQ(tar.entries().size(), 2u);
   EXPECT_EQ(tar.entries()[0].name, name);
-  EXPECT_EQ(text_of(tar.read(0)), "abc");
+  EXPECT_EQ(as_text(tar.read(0)), "abc");
   EXPECT_EQ(tar.entries()[1].name, "b");
 }
 

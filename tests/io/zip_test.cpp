@@ -13,7 +13,7 @@ namespace edm2 {
 namespace {
 namespace fs = std::filesystem;
 
-std::string text_of(const std::vector<std::byte>& bytes) {
+std::string to_text(const std::vector<std::byte>& bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
@@ -21,15 +21,15 @@ std::string file_text(const fs::path& path) { return read_text_file(path); }
 
 // Two entries, "a.txt" stored and "b.txt" deflated (1000 times 'x'), as Python's zipfile writes
 // them.
-fs::path sample() { return test::data_dir() / "stored_and_deflated.zip"; }
+fs::path sample_zip() { return test::data_dir() / "stored_and_deflated.zip"; }
 
 }  // namespace
 
 TEST(ZipReader, ReadsStoredAndDeflatedEntries) {
-  const ZipReader zip(sample());
+  const ZipReader zip(sample_zip());
   EXPECT_EQ(zip.names(), (std::vector<std::string>{"a.txt", "b.txt"}));
-  EXPECT_EQ(text_of(zip.read("a.txt")), "stored");
-  EXPECT_EQ(text_of(zip.read("b.txt")), std::string(1000, 'x'));
+  EXPECT_EQ(to_text(zip.read("a.txt")), "stored");
+  EXPECT_EQ(to_text(zip.read("b.txt")), std::string(1000, 'x'));
   EXPECT_EQ(zip.entries()[1].size, 1000u);
   EXPECT_FALSE(zip.contains("c.txt"));
   EXPECT_THROW(zip.read("c.txt"), Error);
@@ -38,7 +38,7 @@ TEST(ZipReader, ReadsStoredAndDeflatedEntries) {
 
 TEST(ZipReader, ArchivesAreKnownByTheirContents) {
   const test::TempDir dir;
-  EXPECT_TRUE(is_zip_file(sample()));
+  EXPECT_TRUE(is_zip_file(sample_zip()));
   write_file(dir / "text.zip", std::string_view("text"));
   write_file(dir / "short.zip", std::string_view("PK"));
   for (const fs::path& path : {dir / "text.zip", dir / "short.zip", dir / "none", dir.path()})
@@ -61,9 +61,9 @@ TEST(ZipWriter, ReservedEntriesAreFilledInPieces) {
   fill(a, "def");
   zip.finish();
   const ZipReader reader(dir / "x.zip");  // reading checks the CRCs
-  EXPECT_EQ(text_of(reader.read("a")), "abcdef");
-  EXPECT_EQ(text_of(reader.read("b")), "1234");
-  EXPECT_EQ(text_of(reader.read("c")), "between");
+  EXPECT_EQ(to_text(reader.read("a")), "abcdef");
+  EXPECT_EQ(to_text(reader.read("b")), "1234");
+  EXPECT_EQ(to_text(reader.read("c")), "between");
   EXPECT_EQ(file_text(dir / "x.zip").find("abcdef"), 64u);
 }
 
@@ -81,17 +81,17 @@ TEST(ZipReader, NamesAMissingOrForeignFile) {
 
 TEST(ZipReader, NoticesDamagedContents) {
   const test::TempDir dir;
-  std::string bytes = file_text(sample());
+  std::string bytes = file_text(sample_zip());
   bytes[bytes.find("stored")] = 'S';
   std::ofstream(dir / "bad.zip", std::ios::binary) << bytes;
   const ZipReader zip(dir / "bad.zip");
   EXPECT_THROW(zip.read("a.txt"), Error);
-  EXPECT_EQ(text_of(zip.read("b.txt")), std::string(1000, 'x'));
+  EXPECT_EQ(to_text(zip.read("b.txt")), std::string(1000, 'x'));
 }
 
 TEST(ZipReader, DoesNotBelieveAnImpossibleSize) {
   const test::TempDir dir;
-  std::string bytes = file_text(sample());
+  std::string bytes = file_text(sample_zip());
   const size_t record = bytes.rfind("PK\x01\x02");
   for (int i = 0; i < 4; ++i) bytes[record + 24 + i] = "\xf0\xff\xff\x7f"[i];  // b.txt: 2 GiB
   std::ofstream(dir / "bad.zip", std::ios::binary) << bytes;
@@ -219,7 +219,7 @@ TEST(ZipWriterLong, WritesBeyondFourGiB) {
   const ZipReader zip(dir / "x.zip");
   ASSERT_EQ(zip.entries().size(), 2u);
   EXPECT_EQ(zip.entries()[0].size, far + 5);
-  EXPECT_EQ(text_of(zip.read("behind")), "contents");
+  EXPECT_EQ(to_text(zip.read("behind")), "contents");
   EXPECT_GT(fs::file_size(dir / "x.zip"), far);
 }
 
@@ -235,7 +235,7 @@ TEST(ZipReader, ReadsFromSeveralThreads) {
   for (int t = 0; t < 4; ++t)
     threads.emplace_back([&] {
       for (int i = 0; i < 100; ++i)
-        if (text_of(zip.read(std::to_string(i))) != std::string(1000 + i, char('a' + i % 26)))
+        if (to_text(zip.read(std::to_string(i))) != std::string(1000 + i, char('a' + i % 26)))
           ++wrong;
     });
   for (auto& thread : threads) thread.join();
@@ -258,7 +258,7 @@ TEST(ZipWriter, AlignsContents) {
   zip.add("aligned", "ALIGNED", 64);
   zip.finish();
   EXPECT_EQ(file_text(dir / "x.zip").find("ALIGNED") % 64, 0u);
-  EXPECT_EQ(text_of(ZipReader(dir / "x.zip").read("aligned")), "ALIGNED");
+  EXPECT_EQ(to_text(ZipReader(dir / "x.zip").read("aligned")), "ALIGNED");
 }
 
 TEST(ZipWriter, WritesMoreEntriesThanTheOldFormatCounts) {
@@ -287,11 +287,11 @@ RC_GTEST_PROP(ZipProperty, WhatIsWrittenIsRead, (const std::vector<std::string>&
   const ZipReader zip(dir / "x.zip");
   RC_ASSERT(zip.entries().size() == contents.size());
   for (size_t i = 0; i < contents.size(); ++i)
-    RC_ASSERT(text_of(zip.read("n" + std::to_string(i))) == contents[i]);
+    RC_ASSERT(to_text(zip.read("n" + std::to_string(i))) == contents[i]);
 }
 
 RC_GTEST_PROP(ZipProperty, DamageNeverCrashes, ()) {
-  static const std::string good = file_text(sample());
+  static const std::string good = file_text(sample_zip());
   std::string bytes = good.substr(0, *rc::gen::inRange<size_t>(0, good.size() + 1));
   for (int i = *rc::gen::inRange(0, 4); i > 0 && !bytes.empty(); --i)
     bytes[*rc::gen::inRange<size_t>(0, bytes.size())] = *rc::gen::arbitrary<char>();

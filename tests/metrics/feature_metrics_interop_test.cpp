@@ -17,7 +17,7 @@
 namespace edm2 {
 namespace {
 
-constexpr const char* no_python =
+constexpr const char* no_partner =
     "no Python with numpy and scipy (set EDM2_TORCH_PYTHON or EDM2_INTEROP_VENV)";
 
 /// Not negative, with directions of very different spread, as activations are.
@@ -28,7 +28,7 @@ Tensor random_features(int64_t count, int64_t dim, double shift, uint64_t seed) 
   return (at::randn({count, dim}).matmul(mix) + shift).relu();
 }
 
-FeatureStatistics statistics_of(const Tensor& features) {
+FeatureStatistics feature_statistics(const Tensor& features) {
   FeatureAccumulator accumulator(features.size(1));
   accumulator.append(features);
   return accumulator.finish();
@@ -87,9 +87,10 @@ double median_seconds(const std::function<void()>& work) {
 
 TEST(FeatureMetricsInterop, EqualNumpyScipyAndTorchFidelity) {
   const std::string python = test::find_python("numpy, scipy");
-  if (python.empty()) GTEST_SKIP() << no_python;
+  if (python.empty()) GTEST_SKIP() << no_partner;
   const FeatureMetrics both(python, 600, 64, {"200"});
-  both.compare("fid", frechet_distance(statistics_of(both.x), statistics_of(both.y)).value, 1e-6);
+  both.compare(
+      "fid", frechet_distance(feature_statistics(both.x), feature_statistics(both.y)).value, 1e-6);
   const auto kid = kernel_distance(both.x, both.y, {.subset_size = 200});
   both.compare("kid", kid.value, 1e-9);
   both.compare("kid_deviation", kid.deviation, 1e-9);
@@ -111,10 +112,10 @@ TEST(FeatureMetricsInterop, EqualNumpyScipyAndTorchFidelity) {
 // As large as features of InceptionV3, with more pictures than features and with fewer.
 TEST(FrechetInteropLong, EqualsScipyAndIsFiveTimesAsFast) {
   const std::string python = test::find_python("numpy, scipy");
-  if (python.empty()) GTEST_SKIP() << no_python;
+  if (python.empty()) GTEST_SKIP() << no_partner;
   for (const int64_t count : {4200, 2000}) {
     const FeatureMetrics both(python, count, 2048, {});
-    const FeatureStatistics a = statistics_of(both.x), b = statistics_of(both.y);
+    const FeatureStatistics a = feature_statistics(both.x), b = feature_statistics(both.y);
     both.compare("fid", frechet_distance(a, b).value, 1e-6);
     const double seconds = median_seconds([&] { frechet_distance(a, b); });
     const double of_scipy = both.expected("sqrtm_seconds");

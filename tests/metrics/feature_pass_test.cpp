@@ -10,6 +10,7 @@
 #include "edm2/io/atomic_file.h"
 #include "edm2/io/image.h"
 #include "edm2/io/npz.h"
+#include "support/checks.h"
 #include "support/golden.h"
 
 namespace edm2 {
@@ -59,15 +60,6 @@ FeatureSet run_pass(const PictureSet& pictures, int64_t batch, bool keep = true)
       {{DetectorKind::inception, &detector}}, {pictures.size(), batch, keep},
       [&](std::vector<Part> parts) { return pictures.stream(std::move(parts), 2); }, *group,
       *progress);
-}
-
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
 }
 
 }  // namespace
@@ -141,7 +133,7 @@ TEST(Pictures, ASubsetIsTheSameInEveryKindOfFile) {
 TEST(Pictures, OddOnesAreToldInOneSentence) {
   const test::TempDir dir;
   const auto open_error = [&](const std::string& name) {
-    return error_of([&] { open_pictures({dir / name}); });
+    return test::error_of([&] { open_pictures({dir / name}); });
   };
   const auto contains = [](const std::string& text, const std::string& part) {
     EXPECT_NE(text.find(part), std::string::npos) << text;
@@ -162,7 +154,7 @@ TEST(Pictures, OddOnesAreToldInOneSentence) {
   contains(open_error("latents"), "holds latents, not pictures");
 
   const auto pass_error = [&](const std::string& name) {
-    return error_of([&] { run_pass(*open_pictures({dir / name}), 2); });
+    return test::error_of([&] { run_pass(*open_pictures({dir / name}), 2); });
   };
   write_folder(dir / "broken", random_pictures(4));
   write_file(dir / "broken/00002.png", "no picture");
@@ -183,9 +175,10 @@ TEST(Features, SurviveTheirFile) {
   ASSERT_EQ(loaded.size(), 2u);
   EXPECT_TRUE(at::equal(loaded[0].second, set.features[0].second));
   write_npz(dir / "g.npz", {{"fid", at::full({2, 2}, std::nan(""))}});
-  EXPECT_NE(error_of([&] { load_features(dir / "g.npz"); }).find("not finite"), std::string::npos);
+  EXPECT_NE(test::error_of([&] { load_features(dir / "g.npz"); }).find("not finite"),
+            std::string::npos);
   write_npz(dir / "h.npz", {{"mu", at::zeros({2})}});
-  EXPECT_NE(error_of([&] { load_features(dir / "h.npz"); }).find("holds no features"),
+  EXPECT_NE(test::error_of([&] { load_features(dir / "h.npz"); }).find("holds no features"),
             std::string::npos);
 }
 

@@ -11,7 +11,7 @@
 namespace edm2 {
 namespace {
 
-FeatureStatistics statistics_of(const Tensor& features) {
+FeatureStatistics accumulated(const Tensor& features) {
   FeatureAccumulator accumulator(features.size(1));
   accumulator.append(features);
   return accumulator.finish();
@@ -22,8 +22,8 @@ FeatureStatistics statistics_of(const Tensor& features) {
 TEST(FrechetError, StatisticsOfTheRest) {
   at::manual_seed(1);
   const Tensor x = at::randn({57, 6}).matmul(at::randn({6, 6})) + 3;
-  const auto rest = statistics_without(statistics_of(x), 57, statistics_of(x.slice(0, 0, 11)), 11);
-  const auto expected = statistics_of(x.slice(0, 11));
+  const auto rest = statistics_without(accumulated(x), 57, accumulated(x.slice(0, 0, 11)), 11);
+  const auto expected = accumulated(x.slice(0, 11));
   EXPECT_LT(test::relative_error(rest.mu, expected.mu), 1e-13);
   EXPECT_LT(test::relative_error(rest.sigma, expected.sigma), 1e-12);
 }
@@ -36,7 +36,7 @@ TEST(FrechetError, TellsTheSpreadOfTheDistance) {
   double sum = 0, squares = 0, deviation = 0, bias = 0;
   for (int64_t i = 0; i < repeats; ++i) {
     const Tensor x = at::randn({count, dim}) * 1.3;
-    const auto all = statistics_of(x);
+    const auto all = accumulated(x);
     const double value = frechet_distance(all, truth).value;
     const auto error = frechet_jackknife(x, all, truth, value);
     sum += value;

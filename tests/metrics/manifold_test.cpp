@@ -68,7 +68,7 @@ ManifoldScores plain(const Points& fake, const Points& real, const ManifoldOptio
   return scores;
 }
 
-Tensor random_set(int64_t n, int64_t dim, double shift, uint64_t seed) {
+Tensor random_points(int64_t n, int64_t dim, double shift, uint64_t seed) {
   at::manual_seed(seed);
   return at::randn({n, dim}) + shift;
 }
@@ -76,7 +76,7 @@ Tensor random_set(int64_t n, int64_t dim, double shift, uint64_t seed) {
 }  // namespace
 
 TEST(Manifold, OfASetWithItselfIsFull) {
-  const Tensor x = random_set(50, 4, 0, 1);
+  const Tensor x = random_points(50, 4, 0, 1);
   const auto scores = manifold_scores(x, x);
   EXPECT_EQ(scores.precision.value, 1);
   EXPECT_EQ(scores.recall.value, 1);
@@ -86,7 +86,7 @@ TEST(Manifold, OfASetWithItselfIsFull) {
 }
 
 TEST(Manifold, OfSetsFarApartIsEmpty) {
-  const auto scores = manifold_scores(random_set(40, 4, 0, 1), random_set(30, 4, 100, 2));
+  const auto scores = manifold_scores(random_points(40, 4, 0, 1), random_points(30, 4, 100, 2));
   EXPECT_EQ(scores.precision.value, 0);
   EXPECT_EQ(scores.recall.value, 0);
   EXPECT_EQ(scores.density.value, 0);
@@ -95,8 +95,8 @@ TEST(Manifold, OfSetsFarApartIsEmpty) {
 
 // Generated pictures in a corner of the real ones: precise, but they do not cover.
 TEST(Manifold, RolesAreNotMixedUp) {
-  const Tensor real = random_set(400, 2, 0, 1);
-  const Tensor generated = random_set(100, 2, 0, 2) * 0.1;
+  const Tensor real = random_points(400, 2, 0, 1);
+  const Tensor generated = random_points(100, 2, 0, 2) * 0.1;
   const auto scores = manifold_scores(generated, real);
   EXPECT_GT(scores.precision.value, 0.8);
   EXPECT_LT(scores.recall.value, 0.2);
@@ -105,7 +105,7 @@ TEST(Manifold, RolesAreNotMixedUp) {
 }
 
 TEST(Manifold, ErrorsAreThoseOfAMean) {
-  const auto scores = manifold_scores(random_set(200, 3, 0.8, 1), random_set(300, 3, 0, 2));
+  const auto scores = manifold_scores(random_points(200, 3, 0.8, 1), random_points(300, 3, 0, 2));
   const double p = scores.precision.value, r = scores.recall.value;
   EXPECT_NEAR(scores.precision.error, std::sqrt(p * (1 - p) / 199), 1e-12);
   EXPECT_NEAR(scores.recall.error, std::sqrt(r * (1 - r) / 299), 1e-12);
@@ -113,7 +113,7 @@ TEST(Manifold, ErrorsAreThoseOfAMean) {
 
 // More rows than one block of distances.
 TEST(Manifold, BlocksDoNotMatter) {
-  const Tensor real = random_set(2500, 3, 0, 1), fake = random_set(2300, 3, 0.5, 2);
+  const Tensor real = random_points(2500, 3, 0, 1), fake = random_points(2300, 3, 0.5, 2);
   const auto whole = manifold_scores(fake, real);
   const Tensor order = at::randperm(2500), other = at::randperm(2300);
   const auto shuffled = manifold_scores(fake.index_select(0, other), real.index_select(0, order));
@@ -126,15 +126,16 @@ TEST(Manifold, BlocksDoNotMatter) {
 }
 
 TEST(Manifold, OddInputIsAnError) {
-  EXPECT_THROW(manifold_scores(random_set(5, 3, 0, 1), random_set(50, 3, 0, 1)), Error);
-  EXPECT_THROW(manifold_scores(random_set(50, 3, 0, 1), random_set(50, 4, 0, 1)), Error);
+  EXPECT_THROW(manifold_scores(random_points(5, 3, 0, 1), random_points(50, 3, 0, 1)), Error);
+  EXPECT_THROW(manifold_scores(random_points(50, 3, 0, 1), random_points(50, 4, 0, 1)), Error);
 }
 
 RC_GTEST_PROP(ManifoldProperty, EqualsTheDefinitions, ()) {
   const auto n = *rc::gen::inRange<int64_t>(6, 25), m = *rc::gen::inRange<int64_t>(6, 25);
   const auto dim = *rc::gen::inRange<int64_t>(1, 5);
   const auto seed = *rc::gen::inRange<uint64_t>(0, 1000);
-  const Tensor fake = random_set(n, dim, 0.4, seed), real = random_set(m, dim, 0, seed + 5000);
+  const Tensor fake = random_points(n, dim, 0.4, seed),
+               real = random_points(m, dim, 0, seed + 5000);
   const ManifoldOptions options{.neighbors = *rc::gen::inRange<int64_t>(1, 4),
                                 .density_neighbors = *rc::gen::inRange<int64_t>(1, 6)};
   const auto fast = manifold_scores(fake, real, options),

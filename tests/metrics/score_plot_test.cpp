@@ -7,6 +7,7 @@
 
 #include "edm2/core/error.h"
 #include "edm2/io/atomic_file.h"
+#include "support/checks.h"
 #include "support/paths.h"
 
 namespace edm2 {
@@ -20,15 +21,6 @@ ScoreTable table_of(const std::string& text, const std::string& name = "a.csv") 
   std::filesystem::create_directories((dir / name).parent_path());
   write_file(dir / name, text);
   return load_score_table(dir / name);
-}
-
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
 }
 
 /// The lines with a legend entry.
@@ -57,12 +49,12 @@ TEST(ScoreTable, IsReadWithGapsAndForeignLineEnds) {
 }
 
 TEST(ScoreTable, OddFilesAreToldInOneSentence) {
-  EXPECT_THAT(error_of([] { table_of("std,fid\n0.1,5\n0.2,x\n"); }),
+  EXPECT_THAT(test::error_of([] { table_of("std,fid\n0.1,5\n0.2,x\n"); }),
               HasSubstr("a.csv, line 3: 'x' is no number"));
-  EXPECT_THAT(error_of([] { table_of("std,fid\n0.1\n"); }),
+  EXPECT_THAT(test::error_of([] { table_of("std,fid\n0.1\n"); }),
               HasSubstr("line 2: there are 1 fields under 2 names"));
-  EXPECT_THAT(error_of([] { table_of("std,fid\n"); }), HasSubstr("no lines of numbers"));
-  EXPECT_THAT(error_of([] { load_score_table("absent.csv"); }), HasSubstr("absent.csv"));
+  EXPECT_THAT(test::error_of([] { table_of("std,fid\n"); }), HasSubstr("no lines of numbers"));
+  EXPECT_THAT(test::error_of([] { load_score_table("absent.csv"); }), HasSubstr("absent.csv"));
 }
 
 TEST(ScorePlot, ALineForEachGuidanceWithItsBestPoint) {
@@ -96,14 +88,15 @@ TEST(ScorePlot, MoreIsBetterForPrecision) {
 
 TEST(ScorePlot, WhatIsMissingIsTold) {
   const auto plot = [](const ScorePlotOptions& options) {
-    return error_of([&] { score_plot({table_of(grid)}, options); });
+    return test::error_of([&] { score_plot({table_of(grid)}, options); });
   };
   EXPECT_THAT(plot({.metrics = parse_metric_list("kid")}), HasSubstr("'a' has no column 'kid'"));
   EXPECT_THAT(plot({.x = "steps"}), HasSubstr("it has std, guidance, fd_dinov2, fid"));
-  EXPECT_THAT(error_of([] { score_plot({table_of("fid\n1\n")}, {}); }), HasSubstr("over, such as"));
-  EXPECT_THAT(error_of([] { score_plot({table_of("std,x\n1,2\n")}, {}); }),
+  EXPECT_THAT(test::error_of([] { score_plot({table_of("fid\n1\n")}, {}); }),
+              HasSubstr("over, such as"));
+  EXPECT_THAT(test::error_of([] { score_plot({table_of("std,x\n1,2\n")}, {}); }),
               HasSubstr("no column with the name of a metric"));
-  EXPECT_THAT(error_of([] { score_plot({table_of("std,fid\n1,\n")}, {}); }),
+  EXPECT_THAT(test::error_of([] { score_plot({table_of("std,fid\n1,\n")}, {}); }),
               HasSubstr("there are no numbers for fid"));
 }
 

@@ -10,19 +10,11 @@
 #include "edm2/io/atomic_file.h"
 #include "edm2/io/npz.h"
 #include "edm2/io/pickle.h"
+#include "support/checks.h"
 #include "support/golden.h"
 
 namespace edm2 {
 namespace {
-
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
 
 Tensor random_features(int64_t n, int64_t dim, uint64_t seed = 1) {
   at::manual_seed(seed);
@@ -56,10 +48,10 @@ TEST(FeatureAccumulator, EqualsTheTextbook) {
 
 TEST(FeatureAccumulator, NeedsTwoImages) {
   FeatureAccumulator accumulator(3);
-  EXPECT_EQ(error_of([&] { accumulator.finish(); }),
+  EXPECT_EQ(test::error_of([&] { accumulator.finish(); }),
             "statistics need at least 2 images, there are none");
   accumulator.append(at::ones({1, 3}));
-  EXPECT_EQ(error_of([&] { accumulator.finish(); }),
+  EXPECT_EQ(test::error_of([&] { accumulator.finish(); }),
             "statistics need at least 2 images, there is 1");
   accumulator.append(at::zeros({1, 3}));
   EXPECT_TRUE(at::equal(accumulator.finish().sigma, at::full({3, 3}, 0.5, at::kDouble)));
@@ -70,8 +62,9 @@ TEST(FeatureAccumulator, NamesTheImageWithoutFiniteFeatures) {
   accumulator.append(at::ones({5, 3}));
   Tensor features = at::ones({4, 3});
   features[2][1] = std::numeric_limits<float>::quiet_NaN();
-  EXPECT_NE(error_of([&] { accumulator.append(features); }).find("features of image 7 are not"),
-            std::string::npos);
+  EXPECT_NE(
+      test::error_of([&] { accumulator.append(features); }).find("features of image 7 are not"),
+      std::string::npos);
 }
 
 // The caller's memory may change after append().
@@ -124,7 +117,7 @@ TEST(StatisticsFile, SurvivesBothFormats) {
   EXPECT_TRUE(at::equal(npz.find("fid")->sigma, fid.sigma));
   EXPECT_EQ(npz.find("fd_dinov2"), nullptr);
 
-  EXPECT_NE(error_of([&] {
+  EXPECT_NE(test::error_of([&] {
               save_statistics(dir / "b.npz", {{{"fid", fid}, {"fd_dinov2", dino}}, 20});
             }).find("the statistics of fid alone"),
             std::string::npos);
@@ -135,7 +128,7 @@ TEST(StatisticsFile, OddFilesAreNamed) {
   const std::string path = dir / "x.pkl";
   const auto error_for = [&](const PickleValue& root) {
     write_pickle_file(path, root);
-    const std::string message = error_of([&] { load_statistics(path); });
+    const std::string message = test::error_of([&] { load_statistics(path); });
     EXPECT_EQ(message.rfind(path, 0), 0u) << message;
     return message;
   };
@@ -157,10 +150,10 @@ TEST(StatisticsFile, OddFilesAreNamed) {
   contains(error_for(entry(mu / 0.0, sigma)), "not finite");
   contains(error_for(entry(mu, sigma + at::ones({3, 3}, at::kDouble).triu(1))), "not symmetric");
   write_file(dir / "x.npz", "no zip");
-  contains(error_of([&] { load_statistics(dir / "x.npz"); }), "x.npz");
+  contains(test::error_of([&] { load_statistics(dir / "x.npz"); }), "x.npz");
   write_npz(dir / "y.npz", {{"mu", mu}});
-  contains(error_of([&] { load_statistics(dir / "y.npz"); }), "sigma");
-  contains(error_of([&] { load_statistics(dir / "absent.pkl"); }), "absent.pkl");
+  contains(test::error_of([&] { load_statistics(dir / "y.npz"); }), "sigma");
+  contains(test::error_of([&] { load_statistics(dir / "absent.pkl"); }), "absent.pkl");
 }
 
 TEST(StatisticsFileGolden, ReadsFilesOfTheOriginal) {

@@ -13,6 +13,7 @@
 #include "edm2/io/torch_file.h"
 #include "edm2/io/zip.h"
 #include "edm2/nn/state_report.h"
+#include "support/checks.h"
 #include "support/paths.h"
 #include "support/small_models.h"
 
@@ -49,13 +50,9 @@ std::string error_of(const fs::path& path, const WeightsOptions& options = {}) {
   return {};
 }
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 bool has_note(const LoadedWeights& loaded, const std::string& part) {
   return std::any_of(loaded.notes.begin(), loaded.notes.end(),
-                     [&](const std::string& note) { return contains(note, part); });
+                     [&](const std::string& note) { return test::contains(note, part); });
 }
 
 PickleValue with_prefix(const StateDict& tensors, const std::string& prefix) {
@@ -76,13 +73,13 @@ TEST(WeightsFile, SnapshotsAreReadAsTheyAre) {
     EXPECT_TRUE(loaded.notes.empty());
     WeightsOptions options;
     options.config = config_of(snapshot);
-    EXPECT_TRUE(contains(error_of(dir / "x", options), "--config"));
+    EXPECT_TRUE(test::contains(error_of(dir / "x", options), "--config"));
     options = {};
     options.ema_std = 0.05;
-    EXPECT_TRUE(contains(error_of(dir / "x", options), "--ema"));
+    EXPECT_TRUE(test::contains(error_of(dir / "x", options), "--ema"));
     options = {};
     options.prefix = "a";
-    EXPECT_TRUE(contains(error_of(dir / "x", options), "--prefix"));
+    EXPECT_TRUE(test::contains(error_of(dir / "x", options), "--prefix"));
   }
 }
 
@@ -93,7 +90,7 @@ TEST(WeightsFile, BareTensorsTellTheStructure) {
     save_torch_file(dir / "x.pt", to_pickle(snapshot.tensors));
     save_safetensors(dir / "x.safetensors", snapshot.tensors);
     for (const char* name : {"x.pt", "x.safetensors"}) {
-      EXPECT_TRUE(contains(error_of(dir / name), "channels_per_head"));
+      EXPECT_TRUE(test::contains(error_of(dir / name), "channels_per_head"));
       const LoadedWeights loaded = load_weights(dir / name, four_channels_a_head());
       test::expect_same_snapshot(loaded.snapshot, snapshot);
       EXPECT_TRUE(has_note(loaded, "clip_act"));
@@ -137,8 +134,9 @@ TEST(WeightsFile, EveryMissingTensorIsNamedWithoutAConfiguration) {
       EXPECT_EQ(mismatch.report().missing[0].name, lost);
       ASSERT_EQ(mismatch.report().unexpected.size(), 1u) << mismatch.what();
       EXPECT_EQ(mismatch.report().unexpected[0].name, "foreign.weight");
-      EXPECT_TRUE(contains(mismatch.what(), lost) && contains(mismatch.what(), "foreign.weight"));
-      EXPECT_TRUE(contains(mismatch.what(), (dir / "x").string()));
+      EXPECT_TRUE(test::contains(mismatch.what(), lost) &&
+                  test::contains(mismatch.what(), "foreign.weight"));
+      EXPECT_TRUE(test::contains(mismatch.what(), (dir / "x").string()));
     }
   }
 }
@@ -190,7 +188,7 @@ TEST(WeightsFile, OneOfSeveralNetworksIsChosen) {
                                                    {"step", at::ones({})}}));
   WeightsOptions options = four_channels_a_head();
   const std::string error = error_of(dir / "x.pt", options);
-  EXPECT_TRUE(contains(error, "'ema.module.'") && contains(error, "'net.'")) << error;
+  EXPECT_TRUE(test::contains(error, "'ema.module.'") && test::contains(error, "'net.'")) << error;
   options.prefix = "ema.module";
   const LoadedWeights loaded = load_weights(dir / "x.pt", options);
   test::expect_same_snapshot(loaded.snapshot, first);
@@ -198,7 +196,7 @@ TEST(WeightsFile, OneOfSeveralNetworksIsChosen) {
   options.prefix = "net.";
   test::expect_same_snapshot(load_weights(dir / "x.pt", options).snapshot, second);
   options.prefix = "nothing.";
-  EXPECT_TRUE(contains(error_of(dir / "x.pt", options), "'nothing.'"));
+  EXPECT_TRUE(test::contains(error_of(dir / "x.pt", options), "'nothing.'"));
   options.prefix.reset();
   // A network without a prefix is meant before others.
   PickleValue both = with_prefix(first.tensors, "");
@@ -226,7 +224,7 @@ TEST(WeightsFile, AConfigurationIsBindingAndMayBePartial) {
 
   write_file(dir / "c.json", R"({"num_blocks": 2, "channels_per_head": 4})");
   options.config = read_config_file(dir / "c.json");
-  EXPECT_TRUE(contains(error_of(dir / "x.pt", options), "unet.enc.8x8_block1"));
+  EXPECT_TRUE(test::contains(error_of(dir / "x.pt", options), "unet.enc.8x8_block1"));
 }
 
 TEST(WeightsFile, ConfigurationsOfRuns) {
@@ -262,7 +260,7 @@ TEST(WeightsFile, MalformedConfigurationsAreErrors) {
       read_config_file(dir / "c.json");
       ADD_FAILURE() << wrong;
     } catch (const Error& error) {
-      EXPECT_TRUE(contains(error.what(), "c.json")) << error.what();
+      EXPECT_TRUE(test::contains(error.what(), "c.json")) << error.what();
     }
   }
   EXPECT_THROW(read_config_file(dir / "absent.json"), Error);
@@ -278,12 +276,12 @@ TEST(WeightsFile, OtherTorchFilesAreRefused) {
       {PickleValue::dict({{"conv1.weight", at::ones({3})}}), "not those of an EDM2 network"}};
   for (const auto& [root, expected] : others) {
     save_torch_file(dir / "x.pt", root);
-    EXPECT_TRUE(contains(error_of(dir / "x.pt"), expected)) << error_of(dir / "x.pt");
+    EXPECT_TRUE(test::contains(error_of(dir / "x.pt"), expected)) << error_of(dir / "x.pt");
   }
   WeightsOptions ema;
   ema.ema_std = 0.05;
   save_torch_file(dir / "x.pt", to_pickle(plain_snapshot().tensors));
-  EXPECT_TRUE(contains(error_of(dir / "x.pt", ema), "--ema"));
+  EXPECT_TRUE(test::contains(error_of(dir / "x.pt", ema), "--ema"));
 }
 
 TEST(WeightsFile, TrainingStatesHoldSeveralNetworks) {
@@ -314,10 +312,10 @@ TEST(WeightsFile, TrainingStatesHoldSeveralNetworks) {
   options.ema_std = 0.1;
   expect_network(broad);
   options.ema_std = 0.2;
-  EXPECT_TRUE(contains(error_of(state, options), "0.050, 0.100"));
+  EXPECT_TRUE(test::contains(error_of(state, options), "0.050, 0.100"));
   options.ema_std = 0.1;
   options.prefix = "net";
-  EXPECT_TRUE(contains(error_of(state, options), "--prefix"));
+  EXPECT_TRUE(test::contains(error_of(state, options), "--prefix"));
   // The run's options stand beside the state.
   options = {};
   write_file(dir / "training_options.json",
@@ -329,7 +327,7 @@ TEST(WeightsFile, TrainingStatesHoldSeveralNetworks) {
   save({});
   expect_network(net);
   options.ema_std = 0.05;
-  EXPECT_TRUE(contains(error_of(state, options), "no moving averages"));
+  EXPECT_TRUE(test::contains(error_of(state, options), "no moving averages"));
 }
 
 TEST(WeightsFileGolden, TheOriginalsTrainingStateHoldsItsSnapshots) {

@@ -11,6 +11,7 @@
 #include "edm2/io/atomic_file.h"
 #include "edm2/io/digest.h"
 #include "edm2/io/torch_file.h"
+#include "support/checks.h"
 #include "support/paths.h"
 #include "support/run_program.h"
 #include "train/stats_file.h"
@@ -26,14 +27,6 @@ using testing::IsEmpty;
 
 void write(const fs::path& path, const std::string& text) {
   std::ofstream(path, std::ios::binary) << text;
-}
-
-std::vector<std::string> names_in(const fs::path& folder) {
-  std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(folder))
-    names.push_back(entry.path().filename().string());
-  std::sort(names.begin(), names.end());
-  return names;
 }
 
 std::string name_of(int kimg) { return "training-state-000000" + std::to_string(kimg) + ".pt"; }
@@ -128,8 +121,8 @@ TEST_F(Checkpoints, OldOnesGoWhenANewerIsGood) {
   write(state(5), "damaged, and passed over");
   check_state(folder, name_of(4));
   remove_old_states(folder, name_of(4), 2);
-  EXPECT_THAT(names_in(folder.path()), ElementsAre(".lock", ".saving", "checksums.sha256",
-                                                   name_of(3), name_of(4), name_of(5)));
+  EXPECT_THAT(test::names_in(folder.path()), ElementsAre(".lock", ".saving", "checksums.sha256",
+                                                         name_of(3), name_of(4), name_of(5)));
   EXPECT_THAT(read_file(folder.path() / RunFolder::manifest_name),
               testing::Not(HasSubstr(name_of(2))));
   remove_old_states(folder, name_of(4), 1);
@@ -171,7 +164,7 @@ TEST(RunFolder, ListsWhatItPublishes) {
   EXPECT_EQ(read_file(folder.path() / "one.txt"), "uno");
   EXPECT_EQ(read_file(folder.path() / RunFolder::manifest_name), before);
   folder.close();
-  EXPECT_THAT(names_in(folder.path()), ElementsAre("checksums.sha256", "one.txt", "two.txt"));
+  EXPECT_THAT(test::names_in(folder.path()), ElementsAre("checksums.sha256", "one.txt", "two.txt"));
 }
 
 TEST(RunFolder, AKillWhileAFileIsReplacedLeavesOneThatIsListed) {
@@ -205,7 +198,7 @@ TEST(RunFolder, RemovesWhatAKillHasLeft) {
   write(dir / "run" / ".notes.txt", "the user's");
   RunFolder folder(dir / "run");
   folder.open();
-  EXPECT_THAT(names_in(dir / "run"), ElementsAre(".lock", ".notes.txt"));
+  EXPECT_THAT(test::names_in(dir / "run"), ElementsAre(".lock", ".notes.txt"));
 }
 
 TEST(RunFolder, OneRunAtATime) {

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <future>
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -32,6 +33,8 @@ using Milliseconds = std::chrono::duration<double, std::milli>;
 
 constexpr const char* folder_variable = "EDM2_TEST_KILL_FOLDER";
 constexpr const char* count_variable = "EDM2_TEST_KILLS";
+constexpr const char* seed_variable = "EDM2_TEST_KILL_SEED";
+constexpr int workers = 2;  // each has one thread, and a run of its own
 
 #ifdef __SANITIZE_ADDRESS__
 constexpr int default_kills = 30;
@@ -148,8 +151,8 @@ void expect_same_run(const fs::path& run, const fs::path& whole) {
 
 class Killer {
  public:
-  Killer(TrainOptions options, Milliseconds whole_time)
-      : options_(std::move(options)), whole_time_(whole_time) {}
+  Killer(TrainOptions options, Milliseconds whole_time, unsigned seed)
+      : options_(std::move(options)), whole_time_(whole_time), random_(seed) {}
 
   /// True if the run was killed, false if it was done before.
   bool run_and_kill() {
@@ -195,7 +198,7 @@ class Killer {
 
   TrainOptions options_;
   Milliseconds whole_time_, save_time_{2};  // of a whole run; of a save, about
-  std::mt19937 random_{20240229};
+  std::mt19937 random_;
   int during_save_ = 0;
 };
 
@@ -207,7 +210,9 @@ TEST(TrainingKillWorker, DISABLED_Kills) {
   ASSERT_NE(given, nullptr);
   const fs::path folder = given;
   const char* count = std::getenv(count_variable);
-  const int kills = count != nullptr ? std::atoi(count) : default_kills;
+  const int kills = (count != nullptr ? std::atoi(count) : default_kills) / workers;
+  const char* seed = std::getenv(seed_variable);
+  ASSERT_NE(seed, nullptr);
 
   const auto begin = Clock::now();
   ASSERT_EQ(wait_for(start(killed_options(folder, "whole"))), 0);
@@ -215,7 +220,7 @@ TEST(TrainingKillWorker, DISABLED_Kills) {
   ASSERT_EQ(steady_statistics(folder / "whole").size(), 3u);
 
   const TrainOptions options = killed_options(folder, "run");
-  Killer killer(options, whole_time);
+  Killer killer(options, whole_time, static_cast<unsigned>(std::atoi(seed)));
   std::set<std::string> seen;
   int killed = 0, completed = 0;
   while (killed < kills && !testing::Test::HasFailure()) {
@@ -240,18 +245,28 @@ TEST(TrainingKill, EveryRunGoesOnAndEndsTheSameBitForBit) {
   // Kills do not touch what the system holds of files, so memory serves as well as a disk.
   const fs::path memory = "/dev/shm";
   if (access(memory.c_str(), W_OK) == 0) setenv("TMPDIR", memory.c_str(), 1);
-  const test::TempDir folder;
+  std::vector<std::unique_ptr<test::TempDir>> folders;
+  for (int i = 0; i < workers; ++i) folders.push_back(std::make_unique<test::TempDir>());
   unsetenv("TMPDIR");
-  test::write_small_dataset(folder / "data");
-  test::RunOptions options;
-  options.environment[folder_variable] = folder.path().string();
-  options.timeout = std::chrono::hours(2);
-  const auto run =
-      test::run_command({executable_path().string(), "--gtest_filter=TrainingKillWorker.*",
-                         "--gtest_also_run_disabled_tests", "--gtest_brief=1"},
-                        options);
-  EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
-  std::cout << run.out;
+  std::vector<std::future<test::RunResult>> runs;
+  for (int i = 0; i < workers; ++i) {
+    const fs::path folder = folders[static_cast<size_t>(i)]->path();
+    test::write_small_dataset(folder / "data");
+    test::RunOptions options;
+    options.environment[folder_variable] = folder.string();
+    options.environment[seed_variable] = std::to_string(20240229 + i);
+    options.timeout = std::chrono::hours(2);
+    runs.push_back(std::async(std::launch::async, [options] {
+      return test::run_command({executable_path().string(), "--gtest_filter=TrainingKillWorker.*",
+                                "--gtest_also_run_disabled_tests", "--gtest_brief=1"},
+                               options);
+    }));
+  }
+  for (auto& run : runs) {
+    const test::RunResult result = run.get();
+    EXPECT_EQ(result.exit_code, 0) << result.out << result.err;
+    std::cout << result.out;
+  }
 }
 
 }  // namespace edm2

@@ -54,6 +54,10 @@ int terminal_width(int fallback = 80);
 /// Writes what the system holds of the file (or folder) to the disk. Throws Error.
 void sync_to_disk(const std::filesystem::path& path);
 
+/// The same for everything that has been written to the file system of this folder: for folders of
+/// many files, each of which would wait for the disk by itself.
+void sync_file_system(const std::filesystem::path& folder);
+
 /// A file that is read at any position. read_at() may be called by several threads at once.
 class RandomAccessFile {
  public:

@@ -37,6 +37,7 @@ struct GenerateOptions {
   SamplerOptions sampler;
   std::string device = "auto";
   Precision precision = Precision::automatic;
+  EngineKind engine = EngineKind::automatic;
 
   /// The VAE of latent networks: EncoderSetup.vae. Not read if no pictures are to be written.
   std::string vae;

@@ -13,6 +13,7 @@
 #include "edm2/core/device.h"
 #include "edm2/data/encoder.h"
 #include "edm2/diffusion/sampler.h"
+#include "edm2/engine/engine.h"
 #include "edm2/nn/snapshot.h"
 
 namespace edm2 {
@@ -60,11 +61,14 @@ class Sampler {
  public:
   /// Loads a network by its path or address, as load_network_source() does. `device` as
   /// select_device() has it. `encoder` says where the VAE of a latent network is, which is loaded
-  /// when pictures are first needed; its device is that of the network. Throws Error, UsageError.
+  /// when pictures are first needed; its device is that of the network. `engine` is for the guiding
+  /// network too. Throws Error, UsageError.
   explicit Sampler(const std::string& net, const std::string& device = "auto",
-                   Precision precision = Precision::automatic, EncoderSetup encoder = {});
+                   Precision precision = Precision::automatic, EncoderSetup encoder = {},
+                   EngineKind engine = EngineKind::automatic);
   explicit Sampler(const Snapshot& net, const std::string& device = "auto",
-                   Precision precision = Precision::automatic, EncoderSetup encoder = {});
+                   Precision precision = Precision::automatic, EncoderSetup encoder = {},
+                   EngineKind engine = EngineKind::automatic);
   /// With a network and an encoder of one's own.
   Sampler(std::shared_ptr<Denoiser> net, std::shared_ptr<const Encoder> encoder);
 
@@ -104,6 +108,7 @@ class Sampler {
   GeneratedBatch generate_one_batch(std::span<const int64_t> seeds, bool decode);
 
   Precision precision_ = Precision::automatic;
+  EngineKind engine_ = EngineKind::automatic;
   std::optional<c10::ScalarType> activation_type_;
   bool takes_label_vectors_ = false;
   std::shared_ptr<Denoiser> net_, gnet_;

@@ -23,13 +23,18 @@ struct ConvShape {
 /// y = activation(conv(x) + bias), with x and y in channels-last order.
 class FusedConv {
  public:
-  /// weight [out,in,kh,kw], bias [out]: of the type and on the device of the pictures to come.
+  /// weight [out,in,kh,kw], bias [out] or undefined: of the type and on the device of the pictures
+  /// to come.
   FusedConv(const Tensor& weight, const Tensor& bias, const ConvShape& shape,
             Activation activation);
   Tensor operator()(const Tensor& x) const;
+  /// sum += conv(x) + bias, in place. Not with an activation.
+  void add_to(const Tensor& sum, const Tensor& x) const;
 
  private:
-  Tensor weight_, packed_, bias_;
+  Tensor plain(const Tensor& x) const;
+
+  Tensor weight_, packed_, bias_;  // weight_ or packed_
   ConvShape shape_;
   Activation activation_;
 };

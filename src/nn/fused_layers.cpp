@@ -1,18 +1,20 @@
-#include "metrics/fused_layers.h"
+#include "nn/fused_layers.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
 
+#include "core/onednn.h"
+#include "core/parallel.h"
+
 namespace edm2 {
 namespace {
 
 /// An operator that has no C++ function of its own, or nothing if this libtorch lacks it.
-std::optional<c10::OperatorHandle> find_operator(const char* name) {
-  return c10::Dispatcher::singleton().findSchema({name, ""});
+std::optional<c10::OperatorHandle> find_operator(const char* name, const char* overload = "") {
+  return c10::Dispatcher::singleton().findSchema({name, overload});
 }
 
 Tensor call(const c10::OperatorHandle& op, std::initializer_list<c10::IValue> arguments) {
@@ -20,8 +22,6 @@ Tensor call(const c10::OperatorHandle& op, std::initializer_list<c10::IValue> ar
   op.callBoxed(stack);
   return stack.front().toTensor();
 }
-
-bool is_float(c10::ScalarType type) { return type == at::kFloat || type == at::kBFloat16; }
 
 c10::List<int64_t> pair(int64_t a, int64_t b) { return {a, b}; }
 
@@ -33,6 +33,7 @@ const char* attribute(Activation activation) {
 const char* algorithm(Activation activation) {
   return activation == Activation::gelu ? "none" : "";
 }
+c10::IValue optional(const Tensor& x) { return x.defined() ? c10::IValue(x) : c10::IValue(); }
 c10::IValue no_scalars() { return c10::List<std::optional<at::Scalar>>(); }
 
 Tensor activate(Tensor y, Activation activation) {
@@ -57,23 +58,38 @@ FusedConv::FusedConv(const Tensor& weight, const Tensor& bias, const ConvShape& 
       activation_(activation) {
   const auto reorder = find_operator("mkldnn::_reorder_convolution_weight");
   if (!reorder || !find_operator("mkldnn::_convolution_pointwise") || !weight.is_cpu() ||
-      !is_float(weight.scalar_type()))
+      !onednn_takes(weight.scalar_type()))
     return;
   const c10::List<int64_t> input = {1, weight.size(1), shape.input_size, shape.input_size};
   packed_ = packed_on_one_thread([&] {
     return call(*reorder, {weight_, pair(shape.pad_h, shape.pad_w),
                            pair(shape.stride, shape.stride), pair(1, 1), 1, input});
   });
+  weight_ = Tensor();  // one copy is enough
+}
+
+Tensor FusedConv::plain(const Tensor& x) const {
+  return at::conv2d(x, weight_, bias_, shape_.stride, {shape_.pad_h, shape_.pad_w});
+}
+
+void FusedConv::add_to(const Tensor& sum, const Tensor& x) const {
+  TORCH_CHECK(activation_ == Activation::none, "[FusedConv] sums have no activation");
+  if (!packed_.defined()) {
+    sum.add_(plain(x));
+    return;
+  }
+  static const auto op = find_operator("mkldnn::_convolution_pointwise_", "binary");
+  call(*op, {sum, x, packed_, optional(bias_), pair(shape_.pad_h, shape_.pad_w),
+             pair(shape_.stride, shape_.stride), pair(1, 1), 1, "add", c10::IValue(), c10::IValue(),
+             no_scalars(), c10::IValue()});
 }
 
 Tensor FusedConv::operator()(const Tensor& x) const {
-  if (!packed_.defined())
-    return activate(at::conv2d(x, weight_, bias_, shape_.stride, {shape_.pad_h, shape_.pad_w}),
-                    activation_);
+  if (!packed_.defined()) return activate(plain(x), activation_);
   static const auto op = find_operator("mkldnn::_convolution_pointwise");
-  return call(
-      *op, {x, packed_, bias_, pair(shape_.pad_h, shape_.pad_w), pair(shape_.stride, shape_.stride),
-            pair(1, 1), 1, attribute(activation_), no_scalars(), algorithm(activation_)});
+  return call(*op, {x, packed_, optional(bias_), pair(shape_.pad_h, shape_.pad_w),
+                    pair(shape_.stride, shape_.stride), pair(1, 1), 1, attribute(activation_),
+                    no_scalars(), algorithm(activation_)});
 }
 
 FusedLinear::FusedLinear(const Tensor& weight, const Tensor& bias, int64_t rows,
@@ -81,7 +97,7 @@ FusedLinear::FusedLinear(const Tensor& weight, const Tensor& bias, int64_t rows,
     : weight_(weight.contiguous()), bias_(bias), activation_(activation) {
   const auto reorder = find_operator("mkldnn::_reorder_linear_weight");
   if (!reorder || !find_operator("mkldnn::_linear_pointwise") || !weight.is_cpu() ||
-      !is_float(weight.scalar_type()))
+      !onednn_takes(weight.scalar_type()))
     return;
   packed_ = packed_on_one_thread([&] { return call(*reorder, {weight_, rows}); });
 }
@@ -95,7 +111,7 @@ Tensor FusedLinear::operator()(const Tensor& x) const {
 
 void for_each_on_one_thread(int64_t count, const std::function<void(int64_t)>& work) {
   // Operators inside of a parallel region do not start threads; a region has two indices at least.
-  at::parallel_for(0, std::max<int64_t>(count, 2), 1, [&](int64_t begin, int64_t end) {
+  parallel_for(0, std::max<int64_t>(count, 2), 1, [&](int64_t begin, int64_t end) {
     const c10::NoGradGuard no_grad;  // is a matter of each thread
     for (int64_t i = begin; i < std::min(end, count); ++i) work(i);
   });

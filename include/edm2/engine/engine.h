@@ -1,0 +1,33 @@
+/// Networks for inference, several times as fast on the CPU as `Precond` is without gradients: see
+/// docs/benchmarks.md.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "edm2/core/device.h"
+#include "edm2/nn/denoiser.h"
+#include "edm2/nn/snapshot.h"
+
+namespace edm2 {
+
+enum class EngineKind {
+  automatic,  ///< the engine where it can compute the network, else the reference
+  reference,  ///< `Precond`: operator by operator as the original, to the last rounding
+};
+
+/// "auto" or "reference"; throws UsageError otherwise.
+EngineKind parse_engine(const std::string& name);
+
+/// Whether the engine computes this network on this device in this precision: on the CPU in float32
+/// and bfloat16, with the original's resampling filter.
+bool engine_takes(const NetworkOptions& options, Precision precision, c10::Device device);
+
+/// A network for inference, its weights folded (arXiv 2312.02696, Fig. 21, configuration G). An
+/// image comes out the same, to the last bit, in any batch and with any number of threads, and
+/// within 1e-5 of what `Precond` computes in float32. Throws Error if the snapshot lacks a tensor.
+std::shared_ptr<Denoiser> make_denoiser(const Snapshot& snapshot, Precision precision,
+                                        c10::Device device,
+                                        EngineKind kind = EngineKind::automatic);
+
+}  // namespace edm2

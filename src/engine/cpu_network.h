@@ -1,0 +1,70 @@
+// The folded network on the CPU: oneDNN's convolutions in channels-last order, own passes between.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "edm2/core/tensor.h"
+#include "engine/folded_network.h"
+#include "nn/fused_layers.h"
+
+namespace edm2 {
+
+/// F(c_in x; c_noise, label) of arXiv 2312.02696, image by image.
+///
+/// A batch is shared out as whole images, one thread for each, so that the activations of an image
+/// stay in one processor's cache; images that are left over are computed by all threads together.
+/// An image gets the same bits in either way.
+class CpuNetwork {
+ public:
+  /// dtype: of the activations, float32 or bfloat16.
+  CpuNetwork(const Snapshot& snapshot, c10::ScalarType dtype);
+
+  /// x[N,C,R,R] float32; sigma[N] or [1], labels[N,K] or [1,K], or undefined where the network has
+  /// none: float32. Returns D(x; sigma) [N,C,R,R] float32.
+  Tensor denoise(const Tensor& x, const Tensor& sigma, const Tensor& labels) const;
+
+ private:
+  struct Layer {
+    BlockPlan plan;
+    bool encoder = false;
+    std::optional<FusedConv> conv, res0, res1, skip, qkv, proj;
+    bool phases = false;     // res0 works on the small image, in four phases
+    int64_t modulation = 0;  // where its c begins in a row of modulations
+    float keep = 1, cat_x = 1, cat_skip = 1;
+  };
+  /// An activation [1,C,H,W] and where its values are to be clipped by who reads it.
+  struct Activation {
+    Tensor values;
+    float limit;
+  };
+  /// What an image is evaluated with.
+  struct Condition {
+    float c_in, c_skip, c_out;
+    const float* modulations;
+  };
+
+  Layer make_layer(const FoldedBlock& block);
+  FusedConv make_conv(const Tensor& weight, int64_t size, int64_t padding) const;
+  /// All modulations c of all layers, [rows, modulations_] with one row for each condition.
+  Tensor modulate(const Tensor& c_noise, const Tensor& labels, int64_t rows) const;
+  void denoise_image(const float* x, const Condition& condition, float* out) const;
+  Tensor scaled_input(const float* x, float c_in) const;
+  Activation run(const Layer& layer, const Activation& x, const Activation* skip,
+                 const float* modulations) const;
+  void attend(const Layer& layer, const Tensor& x) const;
+  Tensor empty(int64_t channels, int64_t height, int64_t width) const;
+
+  NetworkOptions options_;
+  c10::ScalarType dtype_;
+  float limit_;  // clip_act, infinity for none
+  FoldedEmbedding embedding_;
+  Tensor embeddings_;  // [modulations_, E]: the layers' embedding weights, one below the other
+  int64_t modulations_ = 0;
+  std::vector<Layer> encoder_, decoder_;
+  std::optional<FusedConv> out_conv_;
+  std::vector<Tensor> collected_;  // while layers are made
+};
+
+}  // namespace edm2

@@ -1,0 +1,59 @@
+#include "edm2/engine/engine.h"
+
+#include <ATen/ATen.h>
+
+#include "edm2/core/error.h"
+#include "edm2/nn/network.h"
+#include "engine/cpu_network.h"
+
+namespace edm2 {
+namespace {
+
+class CpuEngine : public Denoiser {
+ public:
+  CpuEngine(const Snapshot& snapshot, c10::ScalarType dtype)
+      : options_(snapshot.network), network_(snapshot, dtype) {}
+
+  Tensor denoise(const Tensor& x, const Tensor& sigma, const Tensor& labels) override {
+    Tensor rows;
+    if (options_.label_dim > 0)
+      rows = labels.defined() ? labels.to(at::kFloat).reshape({-1, options_.label_dim}).contiguous()
+                              : at::zeros({1, options_.label_dim}, at::kFloat);
+    return network_.denoise(x.to(at::kFloat), sigma.to(at::kFloat).reshape({-1}), rows);
+  }
+
+  int64_t img_channels() const override { return options_.img_channels; }
+  int64_t img_resolution() const override { return options_.img_resolution; }
+  int64_t label_dim() const override { return options_.label_dim; }
+  c10::Device device() const override { return c10::kCPU; }
+
+ private:
+  NetworkOptions options_;
+  CpuNetwork network_;
+};
+
+}  // namespace
+
+EngineKind parse_engine(const std::string& name) {
+  if (name == "auto") return EngineKind::automatic;
+  if (name == "reference") return EngineKind::reference;
+  throw UsageError("'" + name + "' is not one of 'auto', 'reference'.");
+}
+
+bool engine_takes(const NetworkOptions& options, Precision precision, c10::Device device) {
+  const auto dtype = activation_dtype(precision, options.use_fp16, device);
+  return device.is_cpu() && (dtype == at::kFloat || dtype == at::kBFloat16) && can_fold(options);
+}
+
+std::shared_ptr<Denoiser> make_denoiser(const Snapshot& snapshot, Precision precision,
+                                        c10::Device device, EngineKind kind) {
+  if (kind == EngineKind::automatic && engine_takes(snapshot.network, precision, device))
+    return std::make_shared<CpuEngine>(
+        snapshot, activation_dtype(precision, snapshot.network.use_fp16, device));
+  auto network = std::make_shared<Precond>(snapshot);
+  network->precision = precision;
+  network->to(device);
+  return network;
+}
+
+}  // namespace edm2

@@ -1,0 +1,162 @@
+#include "engine/folded_network.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/parallel.h"
+#include "edm2/core/cpu.h"
+#include "edm2/core/error.h"
+#include "edm2/nn/layers.h"
+#include "nn/fused_kernels.h"
+
+namespace edm2 {
+namespace {
+
+constexpr double silu_scale = 1 / 0.596;
+
+/// The two weights of mp_sum.
+std::pair<double, double> mp_sum_weights(double t) {
+  const double norm = std::sqrt((1 - t) * (1 - t) + t * t);
+  return {(1 - t) / norm, t / norm};
+}
+
+const fused_kernels::Kernels& kernels() {
+  switch (cpu_level()) {
+    case CpuLevel::avx512:
+      return fused_kernels::avx512();
+    case CpuLevel::avx2:
+      return fused_kernels::avx2();
+    default:
+      return fused_kernels::portable();
+  }
+}
+
+/// Rows of w [out,in] or [out,in,k,k], normalised and times factor: in channels-last order.
+Tensor normalized_rows(const Tensor& w, float factor) {
+  const Tensor from = w.to(at::kFloat).contiguous();
+  const Tensor to =
+      w.dim() == 4
+          ? at::empty(w.sizes(),
+                      at::TensorOptions(at::kFloat).memory_format(at::MemoryFormat::ChannelsLast))
+          : at::empty(w.sizes(), at::kFloat);
+  const int64_t row = w[0].numel(), in_channels = w.size(1);
+  // Written to only where rows are to be normalised in place.
+  auto* rows = const_cast<float*>(from.const_data_ptr<float>());
+  auto* out = to.mutable_data_ptr<float>();
+  parallel_for(0, w.size(0), std::max<int64_t>(8192 / row, 1), [&](int64_t begin, int64_t end) {
+    kernels().f32.effective_weight(rows + begin * row, end - begin, in_channels, row / in_channels,
+                                   /*force=*/false, factor, out + begin * row);
+  });
+  return to;
+}
+
+}  // namespace
+
+NetworkFolder::NetworkFolder(const Snapshot& snapshot)
+    : snapshot_(snapshot), plan_(plan_unet(snapshot.network)) {}
+
+Tensor NetworkFolder::stored(const std::string& name) const {
+  Tensor tensor = find_tensor(snapshot_.tensors, name);
+  if (!tensor.defined()) throw Error("the snapshot lacks the parameter '" + name + "'");
+  return tensor.to(at::kCPU);
+}
+
+/// What the layer multiplies with, times factor.
+Tensor NetworkFolder::weight(const std::string& layer, double factor, const Tensor& gain) const {
+  const Tensor w = stored(layer + ".weight");
+  if (snapshot_.folded) return w.to(at::kFloat).mul(factor);
+  const double root = std::sqrt(static_cast<double>(w[0].numel()));
+  // The quotient keeps the gain's type: a float16 snapshot rounds it to float16, as the original.
+  const double scale = gain.defined() ? gain.div(root).item<double>() : 1 / root;
+  return normalized_rows(w, static_cast<float>(scale * factor));
+}
+
+FoldedEmbedding NetworkFolder::embedding() const {
+  const c10::NoGradGuard no_grad;
+  const NetworkOptions& options = snapshot_.network;
+  FoldedEmbedding result;
+  result.fourier_freqs = stored("unet.emb_fourier.freqs").to(at::kFloat);
+  result.fourier_phases = stored("unet.emb_fourier.phases").to(at::kFloat);
+  result.noise = weight("unet.emb_noise");
+  if (options.label_dim > 0) {
+    const auto [noise, label] = mp_sum_weights(options.label_balance);
+    result.weight_noise = noise;
+    result.label =
+        weight("unet.emb_label", std::sqrt(static_cast<double>(options.label_dim)) * label);
+  }
+  return result;
+}
+
+FoldedBlock NetworkFolder::block(const BlockPlan& plan, bool encoder) const {
+  const c10::NoGradGuard no_grad;
+  const NetworkOptions& options = snapshot_.network;
+  const std::string name = std::string(encoder ? "unet.enc." : "unet.dec.") + plan.name;
+  FoldedBlock block;
+  block.plan = plan;
+  block.encoder = encoder;
+  if (plan.is_conv) {
+    block.conv = weight(name);
+    return block;
+  }
+  const auto [keep, add] = mp_sum_weights(options.res_balance);
+  const auto [keep_x, add_attention] =
+      plan.num_heads > 0 ? mp_sum_weights(options.attn_balance) : std::pair(1.0, 0.0);
+  block.keep = keep * keep_x;
+  block.res0 = weight(name + ".conv_res0", silu_scale);
+  block.res1 = weight(name + ".conv_res1", silu_scale * add * keep_x);
+  block.embedding = weight(name + ".emb_linear", 1, stored(name + ".emb_gain"));
+  if (plan.in_channels != plan.out_channels)
+    block.skip = weight(name + ".conv_skip", encoder ? 1 : block.keep);
+  if (plan.takes_skip)
+    std::tie(block.cat_x, block.cat_skip) = mp_cat_weights(
+        plan.in_channels - skip_channels(plan), skip_channels(plan), options.concat_balance);
+  if (plan.num_heads > 0) {
+    // [heads, depth, 3] -> [3, heads, depth]
+    const int64_t channels = plan.out_channels, heads = plan.num_heads;
+    block.qkv = weight(name + ".attn_qkv", 1 / keep_x)
+                    .reshape({heads, channels / heads, 3, channels, 1, 1})
+                    .permute({2, 0, 1, 3, 4, 5})
+                    .reshape({3 * channels, channels, 1, 1});
+    block.proj = weight(name + ".attn_proj", add_attention);
+  }
+  return block;
+}
+
+Tensor NetworkFolder::out_conv() const {
+  const c10::NoGradGuard no_grad;
+  return weight("unet.out_conv", 1, stored("unet.out_gain"));
+}
+
+/// How many of a decoder block's inputs come from the encoder: they are taken in reverse.
+int64_t NetworkFolder::skip_channels(const BlockPlan& plan) const {
+  size_t next = plan_.encoder.size();
+  for (const BlockPlan& block : plan_.decoder) {
+    if (!block.takes_skip) continue;
+    --next;
+    if (block.name == plan.name) break;
+  }
+  return plan_.encoder[next].out_channels;
+}
+
+bool can_fold(const NetworkOptions& options) {
+  return std::abs(1 - options.attn_balance) > 1e-3 && options.resample_filter.size() == 2 &&
+         options.resample_filter[0] == options.resample_filter[1];
+}
+
+Tensor phase_weights(const Tensor& w) {
+  // Rows 2 i - 1, 2 i, 2 i + 1 of the large image are rows i - 1, i, i of the small one, for phase
+  // 0; rows 2 i, 2 i + 1, 2 i + 2 are i, i, i + 1, for phase 1.
+  const auto fold = [](const Tensor& x, int64_t dim, int64_t phase) {
+    const Tensor a = x.narrow(dim, 0, 1), b = x.narrow(dim, 1, 1), c = x.narrow(dim, 2, 1);
+    return phase == 0 ? at::cat({a, b + c}, dim) : at::cat({a + b, c}, dim);
+  };
+  std::vector<Tensor> phases;
+  for (int64_t py = 0; py < 2; ++py)
+    for (int64_t px = 0; px < 2; ++px) phases.push_back(fold(fold(w, 2, py), 3, px));
+  return at::cat(phases);
+}
+
+}  // namespace edm2

@@ -1,0 +1,73 @@
+// A network as the engine computes it: weights normalised and scaled once, with every constant
+// factor of the magnitude-preserving layers in some weight. Knows nothing of devices.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "edm2/core/tensor.h"
+#include "edm2/nn/network_options.h"
+#include "edm2/nn/snapshot.h"
+#include "nn/unet_plan.h"
+
+namespace edm2 {
+
+/// One layer of the encoder or decoder. With silu(x) = x sigmoid(x) (no 1/0.596), a block is
+///
+///   x = resample(x);  encoder with skip: x = skip(x)
+///   x, or its pixel norm, or mp_cat(x, from the encoder)        -> x, a = silu(x)
+///   y = res1(silu(res0(a) * c))
+///   x = (skip(x) or keep * x) + y
+///   with attention: x = x + proj(attend(qkv(x)))
+///   x = clip(x)
+struct FoldedBlock {
+  BlockPlan plan;
+  bool encoder = false;
+  Tensor conv;        ///< [out,in,3,3], the encoder's first layer; it has nothing else
+  Tensor res0, res1;  ///< [out,in,3,3]
+  Tensor skip;        ///< [out,in,1,1], or undefined: the channels stay
+  Tensor qkv;         ///< [3 out,out,1,1], outputs in the order [3][heads][depth]; or undefined
+  Tensor proj;        ///< [out,out,1,1]
+  Tensor embedding;   ///< [out,E]: c = embedding emb + 1
+  double keep = 1;    ///< what is left of x in the sum; where a decoder has skip, it is in there
+  double cat_x = 1, cat_skip = 1;  ///< weights of mp_cat
+};
+
+/// What makes the embedding of noise level and label, before mp_silu.
+struct FoldedEmbedding {
+  Tensor fourier_freqs, fourier_phases;  ///< [F]
+  Tensor noise;                          ///< [E,F]
+  Tensor label;                          ///< [E,K], or undefined
+  double weight_noise = 1;               ///< of the noise level's part; the label's is in `label`
+};
+
+/// Folds the weights of a snapshot, which must live as long, one layer at a time, so that they need
+/// not all be in memory twice. All tensors that come out are float32 on the CPU, kernels in
+/// channels-last order. Throws Error if the snapshot lacks a tensor.
+class NetworkFolder {
+ public:
+  explicit NetworkFolder(const Snapshot& snapshot);
+  const UNetPlan& plan() const { return plan_; }
+  FoldedEmbedding embedding() const;
+  FoldedBlock block(const BlockPlan& plan, bool encoder) const;
+  Tensor out_conv() const;  ///< [C,in,3,3], with the gain
+
+ private:
+  Tensor stored(const std::string& name) const;
+  Tensor weight(const std::string& layer, double factor = 1, const Tensor& gain = {}) const;
+  int64_t skip_channels(const BlockPlan& plan) const;
+
+  const Snapshot& snapshot_;
+  UNetPlan plan_;
+};
+
+/// Whether the balances allow it: the sum behind attention must keep something of x, because its
+/// factor is taken out of qkv again.
+bool can_fold(const NetworkOptions& options);
+
+/// The kernels [4 out,in,2,2] of the four phases of "repeat each pixel 2x2, then convolve with w
+/// [out,in,3,3]": phase (py, px) makes the pixels (2 i + py, 2 j + px), outputs in the order
+/// [py][px][out]. With a padding of 1, its pixel (i, j) is at (i + py, j + px) of the result.
+Tensor phase_weights(const Tensor& w);
+
+}  // namespace edm2

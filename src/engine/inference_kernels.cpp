@@ -1,0 +1,18 @@
+#include "engine/inference_kernels.h"
+
+#include "edm2/core/cpu.h"
+
+namespace edm2::inference_kernels {
+
+const Kernels& best() {
+  switch (cpu_level()) {
+    case CpuLevel::avx512:
+      return avx512();
+    case CpuLevel::avx2:
+      return avx2();
+    default:
+      return portable();
+  }
+}
+
+}  // namespace edm2::inference_kernels

@@ -1,0 +1,195 @@
+// The kernels of inference_kernels.h, once for all instruction sets: each of
+// inference_kernels_*.cpp includes this file and makes a table of it.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/vector_math.h"
+#include "engine/inference_kernels.h"
+
+namespace edm2::inference_kernels {
+namespace {
+
+constexpr float norm_eps = 1e-4f;
+
+EDM2_INLINE Floats plain_silu(Floats x) { return x * sigmoid(x); }
+
+/// NaN stays NaN.
+EDM2_INLINE Floats clipped(Floats v, float limit) {
+  v = v > limit ? broadcast(limit) : v;
+  return v < -limit ? broadcast(-limit) : v;
+}
+
+/// Calls body(get, put) for all vectors of [0, size): get(p) reads p[i...], put(p, v) writes.
+template <class Body>
+EDM2_INLINE void vectors(int64_t size, const Body& body) {
+  int64_t i = 0;
+  for (; i + lanes <= size; i += lanes)
+    body([i](const auto* p) { return load(p + i); }, [i](auto* p, Floats v) { store(p + i, v); });
+  if (const int64_t rest = size - i; rest > 0)
+    body([i, rest](const auto* p) { return load_some(p + i, rest); },
+         [i, rest](auto* p, Floats v) { store_some(p + i, v, rest); });
+}
+
+/// The divisor of normalize() for a vector with this sum of squares.
+EDM2_INLINE float divisor_of(float squares, int64_t size) {
+  return norm_eps + std::sqrt(squares) / std::sqrt(static_cast<float>(size));
+}
+
+template <class T>
+void pixel_norm_silu(const T* x, int64_t pixels, int64_t channels, float limit, float keep, T* kept,
+                     T* activated) {
+  for (int64_t p = 0; p < pixels; ++p) {
+    Floats squares{};
+    vectors(channels, [&](auto get, auto) {
+      const Floats v = clipped(get(x), limit);
+      squares += v * v;
+    });
+    const float inverse = 1 / divisor_of(sum(squares), channels);
+    vectors(channels, [&](auto get, auto put) {
+      const Floats v = clipped(get(x), limit) * inverse;
+      put(kept, v * keep);
+      put(activated, plain_silu(v));
+    });
+    x += channels, kept += channels, activated += channels;
+  }
+}
+
+template <class T>
+void silu(const T* x, int64_t size, float limit, float keep, T* kept, T* activated) {
+  vectors(size, [&](auto get, auto put) {
+    const Floats v = clipped(get(x), limit);
+    if (kept != nullptr) put(kept, v * keep);
+    put(activated, plain_silu(v));
+  });
+}
+
+template <class T>
+void cat_silu(const T* a, const T* b, int64_t pixels, int64_t channels_a, int64_t channels_b,
+              float limit_a, float limit_b, float weight_a, float weight_b, float keep, T* kept,
+              T* activated) {
+  const auto part = [&](const T*& from, int64_t channels, float limit, float weight) {
+    vectors(channels, [&](auto get, auto put) {
+      const Floats v = clipped(get(from), limit) * weight;
+      put(kept, v * keep);
+      put(activated, plain_silu(v));
+    });
+    from += channels, kept += channels, activated += channels;
+  };
+  for (int64_t p = 0; p < pixels; ++p) {
+    part(a, channels_a, limit_a, weight_a);
+    part(b, channels_b, limit_b, weight_b);
+  }
+}
+
+template <class T>
+void modulated_silu(const T* y, const float* c, int64_t pixels, int64_t channels, T* activated) {
+  for (int64_t p = 0; p < pixels; ++p) {
+    vectors(channels, [&](auto get, auto put) { put(activated, plain_silu(get(y) * get(c))); });
+    y += channels, activated += channels;
+  }
+}
+
+template <class T>
+void modulated_silu_of_phases(const T* y, const float* c, int64_t rows, int64_t width,
+                              int64_t channels, T* activated) {
+  const int64_t pixel = 4 * channels, row = (width + 1) * pixel;
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t py = 0; py < 2; ++py)
+      for (int64_t j = 0; j < width; ++j)
+        for (int64_t px = 0; px < 2; ++px) {
+          const T* from = y + (i + py) * row + (j + px) * pixel + (2 * py + px) * channels;
+          vectors(channels,
+                  [&](auto get, auto put) { put(activated, plain_silu(get(from) * get(c))); });
+          activated += channels;
+        }
+}
+
+template <class T>
+void sum_2x2(const T* x, int64_t rows_out, int64_t width_out, int64_t channels, float limit,
+             float scale, T* out) {
+  const int64_t row = 2 * width_out * channels;
+  for (int64_t y = 0; y < rows_out; ++y, x += row)
+    for (int64_t i = 0; i < width_out; ++i, x += 2 * channels, out += channels)
+      vectors(channels, [&](auto get, auto put) {
+        const auto at = [&](int64_t offset) { return clipped(get(x + offset), limit); };
+        put(out, ((at(0) + at(channels)) + (at(row) + at(row + channels))) * scale);
+      });
+}
+
+template <class T>
+void spread_2x2(const T* x, int64_t rows, int64_t width, int64_t channels, float limit, float scale,
+                T* out) {
+  const int64_t row = 2 * width * channels;
+  for (int64_t y = 0; y < rows; ++y, out += row)
+    for (int64_t i = 0; i < width; ++i, x += channels, out += 2 * channels)
+      vectors(channels, [&](auto get, auto put) {
+        const Floats v = clipped(get(x), limit) * scale;
+        put(out, v);
+        put(out + channels, v);
+        put(out + row, v);
+        put(out + row + channels, v);
+      });
+}
+
+template <class T>
+void clip(T* x, int64_t size, float limit) {
+  // Values beyond the limit are rare, and memory that is not written needs not be written back.
+  vectors(size, [&](auto get, auto put) {
+    const Floats v = get(x);
+    const Ints beyond = (v > limit) | (v < -limit);
+    int32_t any = 0;
+    for (int i = 0; i < lanes; ++i) any |= beyond[i];
+    if (any != 0) put(x, clipped(v, limit));
+  });
+}
+
+template <class T>
+void normalize_qkv(T* qkv, int64_t pixels, int64_t heads, int64_t depth, float k_scale) {
+  for (int64_t p = 0; p < pixels; ++p)
+    for (int64_t v = 0; v < 3 * heads; ++v, qkv += depth) {
+      Floats squares{};
+      vectors(depth, [&](auto get, auto) { squares += get(qkv) * get(qkv); });
+      const bool is_key = v >= heads && v < 2 * heads;
+      const float scale = (is_key ? k_scale : 1) / divisor_of(sum(squares), depth);
+      vectors(depth, [&](auto get, auto put) { put(qkv, get(qkv) * scale); });
+    }
+}
+
+template <class T>
+constexpr ActivationKernels<T> activation_kernels() {
+  return {pixel_norm_silu<T>,
+          silu<T>,
+          cat_silu<T>,
+          modulated_silu<T>,
+          modulated_silu_of_phases<T>,
+          sum_2x2<T>,
+          spread_2x2<T>,
+          clip<T>,
+          normalize_qkv<T>};
+}
+
+void linear(const float* x, const float* w, int64_t rows, int64_t outputs, int64_t inputs,
+            int64_t out_stride, float* out) {
+  for (int64_t o = 0; o < outputs; ++o, w += inputs)
+    for (int64_t r = 0; r < rows; ++r) {
+      const float* row = x + r * inputs;
+      Floats sums[2] = {};  // two chains of additions, so that one need not wait for the other
+      int64_t i = 0;
+      for (; i + 2 * lanes <= inputs; i += 2 * lanes)
+        for (int chain = 0; chain < 2; ++chain)
+          sums[chain] = fused_multiply_add(load(row + i + chain * lanes),
+                                           load(w + i + chain * lanes), sums[chain]);
+      for (; i < inputs; i += lanes) {
+        const int64_t count = std::min(lanes, inputs - i);
+        sums[0] = fused_multiply_add(load_some(row + i, count), load_some(w + i, count), sums[0]);
+      }
+      out[r * out_stride + o] = sum(sums[0] + sums[1]);
+    }
+}
+
+constexpr Kernels all_kernels = {activation_kernels<float>(), activation_kernels<Bf16>(), linear};
+
+}  // namespace
+}  // namespace edm2::inference_kernels

@@ -1,0 +1,221 @@
+// The engine against the reference network.
+#include "edm2/engine/engine.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <c10/core/GradMode.h>
+#include <gtest/gtest.h>
+
+#include "edm2/core/error.h"
+#include "edm2/nn/network.h"
+#include "engine/folded_network.h"
+#include "support/checks.h"
+#include "support/golden.h"
+
+namespace edm2 {
+namespace {
+
+using test::relative_error;
+
+NetworkOptions small_network() {
+  NetworkOptions o;
+  o.img_resolution = 16;
+  o.img_channels = 3;
+  o.label_dim = 5;
+  o.model_channels = 32;
+  o.channel_mult = {1, 2};
+  o.num_blocks = 1;
+  o.attn_resolutions = {8};
+  o.channels_per_head = 32;
+  return o;
+}
+
+/// Random weights; gains that let all layers take part.
+Snapshot random_snapshot(const NetworkOptions& options) {
+  at::manual_seed(7);
+  Precond network(options);
+  for (const auto& entry : network.named_parameters())
+    if (entry.name.ends_with("gain")) entry.tensor->fill_(0.7);
+  Snapshot snapshot;
+  snapshot.network = options;
+  for (const auto& [name, tensor] : network.state_dict())
+    snapshot.tensors.emplace_back(name, tensor.clone());
+  return snapshot;
+}
+
+struct Inputs {
+  Tensor x, sigma, labels;
+};
+
+Inputs random_inputs(const NetworkOptions& o, int64_t n) {
+  at::manual_seed(3);
+  Inputs in;
+  in.sigma = at::rand({n}).mul(6).sub(3).exp();
+  in.x = at::randn({n, o.img_channels, o.img_resolution, o.img_resolution}) *
+         in.sigma.reshape({n, 1, 1, 1}).add(0.5);
+  if (o.label_dim > 0)
+    in.labels = at::one_hot(at::randint(o.label_dim, {n}, at::kLong), o.label_dim).to(at::kFloat);
+  return in;
+}
+
+double error_to_reference(const Snapshot& snapshot, Precision precision, int64_t n = 3) {
+  const Inputs in = random_inputs(snapshot.network, n);
+  const auto engine = make_denoiser(snapshot, precision, c10::kCPU);
+  const auto reference = make_denoiser(snapshot, Precision::fp32, c10::kCPU, EngineKind::reference);
+  EXPECT_EQ(dynamic_cast<Precond*>(engine.get()), nullptr);
+  return relative_error(engine->denoise(in.x, in.sigma, in.labels),
+                        reference->denoise(in.x, in.sigma, in.labels));
+}
+
+}  // namespace
+
+class EngineGolden : public testing::TestWithParam<std::string> {
+ protected:
+  std::filesystem::path file(const std::string& extension) const {
+    const auto own = test::data_dir() / "denoiser" / (GetParam() + extension);
+    if (std::filesystem::exists(own)) return own;
+    return test::reference_dir() / "denoiser" / (GetParam() + extension);
+  }
+};
+
+TEST_P(EngineGolden, Inference) {
+  if (!std::filesystem::exists(file(".pkl"))) EDM2_REQUIRE_REFERENCE();
+  const NpzFile expected(file(".npz"));
+  const Snapshot snapshot = load_snapshot(file(".pkl"));
+  // With options that the engine does not know it is the reference that answers.
+  const auto network = make_denoiser(snapshot, Precision::automatic, c10::kCPU);
+  const Tensor x = expected.get("x"), sigma = expected.get("sigma");
+  const Tensor labels = expected.contains("labels") ? expected.get("labels") : Tensor();
+  EXPECT_LE(relative_error(network->denoise(x, sigma, labels), expected.get("D_x")), 1e-5);
+  if (expected.contains("D_x_nolabels")) {
+    EXPECT_LE(relative_error(network->denoise(x, sigma, {}), expected.get("D_x_nolabels")), 1e-5);
+  }
+  EXPECT_LE(relative_error(network->denoise(x, at::scalar_tensor(0.5), labels),
+                           expected.get("D_x_scalar_sigma0p5")),
+            1e-5);
+}
+
+INSTANTIATE_TEST_SUITE_P(Reference, EngineGolden,
+                         testing::Values("rgb16_cond", "rgb16_uncond", "rgb8_multihead",
+                                         "lat8_cond_drop"),
+                         [](const auto& suite) { return suite.param; });
+
+TEST(Engine, AgreesWithTheReference) {
+  EXPECT_LE(error_to_reference(random_snapshot(small_network()), Precision::fp32), 1e-5);
+}
+
+TEST(Engine, ClipsWhereTheReferenceDoes) {
+  NetworkOptions o = small_network();
+  o.clip_act = 0.6;
+  const Snapshot snapshot = random_snapshot(o);
+  EXPECT_LE(error_to_reference(snapshot, Precision::fp32), 1e-5);
+  NetworkOptions free = o;
+  free.clip_act = std::nullopt;
+  const Snapshot unclipped = random_snapshot(free);
+  EXPECT_LE(error_to_reference(unclipped, Precision::fp32), 1e-5);
+  const Inputs in = random_inputs(o, 1);
+  const auto clipped_out =
+      make_denoiser(snapshot, Precision::fp32, c10::kCPU)->denoise(in.x, in.sigma, in.labels);
+  const auto free_out =
+      make_denoiser(unclipped, Precision::fp32, c10::kCPU)->denoise(in.x, in.sigma, in.labels);
+  EXPECT_GT(relative_error(clipped_out, free_out), 1e-3);
+}
+
+TEST(Engine, ManyHeadsAndLargeAttention) {
+  NetworkOptions o = small_network();
+  o.img_resolution = 32;
+  o.attn_resolutions = {32, 16};
+  o.channels_per_head = 16;
+  EXPECT_LE(error_to_reference(random_snapshot(o), Precision::fp32), 1e-5);
+}
+
+TEST(Engine, Float16Weights) {
+  Snapshot snapshot = random_snapshot(small_network());
+  for (auto& [name, tensor] : snapshot.tensors) tensor = tensor.to(at::kHalf);
+  EXPECT_LE(error_to_reference(snapshot, Precision::fp32), 1e-5);
+}
+
+TEST(Engine, Bfloat16IsAsCloseAsTheReferences) {
+  const Snapshot snapshot = random_snapshot(small_network());
+  const Inputs in = random_inputs(snapshot.network, 3);
+  const auto denoise = [&](Precision precision, EngineKind kind) {
+    return make_denoiser(snapshot, precision, c10::kCPU, kind)->denoise(in.x, in.sigma, in.labels);
+  };
+  const Tensor exact = denoise(Precision::fp32, EngineKind::reference);
+  const double engine = relative_error(denoise(Precision::bf16, EngineKind::automatic), exact);
+  const double reference = relative_error(denoise(Precision::bf16, EngineKind::reference), exact);
+  EXPECT_LE(engine, 1.25 * reference);
+  EXPECT_GT(engine, 1e-5);  // it is bfloat16
+}
+
+TEST(Engine, SameBitsInAnyBatchWithAnyThreads) {
+  const Snapshot snapshot = random_snapshot(small_network());
+  const Inputs in = random_inputs(snapshot.network, 5);
+  const auto engine = make_denoiser(snapshot, Precision::fp32, c10::kCPU);
+  const int threads = at::get_num_threads();
+  const Tensor all = engine->denoise(in.x, in.sigma, in.labels);
+  for (const int count : {1, 2, 3, 4}) {
+    at::set_num_threads(count);
+    for (const int64_t batch : {1, 2, 3, 5})
+      for (int64_t i = 0; i < 5; i += batch) {
+        const int64_t size = std::min<int64_t>(batch, 5 - i);
+        const auto part = [&](const Tensor& t) { return t.narrow(0, i, size); };
+        EXPECT_TRUE(
+            at::equal(engine->denoise(part(in.x), part(in.sigma), part(in.labels)), part(all)))
+            << count << " threads, batch " << batch << ", image " << i;
+      }
+  }
+  at::set_num_threads(threads);
+}
+
+TEST(Engine, LeavesTheSnapshotAsItIs) {
+  const Snapshot snapshot = random_snapshot(small_network());
+  std::vector<Tensor> before;
+  for (const auto& [name, tensor] : snapshot.tensors) before.push_back(tensor.clone());
+  const Inputs in = random_inputs(snapshot.network, 1);
+  make_denoiser(snapshot, Precision::fp32, c10::kCPU)->denoise(in.x, in.sigma, in.labels);
+  for (size_t i = 0; i < before.size(); ++i)
+    EXPECT_TRUE(at::equal(before[i], snapshot.tensors[i].second));
+}
+
+TEST(Engine, WhatItCannotComputeGoesToTheReference) {
+  NetworkOptions o = small_network();
+  EXPECT_TRUE(engine_takes(o, Precision::fp32, c10::kCPU));
+  EXPECT_TRUE(engine_takes(o, Precision::bf16, c10::kCPU));
+  EXPECT_FALSE(engine_takes(o, Precision::fp16, c10::kCPU));
+  o.attn_balance = 1;
+  EXPECT_FALSE(engine_takes(o, Precision::fp32, c10::kCPU));
+  o.attn_balance = 0.3;
+  o.resample_filter = {1, 3, 3, 1};
+  EXPECT_FALSE(engine_takes(o, Precision::fp32, c10::kCPU));
+  const auto network = make_denoiser(random_snapshot(o), Precision::fp32, c10::kCPU);
+  EXPECT_NE(dynamic_cast<Precond*>(network.get()), nullptr);
+}
+
+TEST(Engine, NamesAMissingTensor) {
+  Snapshot snapshot = random_snapshot(small_network());
+  std::erase_if(snapshot.tensors, [](const auto& e) { return e.first == "unet.out_conv.weight"; });
+  EXPECT_EQ(test::error_of([&] { make_denoiser(snapshot, Precision::fp32, c10::kCPU); }),
+            "the snapshot lacks the parameter 'unet.out_conv.weight'");
+}
+
+TEST(PhaseWeights, AreAConvolutionOfTheUpsampledImage) {
+  at::manual_seed(5);
+  const c10::NoGradGuard no_grad;
+  const int64_t out = 3, height = 5, width = 4;
+  const Tensor w = at::randn({out, 6, 3, 3}), x = at::randn({1, 6, height, width});
+  const Tensor expected =
+      at::conv2d(at::upsample_nearest2d(x, at::IntArrayRef{2 * height, 2 * width}), w, {}, 1, 1);
+  const Tensor phases = at::conv2d(x, phase_weights(w), {}, 1, 1);  // [1, 4 out, H + 1, W + 1]
+  Tensor actual = at::empty_like(expected);
+  for (int64_t py = 0; py < 2; ++py)
+    for (int64_t px = 0; px < 2; ++px)
+      actual.slice(2, py, 2 * height, 2)
+          .slice(3, px, 2 * width, 2)
+          .copy_(phases.narrow(1, (2 * py + px) * out, out)
+                     .narrow(2, py, height)
+                     .narrow(3, px, width));
+  EXPECT_LE(relative_error(actual, expected), 1e-6);
+}
+
+}  // namespace edm2
