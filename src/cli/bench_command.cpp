@@ -240,9 +240,9 @@ std::vector<std::pair<std::string, Snapshot>> load_subjects(const BenchSampleArg
 }
 
 std::string engine_of(const SampleBenchmarkOptions& o) {
-  return o.engine == EngineKind::automatic && engine_takes(o.network.network, o.precision, o.device)
-             ? "engine"
-             : "reference";
+  if (o.engine == EngineKind::reference || !engine_takes(o.network.network, o.precision, o.device))
+    return "reference";
+  return o.engine == EngineKind::fast ? "fast" : "engine";
 }
 
 Json to_json(const std::string& name, const SampleBenchmarkOptions& o, const SampleBenchmark& r) {
@@ -324,7 +324,7 @@ void add_sample_benchmark(CLI::App& bench, CommandContext& context) {
         for (const std::string& word : parse_words(text)) engines.push_back(parse_engine(word));
         return engines;
       },
-      "LIST", "What computes: auto (the fastest), reference", "auto");
+      "LIST", "What computes: auto, fast, reference", "auto");
   add_float_option(*command, "--seconds", a->seconds, at_least(0.0),
                    "Measure each case for about that long");
   add_switch(*command, "--json", a->json, "Print a list of objects instead of a table");

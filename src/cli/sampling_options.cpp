@@ -55,10 +55,12 @@ void add_sampler_options(CLI::App& command, SamplingArguments& a) {
   add_float_option(command, "--S_min", s.S_min, at_least(0.0), "Lowest noise level with churn");
   add_float_option(command, "--S_max", s.S_max, at_least(0.0), "Highest noise level with churn");
   add_float_option(command, "--S_noise", s.S_noise, {}, "Noise inflation");
-  add_parsed_option(command, "--engine", a.engine, parse_engine, "NAME",
-                    "What computes the networks: auto (the fastest), or reference (operator by "
-                    "operator as the original)",
-                    "auto");
+  add_parsed_option(
+      command, "--engine", a.engine, parse_engine, "NAME",
+      "What computes the networks: auto, fast (float32 on the CPU with an error of up "
+      "to 1e-4), or reference (operator by operator as the original)",
+      "auto");
+  add_switch(command, "--fast", a.fast, "The same as --engine=fast");
 }
 
 void apply(const SamplingArguments& a, const CommandContext& context, GenerateOptions& o) {
@@ -83,7 +85,7 @@ void apply(const SamplingArguments& a, const CommandContext& context, GenerateOp
   o.fetch = context.fetch;
   o.device = context.device_name;
   o.precision = context.precision;
-  o.engine = a.engine;
+  o.engine = a.fast ? EngineKind::fast : a.engine;
 }
 
 }  // namespace edm2::cli

@@ -25,6 +25,7 @@ struct SamplingArguments {
   int64_t max_batch_size = 32;
   SamplerOptions sampler;
   EngineKind engine = EngineKind::automatic;
+  bool fast = false;
 };
 
 /// --preset, --net, --gnet, --vae.

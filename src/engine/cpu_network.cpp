@@ -50,9 +50,10 @@ float silu_of(float x) { return x / (1 + std::exp(-x)); }
 
 }  // namespace
 
-CpuNetwork::CpuNetwork(const Snapshot& snapshot, c10::ScalarType dtype)
+CpuNetwork::CpuNetwork(const Snapshot& snapshot, c10::ScalarType dtype, bool winograd)
     : options_(snapshot.network),
       dtype_(dtype),
+      winograd_(winograd && dtype == at::kFloat),
       limit_(options_.clip_act ? static_cast<float>(*options_.clip_act) : no_limit) {
   const c10::NoGradGuard no_grad;
   const NetworkFolder folder(snapshot);
@@ -81,9 +82,17 @@ CpuNetwork::Layer CpuNetwork::make_layer(const FoldedBlock& block) {
   }
   layer.phases = block.plan.resample == Resample::up;
   TORCH_CHECK(!layer.phases || !block.skip.defined(), "[CpuNetwork] upsampling keeps the channels");
-  layer.res0 = layer.phases ? make_conv(phase_weights(block.res0), size / 2, 1)
-                            : make_conv(block.res0, size, 1);
-  layer.res1 = make_conv(block.res1, size, 1);
+  const bool fast = winograd_ && WinogradConv::wins(size, size);
+  if (layer.phases)
+    layer.res0 = make_conv(phase_weights(block.res0), size / 2, 1);
+  else if (fast)
+    layer.fast_res0.emplace(block.res0);
+  else
+    layer.res0 = make_conv(block.res0, size, 1);
+  if (fast)
+    layer.fast_res1.emplace(block.res1);
+  else
+    layer.res1 = make_conv(block.res1, size, 1);
   if (block.skip.defined()) layer.skip = make_conv(block.skip, size, 0);
   if (block.qkv.defined()) layer.qkv = make_conv(block.qkv, size, 0);
   if (block.proj.defined()) layer.proj = make_conv(block.proj, size, 0);
@@ -213,8 +222,11 @@ CpuNetwork::Activation CpuNetwork::run(const Layer& layer, const Activation& inp
     }
 
     // The residual branch.
-    Tensor y = (*layer.res0)(activated);
-    if (layer.phases) {
+    Tensor y;
+    if (layer.fast_res0) {
+      y = layer.fast_res0->modulated_silu(activated, c);
+    } else if (layer.phases) {
+      y = (*layer.res0)(activated);
       activated = empty(out, 2 * height, 2 * width);
       const int64_t row = (width + 1) * 4 * out;
       share(height, row, [&](int64_t begin, int64_t end) {
@@ -223,13 +235,17 @@ CpuNetwork::Activation CpuNetwork::run(const Layer& layer, const Activation& inp
       });
       y = activated;
     } else {
+      y = (*layer.res0)(activated);
       share(pixels_of(y), out, [&](int64_t begin, int64_t end) {
         T* const at = write<T>(y) + begin * out;
         kernels.modulated_silu(at, c, end - begin, out, at);
       });
     }
     result = layer.skip && !layer.encoder ? (*layer.skip)(kept) : kept;
-    layer.res1->add_to(result, y);
+    if (layer.fast_res1)
+      layer.fast_res1->add_to(result, y);
+    else
+      layer.res1->add_to(result, y);
   });
   if (layer.qkv) attend(layer, result);
   return {result, limit_};

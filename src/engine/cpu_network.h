@@ -7,6 +7,7 @@
 
 #include "edm2/core/tensor.h"
 #include "engine/folded_network.h"
+#include "engine/winograd.h"
 #include "nn/fused_layers.h"
 
 namespace edm2 {
@@ -18,8 +19,9 @@ namespace edm2 {
 /// An image gets the same bits in either way.
 class CpuNetwork {
  public:
-  /// dtype: of the activations, float32 or bfloat16.
-  CpuNetwork(const Snapshot& snapshot, c10::ScalarType dtype);
+  /// dtype: of the activations, float32 or bfloat16. `winograd`: large 3x3 convolutions in float32
+  /// by Winograd's algorithm.
+  CpuNetwork(const Snapshot& snapshot, c10::ScalarType dtype, bool winograd);
 
   /// x[N,C,R,R] float32; sigma[N] or [1], labels[N,K] or [1,K], or undefined where the network has
   /// none: float32. Returns D(x; sigma) [N,C,R,R] float32.
@@ -30,6 +32,7 @@ class CpuNetwork {
     BlockPlan plan;
     bool encoder = false;
     std::optional<FusedConv> conv, res0, res1, skip, qkv, proj;
+    std::optional<WinogradConv> fast_res0, fast_res1;  // instead of res0, res1
     bool phases = false;     // res0 works on the small image, in four phases
     int64_t modulation = 0;  // where its c begins in a row of modulations
     float keep = 1, cat_x = 1, cat_skip = 1;
@@ -58,6 +61,7 @@ class CpuNetwork {
 
   NetworkOptions options_;
   c10::ScalarType dtype_;
+  bool winograd_;
   float limit_;  // clip_act, infinity for none
   FoldedEmbedding embedding_;
   Tensor embeddings_;  // [modulations_, E]: the layers' embedding weights, one below the other

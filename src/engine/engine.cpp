@@ -11,8 +11,8 @@ namespace {
 
 class CpuEngine : public Denoiser {
  public:
-  CpuEngine(const Snapshot& snapshot, c10::ScalarType dtype)
-      : options_(snapshot.network), network_(snapshot, dtype) {}
+  CpuEngine(const Snapshot& snapshot, c10::ScalarType dtype, bool fast)
+      : options_(snapshot.network), network_(snapshot, dtype, fast) {}
 
   Tensor denoise(const Tensor& x, const Tensor& sigma, const Tensor& labels) override {
     Tensor rows;
@@ -36,8 +36,9 @@ class CpuEngine : public Denoiser {
 
 EngineKind parse_engine(const std::string& name) {
   if (name == "auto") return EngineKind::automatic;
+  if (name == "fast") return EngineKind::fast;
   if (name == "reference") return EngineKind::reference;
-  throw UsageError("'" + name + "' is not one of 'auto', 'reference'.");
+  throw UsageError("'" + name + "' is not one of 'auto', 'fast', 'reference'.");
 }
 
 bool engine_takes(const NetworkOptions& options, Precision precision, c10::Device device) {
@@ -47,9 +48,10 @@ bool engine_takes(const NetworkOptions& options, Precision precision, c10::Devic
 
 std::shared_ptr<Denoiser> make_denoiser(const Snapshot& snapshot, Precision precision,
                                         c10::Device device, EngineKind kind) {
-  if (kind == EngineKind::automatic && engine_takes(snapshot.network, precision, device))
+  if (kind != EngineKind::reference && engine_takes(snapshot.network, precision, device))
     return std::make_shared<CpuEngine>(
-        snapshot, activation_dtype(precision, snapshot.network.use_fp16, device));
+        snapshot, activation_dtype(precision, snapshot.network.use_fp16, device),
+        kind == EngineKind::fast);
   auto network = std::make_shared<Precond>(snapshot);
   network->precision = precision;
   network->to(device);

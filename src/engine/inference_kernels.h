@@ -57,6 +57,15 @@ struct Kernels {
   /// from row to row. A row of x gives the same bits whatever other rows there are.
   void (*linear)(const float* x, const float* w, int64_t rows, int64_t outputs, int64_t inputs,
                  int64_t out_stride, float* out);
+  /// Winograd's F(4x4, 3x3): B^T d B of the tiles of `count` rows of tiles, from row of tiles
+  /// `first` of x[height, width, channels] with a padding of 1. transformed[36, count * columns,
+  /// channels] with columns = ceil(width / 4).
+  void (*winograd_input)(const float* x, int64_t height, int64_t width, int64_t channels,
+                         int64_t first, int64_t count, float* transformed);
+  /// A^T m A of the products m[36, count * columns, channels], likewise: with c[channels],
+  /// out[height, width, channels] = silu(c times it), else it is added to out.
+  void (*winograd_output)(const float* m, int64_t height, int64_t width, int64_t channels,
+                          int64_t first, int64_t count, const float* c, float* out);
 };
 
 const Kernels& portable();

@@ -189,7 +189,93 @@ void linear(const float* x, const float* w, int64_t rows, int64_t outputs, int64
     }
 }
 
-constexpr Kernels all_kernels = {activation_kernels<float>(), activation_kernels<Bf16>(), linear};
+/// B^T d of six values (arXiv 1509.09308, Section 4.2; here the points 0, 1, -1, 2, -2).
+EDM2_INLINE void winograd_in(const Floats* d, Floats* out, int stride_in, int stride_out) {
+  const Floats d0 = d[0], d1 = d[stride_in], d2 = d[2 * stride_in], d3 = d[3 * stride_in],
+               d4 = d[4 * stride_in], d5 = d[5 * stride_in];
+  const Floats even = d4 - 4.f * d2, odd = d3 - 4.f * d1;
+  const Floats even2 = d4 - d2, odd2 = 2.f * (d3 - d1);
+  out[0] = 4.f * d0 - 5.f * d2 + d4;
+  out[stride_out] = even + odd;
+  out[2 * stride_out] = even - odd;
+  out[3 * stride_out] = even2 + odd2;
+  out[4 * stride_out] = even2 - odd2;
+  out[5 * stride_out] = 4.f * d1 - 5.f * d3 + d5;
+}
+
+/// A^T m of six values.
+EDM2_INLINE void winograd_out(const Floats* m, Floats* out, int stride_in, int stride_out) {
+  const Floats m0 = m[0], m1 = m[stride_in], m2 = m[2 * stride_in], m3 = m[3 * stride_in],
+               m4 = m[4 * stride_in], m5 = m[5 * stride_in];
+  const Floats a = m1 + m2, b = m1 - m2, e = m3 + m4, f = m3 - m4;
+  out[0] = m0 + a + e;
+  out[stride_out] = b + 2.f * f;
+  out[2 * stride_out] = a + 4.f * e;
+  out[3 * stride_out] = b + 8.f * f + m5;
+}
+
+void winograd_input(const float* x, int64_t height, int64_t width, int64_t channels, int64_t first,
+                    int64_t count, float* transformed) {
+  const int64_t columns = (width + 3) / 4, position = count * columns * channels;
+  for (int64_t i = 0; i < count; ++i)
+    for (int64_t j = 0; j < columns; ++j, transformed += channels) {
+      const int64_t top = 4 * (first + i) - 1, left = 4 * j - 1;
+      for (int64_t c = 0; c < channels; c += lanes) {
+        const int64_t size = std::min(lanes, channels - c);
+        Floats d[36], half[36];
+        for (int64_t y = 0; y < 6; ++y)
+          for (int64_t z = 0; z < 6; ++z) {
+            const int64_t row = top + y, column = left + z;
+            const bool inside = row >= 0 && row < height && column >= 0 && column < width;
+            const float* from = x + (row * width + column) * channels + c;
+            d[6 * y + z] = !inside ? Floats{} : size == lanes ? load(from) : load_some(from, size);
+          }
+        for (int z = 0; z < 6; ++z) winograd_in(d + z, half + z, 6, 6);
+        for (int y = 0; y < 6; ++y) winograd_in(half + 6 * y, d + 6 * y, 1, 1);
+        for (int64_t p = 0; p < 36; ++p) {
+          float* to = transformed + p * position + c;
+          if (size == lanes)
+            store(to, d[p]);
+          else
+            store_some(to, d[p], size);
+        }
+      }
+    }
+}
+
+void winograd_output(const float* m, int64_t height, int64_t width, int64_t channels, int64_t first,
+                     int64_t count, const float* modulation, float* out) {
+  const int64_t columns = (width + 3) / 4, position = count * columns * channels;
+  for (int64_t i = 0; i < count; ++i)
+    for (int64_t j = 0; j < columns; ++j, m += channels) {
+      const int64_t top = 4 * (first + i), left = 4 * j;
+      const int64_t rows = std::min<int64_t>(4, height - top),
+                    used = std::min<int64_t>(4, width - left);
+      for (int64_t c = 0; c < channels; c += lanes) {
+        const int64_t size = std::min(lanes, channels - c);
+        const auto get = [&](const float* p) {
+          return size == lanes ? load(p) : load_some(p, size);
+        };
+        Floats products[36], half[24], result[16];
+        for (int64_t p = 0; p < 36; ++p) products[p] = get(m + p * position + c);
+        for (int z = 0; z < 6; ++z) winograd_out(products + z, half + z, 6, 6);
+        for (int y = 0; y < 4; ++y) winograd_out(half + 6 * y, result + 4 * y, 1, 1);
+        for (int64_t y = 0; y < rows; ++y)
+          for (int64_t z = 0; z < used; ++z) {
+            float* to = out + ((top + y) * width + left + z) * channels + c;
+            Floats v = result[4 * y + z];
+            v = modulation != nullptr ? plain_silu(v * get(modulation + c)) : get(to) + v;
+            if (size == lanes)
+              store(to, v);
+            else
+              store_some(to, v, size);
+          }
+      }
+    }
+}
+
+constexpr Kernels all_kernels = {activation_kernels<float>(), activation_kernels<Bf16>(), linear,
+                                 winograd_input, winograd_output};
 
 }  // namespace
 }  // namespace edm2::inference_kernels

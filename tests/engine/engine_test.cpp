@@ -6,9 +6,12 @@
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "edm2/core/error.h"
 #include "edm2/nn/network.h"
 #include "engine/folded_network.h"
+#include "engine/winograd.h"
 #include "support/checks.h"
 #include "support/golden.h"
 
@@ -129,6 +132,39 @@ TEST(Engine, ManyHeadsAndLargeAttention) {
   EXPECT_LE(error_to_reference(random_snapshot(o), Precision::fp32), 1e-5);
 }
 
+TEST(Engine, FastStaysClose) {
+  NetworkOptions o = small_network();
+  o.img_resolution = 32;
+  o.channel_mult = {1, 2, 2};
+  const Snapshot snapshot = random_snapshot(o);
+  const Inputs in = random_inputs(o, 3);
+  const auto denoise = [&](EngineKind kind) {
+    return make_denoiser(snapshot, Precision::fp32, c10::kCPU, kind)
+        ->denoise(in.x, in.sigma, in.labels);
+  };
+  const Tensor fast = denoise(EngineKind::fast);
+  EXPECT_LE(relative_error(fast, denoise(EngineKind::reference)), 1e-4);
+  EXPECT_FALSE(at::equal(fast, denoise(EngineKind::automatic)));
+}
+
+TEST(Winograd, IsAConvolution) {
+  const c10::NoGradGuard no_grad;
+  at::manual_seed(5);
+  for (const auto& [in, out, height, width] :
+       {std::array<int64_t, 4>{32, 48, 32, 32}, {5, 17, 33, 35}, {16, 16, 8, 70}}) {
+    const Tensor w = at::randn({out, in, 3, 3}), c = at::rand({out}).add(0.5);
+    const Tensor x = at::randn({1, in, height, width}).contiguous(at::MemoryFormat::ChannelsLast);
+    const Tensor expected = at::conv2d(x.to(at::kDouble), w.to(at::kDouble), {}, 1, 1);
+    const WinogradConv conv(w);
+    const Tensor sum = at::ones({1, out, height, width}).contiguous(at::MemoryFormat::ChannelsLast);
+    conv.add_to(sum, x);
+    EXPECT_LE(relative_error(sum.to(at::kDouble) - 1, expected), 2e-5);
+    EXPECT_LE(relative_error(conv.modulated_silu(x, c.const_data_ptr<float>()).to(at::kDouble),
+                             at::silu(expected * c.reshape({1, out, 1, 1}))),
+              2e-5);
+  }
+}
+
 TEST(Engine, Float16Weights) {
   Snapshot snapshot = random_snapshot(small_network());
   for (auto& [name, tensor] : snapshot.tensors) tensor = tensor.to(at::kHalf);
@@ -148,10 +184,14 @@ TEST(Engine, Bfloat16IsAsCloseAsTheReferences) {
   EXPECT_GT(engine, 1e-5);  // it is bfloat16
 }
 
-TEST(Engine, SameBitsInAnyBatchWithAnyThreads) {
-  const Snapshot snapshot = random_snapshot(small_network());
-  const Inputs in = random_inputs(snapshot.network, 5);
-  const auto engine = make_denoiser(snapshot, Precision::fp32, c10::kCPU);
+class EngineBits : public testing::TestWithParam<EngineKind> {};
+
+TEST_P(EngineBits, AreTheSameInAnyBatchWithAnyThreads) {
+  NetworkOptions o = small_network();
+  o.img_resolution = 32;  // large enough for Winograd's algorithm
+  const Snapshot snapshot = random_snapshot(o);
+  const Inputs in = random_inputs(o, 5);
+  const auto engine = make_denoiser(snapshot, Precision::fp32, c10::kCPU, GetParam());
   const int threads = at::get_num_threads();
   const Tensor all = engine->denoise(in.x, in.sigma, in.labels);
   for (const int count : {1, 2, 3, 4}) {
@@ -167,6 +207,9 @@ TEST(Engine, SameBitsInAnyBatchWithAnyThreads) {
   }
   at::set_num_threads(threads);
 }
+
+INSTANTIATE_TEST_SUITE_P(Kinds, EngineBits,
+                         testing::Values(EngineKind::automatic, EngineKind::fast));
 
 TEST(Engine, LeavesTheSnapshotAsItIs) {
   const Snapshot snapshot = random_snapshot(small_network());

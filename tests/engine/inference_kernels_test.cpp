@@ -78,10 +78,26 @@ std::string written_linear(const Kernels& k, int64_t inputs) {
   return {reinterpret_cast<const char*>(y.data()), y.size() * sizeof(float)};
 }
 
+std::string written_winograd(const Kernels& k, int64_t channels) {
+  const int64_t height = 7, width = 9, tiles = 2 * 3;
+  const auto x = normal_values<float>(static_cast<size_t>(height * width * channels), 1),
+             m = normal_values<float>(static_cast<size_t>(36 * tiles * channels), 2),
+             c = normal_values<float>(static_cast<size_t>(channels), 3);
+  std::vector<float> v(m.size()), out = x;
+  k.winograd_input(x.data(), height, width, channels, 0, 2, v.data());
+  k.winograd_output(m.data(), height, width, channels, 0, 2, nullptr, out.data());
+  v.insert(v.end(), out.begin(), out.end());
+  k.winograd_output(m.data(), height, width, channels, 0, 2, c.data(), out.data());
+  v.insert(v.end(), out.begin(), out.end());
+  return {reinterpret_cast<const char*>(v.data()), v.size() * sizeof(float)};
+}
+
 void expect_same_bits(const Kernels& actual) {
   for (const int64_t channels : {1, 5, 16, 17, 40, 64}) {
     EXPECT_TRUE(written(actual.f32, channels) == written(portable().f32, channels)) << channels;
     EXPECT_TRUE(written(actual.bf16, channels) == written(portable().bf16, channels)) << channels;
+    EXPECT_TRUE(written_winograd(actual, channels) == written_winograd(portable(), channels))
+        << channels;
   }
   for (const int64_t inputs : {1, 16, 31, 32, 65, 768})
     EXPECT_TRUE(written_linear(actual, inputs) == written_linear(portable(), inputs)) << inputs;

@@ -13,10 +13,11 @@ namespace edm2 {
 
 enum class EngineKind {
   automatic,  ///< the engine where it can compute the network, else the reference
+  fast,       ///< the same with Winograd's convolutions in float32: an error of up to 1e-4
   reference,  ///< `Precond`: operator by operator as the original, to the last rounding
 };
 
-/// "auto" or "reference"; throws UsageError otherwise.
+/// "auto", "fast" or "reference"; throws UsageError otherwise.
 EngineKind parse_engine(const std::string& name);
 
 /// Whether the engine computes this network on this device in this precision: on the CPU in float32

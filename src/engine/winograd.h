@@ -1,0 +1,28 @@
+// 3x3 convolutions with a quarter of the multiplications: Winograd's F(4x4, 3x3) (arXiv 1509.09308,
+// Section 4.2). Rounds more coarsely than a direct convolution.
+#pragma once
+
+#include "edm2/core/tensor.h"
+
+namespace edm2 {
+
+class WinogradConv {
+ public:
+  /// weight [out,in,3,3] float32; padding 1, stride 1.
+  explicit WinogradConv(const Tensor& weight);
+
+  /// silu(conv(x) c) for x[1,in,H,W] in channels-last order, c[out].
+  Tensor modulated_silu(const Tensor& x, const float* c) const;
+  /// sum += conv(x), in place.
+  void add_to(const Tensor& sum, const Tensor& x) const;
+
+  /// Where it pays off: enough tiles for each of the 36 products.
+  static bool wins(int64_t height, int64_t width);
+
+ private:
+  void run(const Tensor& x, const Tensor& out, const float* c) const;
+
+  Tensor weight_;  // [36,in,out]: transformed
+};
+
+}  // namespace edm2
