@@ -141,27 +141,30 @@ def shrink(args):
     if "--nproc" in given:
         extra.append("--nproc=2")
     if name == "dataset convert" and "--resolution" in given:
-        extra.append("--resolution=16x16")
+        extra.append("--resolution=8x8")
     if args[:1] == ["train"] and "--init-from" not in given:
-        extra += ["--channels=8", "--channel-mult=1,2", "--num-blocks=1", "--attn-resolutions=8",
+        extra += ["--channels=8", "--channel-mult=1,2", "--num-blocks=1", "--attn-resolutions=4",
                   "--channels-per-head=8"]
     if args[:1] == ["train"]:
-        extra += ["--duration=2Ki", "--batch=64", "--batch-gpu=64", "--status=1Ki", "--snapshot=1Ki",
-                  "--checkpoint=2Ki"]
-        extra += ["--sample-every=2Ki", "--sample-steps=2", "--sample-count=4"] * ("--sample-every" in given)
+        batch = 16 if "--estimate" in given else 256
+        extra += ["--duration=1Ki", f"--batch={batch}", f"--batch-gpu={batch}", "--status=1Ki", "--snapshot=1Ki",
+                  "--checkpoint=1Ki"]
+        extra += ["--sample-every=1Ki", "--sample-steps=2", "--sample-count=4"] * ("--sample-every" in given)
     if args[:1] in (["generate"], ["sweep"]) or name == "metrics gen":
         extra.append("--steps=2")
-        if count_seeds(given.get("--seeds", "")) > 64:
-            extra.append("--seeds=0-31")
+        if count_seeds(given.get("--seeds", "")) > 16:
+            extra.append("--seeds=0-15")
+    if args[:1] == ["sweep"]:
+        extra += ["--stds=0.05,0.10", "--seeds=0-3"]
     if args[:1] in (["sweep"], ["metrics"]) and "--num" in given or name in ("metrics gen", "metrics calc"):
-        extra.append("--num=24")
+        extra.append("--num=16")
     # The stand-in for DINOv2 is small, but InceptionV3 has one size only.
     if name in ("metrics calc", "metrics gen", "metrics ref", "metrics distance"):
         extra.append("--metrics=" + on_dinov2(given.get("--metrics", "fid,fd_dinov2")))
     if args[:1] == ["sweep"] and given.get("--metric", "none") != "none":
         extra.append("--metric=" + on_dinov2(given["--metric"]))
     if name == "toy train":
-        extra += ["--batch=64", "--iterations=512", "--viz=false"]
+        extra += ["--batch=64", "--iterations=256", "--viz=false"]
     if name == "toy explore":
         extra.append("--samples=64")
     if args[:1] == ["flops"]:
@@ -283,13 +286,13 @@ class Fixtures:
     def make_dataset(self, name):
         self.get("photos")
         self.edm2("dataset", "convert", "--source=photos", f"--dest={name}", "--transform=center-crop",
-                  "--resolution=16x16")
+                  "--resolution=8x8")
 
     def make_run(self, name, seed):
         self.get("photos-64x64.zip")
         self.edm2("train", "--data=photos-64x64.zip", f"--outdir={name}", "--preset=edm2-img64-xs", "--channels=8",
-                  "--channel-mult=1,2", "--num-blocks=1", "--attn-resolutions=8", "--channels-per-head=8",
-                  "--batch=64", "--duration=4Ki", "--rampup=1024", "--snapshot=1Ki", "--checkpoint=4Ki",
+                  "--channel-mult=1,2", "--num-blocks=1", "--attn-resolutions=4", "--channels-per-head=8",
+                  "--batch=256", "--duration=4Ki", "--rampup=1024", "--snapshot=1Ki", "--checkpoint=4Ki",
                   "--status=1Ki", f"--seed={seed}")
 
     def make_network(self, name):
@@ -359,8 +362,8 @@ fi
 class Runner:
     """Works through documents in a folder of its own."""
 
-    def __init__(self, root, program, source):
-        self.root, self.program, self.source = root, program, source
+    def __init__(self, root, program, source, times=False):
+        self.root, self.program, self.source, self.times = root, program, source, times
         self.counts = {"run": 0, "checked": 0}
         self.failures = []
         self.log = root / "log"
@@ -451,7 +454,9 @@ class Runner:
         calls = [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
         told = False
         for call in calls:
-            self.counts["run" if call["runs"] else "checked"] += not call.get("unknown", False)
+            self.counts["run" if call["runs"] else "checked"] += not call["unknown"]
+            if self.times and call["runs"]:
+                print(f"    {call['seconds']:5.1f} s  {call['command']}", flush=True)
             if call["code"] != 0:
                 told = True
                 self.fail(document, block.line + call["line"] - 1, call["command"], call["reason"],
@@ -470,9 +475,9 @@ class Runner:
 # ---- In place of edm2
 
 
-def report(command, code, reason="", output="", runs=False, unknown=False):
+def report(command, code, reason="", output="", runs=False, unknown=False, seconds=0.0):
     entry = {"line": max(int(os.environ["EDM2_DOCS_LINE"]), 1), "command": " ".join(command), "code": code,
-             "reason": reason, "output": output, "runs": runs, "unknown": unknown}
+             "reason": reason, "output": output, "runs": runs, "unknown": unknown, "seconds": seconds}
     with open(os.environ["EDM2_DOCS_LOG"], "a", encoding="utf-8") as log:
         log.write(json.dumps(entry) + "\n")
 
@@ -493,7 +498,7 @@ def call(args):
         # Something like `torchrun ... edm2 train ...`.
         command = args[1:]
         for i, word in enumerate(command):
-            if i > 0 and word.split("/")[-1] == "edm2":
+            if word.split("/")[-1] == "edm2" and i + 1 < len(command):
                 return call(command[i + 1:])
         if mode == "check":
             report(command, 127, "no such command ('test: skip REASON' allows other programs)", unknown=True)
@@ -507,11 +512,15 @@ def call(args):
     for name, options in json.loads(os.environ["EDM2_DOCS_EXTRA"]).items():
         if args[:len(name.split())] == name.split():
             extra += options
-    if extra and not check_options(args):
+    # The last occurrence of an option counts, so that those before it are not even looked at.
+    given = {word.split("=")[0] for word in args}
+    if any(option.split("=")[0] in given for option in extra) and not check_options(args):
         return 2
     environment = {name: value for name, value in os.environ.items() if not name.startswith("EDM2_DOCS_")}
+    start = time.monotonic()
     code = subprocess.run([os.environ["EDM2_DOCS_PROGRAM"], *args, *extra], env=environment, check=False).returncode
-    report(command + [f"[{' '.join(extra)}]"] * bool(extra), code, f"exit code {code}", runs=True)
+    report(command + [f"[{' '.join(extra)}]"] * bool(extra), code, f"exit code {code}", runs=True,
+           seconds=time.monotonic() - start)
     return code if code >= 0 else 128 - code
 
 
@@ -530,7 +539,7 @@ def main():
     parser.add_argument("--source", type=Path, default=Path(__file__).resolve().parents[2], help="the repository")
     parser.add_argument("--only", action="append", default=[], metavar="FILE", help="of these documents only")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="work in this new folder and leave it")
-    parser.add_argument("--times", action="store_true", help="print the seconds of each document")
+    parser.add_argument("--times", action="store_true", help="print how long documents and commands take")
     options = parser.parse_args()
     program, source = options.program.resolve(), options.source.resolve()
     documents = [source / name for name in options.only] or [path for path in documents_of(source) if path.exists()]
@@ -541,7 +550,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="edm2-documents-") as temporary:
         if options.keep:
             options.keep.mkdir(parents=True)
-        runner = Runner((options.keep or Path(temporary)).resolve(), program, source)
+        runner = Runner((options.keep or Path(temporary)).resolve(), program, source, options.times)
         for path in documents:
             start = time.monotonic()
             runner.document(path)

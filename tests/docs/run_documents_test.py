@@ -82,7 +82,7 @@ class RunDocuments(unittest.TestCase):
         self.fails(block("edm2 generat --outdir=out"), "README.md:4: ", "generat")
 
     def test_misspelt_program(self):
-        self.fails(block("emd2 generate --outdir=out"), "README.md:4: emd2: no such command")
+        self.fails(block("emd2 generate --outdir=out"), "README.md:4: emd2 generate --outdir=out: no such command")
         self.fails(block("./emd2 generate --outdir=out"), "README.md:4: ", "./emd2")
 
     def test_failing_command(self):
