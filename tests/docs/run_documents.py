@@ -166,7 +166,7 @@ def shrink(args):
     if name == "toy train":
         extra += ["--batch=64", "--iterations=256", "--viz=false"]
     if name == "toy explore":
-        extra.append("--samples=64")
+        extra += ["--samples=64", "--guidance=1,2", "--steps=8"]
     if args[:1] == ["flops"]:
         extra.append("--no-time")
     return extra
@@ -240,10 +240,10 @@ def small_dinov2():
 class Fixtures:
     """Files and folders by the names that documents use, made when they are first needed."""
 
-    def __init__(self, root, program, environment, source):
+    def __init__(self, root, program, environment):
         self.root = root / "fixtures"
         self.cache = Path(environment["DNNLIB_CACHE_DIR"]) / "downloads"
-        self.program, self.environment, self.source = program, environment, source
+        self.program, self.environment = program, environment
         self.made = set()
         self.root.mkdir()
         self.cache.mkdir(parents=True)
@@ -324,15 +324,15 @@ class Fixtures:
             self.download(f"https://nvlabs-fi-cdn.nvidia.com/edm2/dataset-refs/{size}.pkl",
                           self.root / "photos-ref.pkl")
 
-    def make_toy_runs(self):
-        for kind, file in (("main", "clsA-layers04-dim64-iter4096"), ("guide", "clsA-layers04-dim32-iter0512")):
-            (self.root / "toy" / kind).mkdir(parents=True)
-            shutil.copy(self.source / "models" / f"toy-{file}.pkl", self.root / "toy" / kind / (file[-8:] + ".pkl"))
+    def make_vae(self):
+        """Stability's VAE in the cache of the hub."""
+        cache = Path(self.environment["HOME"]) / ".cache/huggingface/hub/models--stabilityai--sd-vae-ft-mse"
+        shutil.copytree(Path(__file__).resolve().parents[1] / "data/vae", cache / "snapshots/small")
 
     MAKERS = {
         "photos": make_photos,
         "photos-64x64.zip": lambda self: self.make_dataset("photos-64x64.zip"),
-        "photos.zip": lambda self: self.make_dataset("photos.zip"),
+        "datasets/img512.zip": lambda self: self.make_dataset("datasets/img512.zip"),
         "runs/photos": lambda self: self.make_run("runs/photos", 0),
         "runs/guide": lambda self: self.make_run("runs/guide", 1),
         "net.pkl": lambda self: self.make_network("net.pkl"),
@@ -340,7 +340,7 @@ class Fixtures:
         "photos-features.npz": make_statistics,
         "detectors": make_detectors,
         "published": make_published,
-        "toy": make_toy_runs,
+        "vae": make_vae,
     }
 
 
@@ -375,7 +375,7 @@ class Runner:
         wrapper.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S -E "{Path(__file__).resolve()}" --call "$@"\n')
         wrapper.chmod(0o755)
         self.environment = self.make_environment()
-        self.fixtures = Fixtures(root, program, self.environment, source)
+        self.fixtures = Fixtures(root, program, self.environment)
 
     def make_environment(self):
         kept = {name: value for name, value in os.environ.items()
