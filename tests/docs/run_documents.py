@@ -13,7 +13,7 @@ done with it:
 
 All blocks of a document share one folder, in their order. In a block that runs, options that make the work small
 (fewer steps, narrow networks) are appended, see `shrink`; the command as the document has it is checked then, too.
-Downloads come from a cache of small stand-ins. Broken links to files are errors as well.
+Downloads come from a cache of small stand-ins. Links to files and headings that are not there are errors as well.
 
 Usage: run_documents.py --program build/release/edm2 [--source DIR] [--only FILE]... [--keep DIR]
 """
@@ -116,17 +116,32 @@ def make_block(line, lines, comment):
         raise DocumentError(f"{line - 1}: {error}") from None
 
 
-def find_broken_links(path, lines):
-    """(line, target) of links to files that are not there."""
+def outside_of_blocks(lines):
+    """(line, text) of the lines that are in no fenced block."""
     fenced = False
     for number, line in enumerate(lines, start=1):
         if line.lstrip().startswith("```"):
             fenced = not fenced
-        if fenced:
-            continue
+        elif not fenced:
+            yield number, line
+
+
+def anchors_of(path):
+    """What GitHub calls the headings of a document."""
+    headings = [line.lstrip("#").strip() for _, line in
+                outside_of_blocks(path.read_text(encoding="utf-8").splitlines()) if line.startswith("#")]
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def find_broken_links(path, lines):
+    """(line, target) of links to files and headings that are not there."""
+    for number, line in outside_of_blocks(lines):
         for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`]*`", "", line)):
-            file = target.split("#")[0]
-            if file and not re.match(r"[a-z]+:", file) and not (path.parent / file).exists():
+            if re.match(r"[a-z]+:", target):
+                continue
+            name, _, anchor = target.partition("#")
+            file = path.parent / name if name else path
+            if not file.exists() or (anchor and file.suffix == ".md" and anchor not in anchors_of(file)):
                 yield number, target
 
 

@@ -106,8 +106,9 @@ class RunDocuments(unittest.TestCase):
 
     def test_broken_link(self):
         self.fails("See [there](docs/there.md#part).\n", "README.md:1: the link to 'docs/there.md#part'")
+        self.fails("See [there](docs/there.md#part).\n", "#part", files={"docs/there.md": "# Another\n"})
         self.passes("See [there](docs/there.md#part) and [web](https://example.org).\n",
-                    "2 documents, 0 commands run, 0 checked, 0 failures", {"docs/there.md": ""})
+                    "2 documents, 0 commands run, 0 checked, 0 failures", {"docs/there.md": "# Title\n\n## Part\n"})
 
 
 if __name__ == "__main__":
