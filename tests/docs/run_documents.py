@@ -31,12 +31,15 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TIME_LIMIT = 120  # seconds for a block
 SHOWN_LINES = 40  # of the output of what failed
+WORKERS = 2  # documents at a time
 
 # ---- Reading documents
 
@@ -259,15 +262,16 @@ class Fixtures:
         self.root = root / "fixtures"
         self.cache = Path(environment["DNNLIB_CACHE_DIR"]) / "downloads"
         self.program, self.environment = program, environment
-        self.made = set()
+        self.made, self.lock = set(), threading.RLock()
         self.root.mkdir()
         self.cache.mkdir(parents=True)
 
     def get(self, name):
         """The path of a fixture, or None if it is in the cache of downloads."""
-        if name not in self.made:
-            self.made.add(name)
-            Fixtures.MAKERS[name](self)
+        with self.lock:
+            if name not in self.made:
+                self.made.add(name)
+                Fixtures.MAKERS[name](self)
         path = self.root / name
         return path if path.exists() else None
 
@@ -380,8 +384,7 @@ class Runner:
     def __init__(self, root, program, source, times=False):
         self.root, self.program, self.source, self.times = root, program, source, times
         self.counts = {"run": 0, "checked": 0}
-        self.failures = []
-        self.log = root / "log"
+        self.failures, self.lock = [], threading.Lock()
         for name in ("bin", "documents", "home"):
             (root / name).mkdir()
         self.preamble = root / "preamble"
@@ -397,8 +400,9 @@ class Runner:
                 if not name.startswith(("EDM2_DOCS_", "HF_", "SLURM_", "OMPI_", "PMI_"))
                 and name not in ("XDG_CACHE_HOME", "WORLD_SIZE", "RANK", "LOCAL_RANK", "BASH_ENV")}
         nowhere = "http://127.0.0.1:9"  # documents' tests use no network
+        threads = max(int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1) // WORKERS, 1)
         return kept | {"HOME": str(self.root / "home"), "DNNLIB_CACHE_DIR": str(self.root / "cache"),
-                       "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2"), "OMP_WAIT_POLICY": "passive",
+                       "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive",
                        "http_proxy": nowhere, "https_proxy": nowhere, "all_proxy": nowhere,
                        "LC_ALL": "C.UTF-8"}
 
@@ -408,10 +412,17 @@ class Runner:
             lines = [f"... ({len(lines) - SHOWN_LINES} lines more)"] + lines[-SHOWN_LINES:]
         text = "".join(f"\n    {part}" for part in lines)
         message = f"{document}:{line}: {command + ': ' if command else ''}{reason}{text}"
-        self.failures.append(message)
-        print(message, flush=True)
+        with self.lock:
+            self.failures.append(message)
+            print(message, flush=True)
 
     def document(self, path):
+        start = time.monotonic()
+        self.all_blocks(path)
+        if self.times:
+            print(f"{time.monotonic() - start:6.1f} s  {path.relative_to(self.source)}", flush=True)
+
+    def all_blocks(self, path):
         name = path.relative_to(self.source).as_posix()
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         for line, target in find_broken_links(path, lines):
@@ -445,14 +456,14 @@ class Runner:
                 shutil.copy(path, target)
 
     def block(self, document, block, folder):
-        script = self.root / "block.sh"
+        script, log = folder.with_suffix(".block"), folder.with_suffix(".log")
         script.write_text(block.text, encoding="utf-8")
-        self.log.write_text("")
+        log.write_text("")
         runs = block.mode == "run"
         path = str(self.root / "bin") + (os.pathsep + self.environment.get("PATH", "") if runs else "")
         environment = self.environment | {
             "PATH": path, "BASH_ENV": str(self.preamble), "EDM2_DOCS_MODE": block.mode, "EDM2_DOCS_LINE": "0",
-            "EDM2_DOCS_PROGRAM": str(self.program), "EDM2_DOCS_LOG": str(self.log),
+            "EDM2_DOCS_PROGRAM": str(self.program), "EDM2_DOCS_LOG": str(log),
             "EDM2_DOCS_EXTRA": json.dumps(block.extra)}
         process = subprocess.Popen([shutil.which("bash"), str(script)], cwd=folder, env=environment, text=True,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -466,10 +477,11 @@ class Runner:
             code = f"none within {TIME_LIMIT} s"
         output = output.replace(f"{script}: ", "")
 
-        calls = [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
+        calls = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
         told = False
         for call in calls:
-            self.counts["run" if call["runs"] else "checked"] += not call["unknown"]
+            with self.lock:
+                self.counts["run" if call["runs"] else "checked"] += not call["unknown"]
             if self.times and call["runs"]:
                 print(f"    {call['seconds']:5.1f} s  {call['command']}", flush=True)
             if call["code"] != 0:
@@ -566,11 +578,8 @@ def main():
         if options.keep:
             options.keep.mkdir(parents=True)
         runner = Runner((options.keep or Path(temporary)).resolve(), program, source, options.times)
-        for path in documents:
-            start = time.monotonic()
-            runner.document(path)
-            if options.times:
-                print(f"{time.monotonic() - start:6.1f} s  {path.relative_to(source)}", flush=True)
+        with ThreadPoolExecutor(WORKERS) as pool:
+            list(pool.map(runner.document, documents))  # raises what they raise
     print(f"{len(documents)} documents, {runner.counts['run']} commands run, {runner.counts['checked']} checked, "
           f"{len(runner.failures)} failures")
     return 1 if runner.failures else 0
