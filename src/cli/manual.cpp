@@ -6,7 +6,7 @@ namespace {
 constexpr const char* introduction =
     "Options have the names that they have in the original. An option's value follows it after a "
     "blank or after `=`; the last of several occurrences counts. Exit codes: 0 done, 1 failed, 2 "
-    "wrong usage, 128+N ended by signal N.";
+    "wrong usage, 75 training suspended, 128+N ended by signal N.";
 
 std::string replace_all(std::string text, const std::string& what, const std::string& by) {
   for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + by.size()))

@@ -142,12 +142,12 @@ std::vector<std::string> split_empty_values(int argc, const char* const* argv) {
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
-/// Commands are parsed then, and not carried out.
-void forget_callbacks(CLI::App& app) {
-  for (CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
-    command->callback([] {});
-    forget_callbacks(*command);
-  }
+/// Ends the program between the parsing of a command and its callback, which must stay: it owns
+/// what the options are parsed into.
+void stop_after_parsing(CLI::App& app) {
+  app.parse_complete_callback([&app] {
+    if (!is_group(innermost_command(app))) throw ProgramEnd{};
+  });
 }
 
 /// Runs the parser and the command that it calls; throws what they throw.
@@ -226,7 +226,7 @@ int run_program(int argc, const char* const* argv, CommandContext& context,
   add_switch(app, "--check-options", only_check,
              "Say what is wrong with the command's options, and do nothing else");
   add(app, context);
-  if (argc > 1 && argv[1] == std::string_view("--check-options")) forget_callbacks(app);
+  if (argc > 1 && argv[1] == std::string_view("--check-options")) stop_after_parsing(app);
   context.words.assign(argv + std::min(argc, 1), argv + argc);
   const int code = run_and_report(app, context, argc, argv);
   // A full disk behind `edm2 ... > file` shows up here at the latest.

@@ -19,6 +19,8 @@ void save_torch_snapshot(const std::filesystem::path& path, const Snapshot& snap
 
 std::optional<Snapshot> snapshot_from_torch(std::span<const std::byte> contents,
                                             const PickleValue& root) {
+  // Training states have an entry of that name, too, for what a run needs to go on.
+  if (is_training_state(root)) return std::nullopt;
   const auto text = read_torch_extra(contents, config_entry);
   if (!text) return std::nullopt;
   Snapshot snapshot = snapshot_from_config(parse_json(*text));

@@ -74,6 +74,14 @@ TEST(ManualCli, MarkdownIsATableForEachCommand) {
   expect_error(run_edm2({"manual", "--format=html"}), 2, "'html' is not one of man, markdown.");
 }
 
+TEST(ManualCli, PageOfAllOptionsIsCurrent) {
+  const RunResult run = run_edm2({"manual", "--format=markdown"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_TRUE(run.out == read_text_file(test::source_dir() / "docs" / "options.md"))
+      << "docs/options.md is not what the program prints; write it anew:\n"
+         "./edm2 manual --format=markdown > docs/options.md";
+}
+
 TEST(CompletionCli, BashOffersWhatFits) {
   EXPECT_THAT(complete_in_bash({"edm2", "gen"}), "generate ");
   EXPECT_THAT(complete_in_bash({"edm2", "dataset", ""}), HasSubstr("convert "));

@@ -12,6 +12,7 @@
 #include "edm2/ema/power_function.h"
 #include "edm2/io/torch_file.h"
 #include "edm2/io/zip.h"
+#include "edm2/nn/weights_file.h"
 #include "edm2/train/trainer.h"
 #include "support/golden.h"
 #include "support/python.h"
@@ -100,6 +101,27 @@ void expect_same_tensors(const PickleValue& a, const PickleValue& b, const std::
 }
 
 }  // namespace
+
+TEST(TrainingState, GivesItsNetworksToOtherCommands) {
+  const test::TempDir dir;
+  test::write_small_dataset(dir / "data");
+  TrainOptions options;
+  options.data = dir / "data";
+  options.outdir = dir / "run";
+  options.network = test::tiny_options(3);
+  options.batch_size = 64;
+  options.total_nimg = 1024;
+  options.snapshot_nimg = 1024;
+  options.device = "cpu";
+  train(options);
+  WeightsOptions narrow;
+  narrow.ema_std = 0.05;
+  Snapshot ours = load_weights(dir / "run" / state_name, narrow).snapshot;
+  for (auto& [name, tensor] : ours.tensors) tensor = tensor.to(at::kHalf);
+  EXPECT_EQ(
+      test::describe_tensors(ours),
+      test::describe_tensors(load_snapshot(dir / "run" / "network-snapshot-0000001-0.050.pkl")));
+}
 
 TEST(TrainingStateGolden, HasTheOriginalsLayout) {
   EDM2_REQUIRE_REFERENCE();
