@@ -47,8 +47,9 @@ void WinogradConv::run(const Tensor& x, const Tensor& out, const float* c) const
   const auto& kernels = inference_kernels::best();
   const int64_t in = weight_.size(1), outputs = weight_.size(2);
   const int64_t height = x.size(2), width = x.size(3), columns = tiles(width);
-  // Rows of tiles that are worth a product, and still fit into the cache before and after it.
-  const int64_t rows = std::min<int64_t>(std::max<int64_t>(32 / columns, 1), tiles(height));
+  // Rows of tiles that are worth reading the weights once more, and fit into the cache beside them.
+  const int64_t wanted = in * outputs <= 1 << 15 ? 32 : 64;
+  const int64_t rows = std::min(std::max<int64_t>(wanted / columns, 1), tiles(height));
   const int64_t parts = (tiles(height) + rows - 1) / rows;
   for_each_on_one_thread(parts, [&](int64_t part) {
     const int64_t first = part * rows, count = std::min(rows, tiles(height) - first);

@@ -100,8 +100,8 @@ double RunEstimate::disk_bytes() const {
 std::vector<std::string> RunEstimate::lines() const {
   std::vector<std::string> out;
   out.push_back("Estimate (nothing is written):");
-  out.push_back(line("Network:",
-                     rounded_number(static_cast<double>(parameters) / 1e6) + " million parameters"));
+  out.push_back(line(
+      "Network:", rounded_number(static_cast<double>(parameters) / 1e6) + " million parameters"));
   out.push_back(line("Memory:", "weights " + size_text(memory.weights) + ", gradients " +
                                     size_text(memory.gradients) + ", Adam " +
                                     size_text(memory.optimizer) + ", EMAs " +

@@ -55,6 +55,25 @@ TEST_F(GenerateCli, SamePicturesInAnyBatch) {
   }
 }
 
+TEST_F(GenerateCli, EngineDrawsThePicturesOfTheReference) {
+  const auto draw = [&](const std::string& engine) {
+    const RunResult run = run_edm2({"generate", "--preset=demo", "--engine=" + engine, "--npz",
+                                    dir / (engine + ".npz"), "--seeds=0-15", "--quiet"});
+    EXPECT_EQ(run.exit_code, 0) << run.err;
+    return NpzFile(dir / (engine + ".npz")).get("arr_0").to(at::kInt);
+  };
+  const Tensor reference = draw("reference");
+  const auto differences = [&](const Tensor& pictures) {
+    const Tensor difference = (pictures - reference).abs();
+    return std::pair(difference.max().item<int>(),
+                     difference.gt(0).to(at::kDouble).mean().item<double>());
+  };
+  const auto [most, share] = differences(draw("auto"));
+  EXPECT_LE(most, 1);
+  EXPECT_LT(share, 1e-3);
+  EXPECT_LT(differences(draw("fast")).second, 1e-2);
+}
+
 TEST_F(GenerateCli, SubdirsGridAndArrays) {
   const RunResult run =
       generate({"--seeds=998-1001", "--subdirs", "--class=2", "--guidance=1.5", "--gnet",

@@ -72,7 +72,8 @@ TEST(MainCli, CheckOptionsParsesAndDoesNothing) {
   EXPECT_EQ(right.exit_code, 0) << right.err;
   EXPECT_EQ(right.out + right.err, "");
   EXPECT_FALSE(std::filesystem::exists(dir / "out"));
-  EXPECT_EQ(run_edm2({"--check-options", "generate", "--net=x", "--seeds=0-7,9", outdir}).exit_code, 0)
+  EXPECT_EQ(run_edm2({"--check-options", "generate", "--net=x", "--seeds=0-7,9", outdir}).exit_code,
+            0)
       << "values of every kind are parsed";
   const RunResult wrong = run_edm2({"--check-options", "generate", "--present=demo", outdir});
   EXPECT_EQ(wrong.exit_code, 2);

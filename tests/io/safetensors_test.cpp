@@ -67,9 +67,10 @@ TEST(Safetensors, KeepsEveryType) {
 }
 
 TEST(Safetensors, AcceptsPaddedHeadersAndAnyOrderOfNames) {
-  const auto file = read_text(file_with(R"({"z":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},)"
-                                   R"("a":{"dtype":"F32","shape":[],"data_offsets":[2,6]}}   )",
-                                   6));
+  const auto file =
+      read_text(file_with(R"({"z":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},)"
+                          R"("a":{"dtype":"F32","shape":[],"data_offsets":[2,6]}}   )",
+                          6));
   ASSERT_EQ(file.tensors.size(), 2u);
   EXPECT_EQ(file.tensors[0].first, "z");
   EXPECT_EQ(file.tensors[1].second.dim(), 0);
