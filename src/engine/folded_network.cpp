@@ -7,7 +7,6 @@
 #include <cmath>
 
 #include "core/parallel.h"
-#include "edm2/core/cpu.h"
 #include "edm2/core/error.h"
 #include "edm2/nn/layers.h"
 #include "nn/fused_kernels.h"
@@ -23,17 +22,6 @@ std::pair<double, double> mp_sum_weights(double t) {
   return {(1 - t) / norm, t / norm};
 }
 
-const fused_kernels::Kernels& kernels() {
-  switch (cpu_level()) {
-    case CpuLevel::avx512:
-      return fused_kernels::avx512();
-    case CpuLevel::avx2:
-      return fused_kernels::avx2();
-    default:
-      return fused_kernels::portable();
-  }
-}
-
 /// Rows of w [out,in] or [out,in,k,k], normalised and times factor: in channels-last order.
 Tensor normalized_rows(const Tensor& w, float factor) {
   const Tensor from = w.to(at::kFloat).contiguous();
@@ -47,8 +35,9 @@ Tensor normalized_rows(const Tensor& w, float factor) {
   auto* rows = const_cast<float*>(from.const_data_ptr<float>());
   auto* out = to.mutable_data_ptr<float>();
   parallel_for(0, w.size(0), std::max<int64_t>(8192 / row, 1), [&](int64_t begin, int64_t end) {
-    kernels().f32.effective_weight(rows + begin * row, end - begin, in_channels, row / in_channels,
-                                   /*force=*/false, factor, out + begin * row);
+    fused_kernels::best().f32.effective_weight(rows + begin * row, end - begin, in_channels,
+                                               row / in_channels,
+                                               /*force=*/false, factor, out + begin * row);
   });
   return to;
 }

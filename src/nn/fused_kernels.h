@@ -86,4 +86,7 @@ const Kernels& portable();
 const Kernels& avx2();
 const Kernels& avx512();
 
+/// Those for this processor (and EDM2_CPU).
+const Kernels& best();
+
 }  // namespace edm2::fused_kernels

@@ -9,7 +9,6 @@
 #include <limits>
 
 #include "core/parallel.h"
-#include "edm2/core/cpu.h"
 #include "nn/fused_kernels.h"
 
 namespace edm2 {
@@ -22,24 +21,13 @@ using torch::autograd::variable_list;
 
 constexpr auto nhwc = at::MemoryFormat::ChannelsLast;
 
-const fused_kernels::Kernels& kernels() {
-  switch (cpu_level()) {
-    case CpuLevel::avx512:
-      return fused_kernels::avx512();
-    case CpuLevel::avx2:
-      return fused_kernels::avx2();
-    default:
-      return fused_kernels::portable();
-  }
-}
-
 /// Calls body(kernels, T{}) with the kernels for activations of this type.
 template <class Body>
 void for_type(c10::ScalarType type, const Body& body) {
   if (type == at::kBFloat16)
-    body(kernels().bf16, Bf16{});
+    body(fused_kernels::best().bf16, Bf16{});
   else
-    body(kernels().f32, float{});
+    body(fused_kernels::best().f32, float{});
 }
 
 template <class T>
