@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <thread>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
@@ -75,6 +76,15 @@ struct ProcessGroup::Reduction::State {
 };
 
 namespace {
+
+/// Starts an operation of a backend. libtorch's flight recorder, which notes each of them, is one
+/// for all groups of the process and lets threads write over each other.
+template <class Operation>
+auto enqueue(const Operation& operation) {
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  return operation();
+}
 
 /// Waits for `work` on the CPU, and throws who is to blame if it fails.
 void finish(GroupWatch& watch, c10d::Work& work, bool limited) {
@@ -181,7 +191,8 @@ void ProcessGroup::barrier() {
   if (!network_) return;
   network_->watch->begin_meeting();
   std::vector<Tensor> token = {at::zeros({1}, at::kInt)};
-  finish(*network_->watch, *network_->gloo->allreduce(token), /*limited=*/false);
+  finish(*network_->watch, *enqueue([&] { return network_->gloo->allreduce(token); }),
+         /*limited=*/false);
 }
 
 /// At the first CUDA tensor: connects by NCCL, if all processes have it and a device of their own.
@@ -216,7 +227,8 @@ ProcessGroup::Reduction ProcessGroup::start_all_reduce_sum(const Tensor& tensor)
   state.target = tensor.detach();
   if (tensor.is_cuda() && !network_->nccl) state.staged = state.target.cpu();
   std::vector<Tensor> operand = {state.staged.defined() ? state.staged : state.target};
-  state.work = (operand[0].is_cuda() ? network_->nccl : network_->gloo)->allreduce(operand);
+  const BackendPointer& backend = operand[0].is_cuda() ? network_->nccl : network_->gloo;
+  state.work = enqueue([&] { return backend->allreduce(operand); });
   return reduction;
 }
 
@@ -248,12 +260,13 @@ void ProcessGroup::broadcast(const Tensor& tensor, int root) {
   options.rootRank = root;
   if (target.is_cuda() && network_->nccl) {
     std::vector<Tensor> operand = {target};
-    network_->nccl->broadcast(operand, options)->wait();
+    enqueue([&] { return network_->nccl->broadcast(operand, options); })->wait();
     return;
   }
   const Tensor local = target.cpu().contiguous();
   std::vector<Tensor> operand = {local};
-  finish(*network_->watch, *network_->gloo->broadcast(operand, options), /*limited=*/true);
+  finish(*network_->watch, *enqueue([&] { return network_->gloo->broadcast(operand, options); }),
+         /*limited=*/true);
   if (!local.is_same(target)) target.copy_(local);
 }
 
@@ -291,7 +304,9 @@ std::vector<Tensor> ProcessGroup::gather(const Tensor& tensor, int root) {
     }
     c10d::GatherOptions options;
     options.rootRank = root;
-    finish(*network_->watch, *network_->gloo->gather(outputs, input, options), /*limited=*/true);
+    finish(*network_->watch,
+           *enqueue([&] { return network_->gloo->gather(outputs, input, options); }),
+           /*limited=*/true);
     return outputs.empty() ? std::vector<Tensor>() : outputs[0];
   };
   // Gloo gathers equal sizes: first everyone's type and shape, then the bytes, filled up.
@@ -334,7 +349,8 @@ double ProcessGroup::reduce(double value, int operation) {
   std::vector<Tensor> operand = {at::full({1}, value, at::kDouble)};
   c10d::AllreduceOptions options;
   options.reduceOp = static_cast<c10d::ReduceOp::RedOpType>(operation);
-  finish(*network_->watch, *network_->gloo->allreduce(operand, options), /*limited=*/true);
+  finish(*network_->watch, *enqueue([&] { return network_->gloo->allreduce(operand, options); }),
+         /*limited=*/true);
   return operand[0].item<double>();
 }
 
