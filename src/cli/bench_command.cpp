@@ -5,6 +5,7 @@
 
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/given.h"
 #include "cli/table.h"
 #include "edm2/analysis/sample_benchmark.h"
 #include "edm2/analysis/train_benchmark.h"
@@ -58,11 +59,6 @@ BenchSubject find_bench_subject(const std::string& preset) {
   return subject;
 }
 
-template <class T, class U>
-void set_if_given(const std::optional<T>& given, U& target) {
-  if (given) target = *given;
-}
-
 TrainBenchmarkOptions to_options(const BenchTrainArguments& a, const std::string& preset,
                                  Precision precision, c10::Device device) {
   const BenchSubject subject = find_bench_subject(preset);
@@ -72,15 +68,15 @@ TrainBenchmarkOptions to_options(const BenchTrainArguments& a, const std::string
   o.precision = precision;
   o.device = device;
   o.seconds = a.seconds;
-  set_if_given(a.resolution, o.network.img_resolution);
-  set_if_given(a.img_channels, o.network.img_channels);
-  set_if_given(a.classes, o.network.label_dim);
-  set_if_given(a.channels, o.network.model_channels);
-  set_if_given(a.channel_mult, o.network.channel_mult);
-  set_if_given(a.num_blocks, o.network.num_blocks);
-  set_if_given(a.attn_resolutions, o.network.attn_resolutions);
-  set_if_given(a.channels_per_head, o.network.channels_per_head);
-  set_if_given(a.dropout, o.network.dropout);
+  take_if_given(a.resolution, o.network.img_resolution);
+  take_if_given(a.img_channels, o.network.img_channels);
+  take_if_given(a.classes, o.network.label_dim);
+  take_if_given(a.channels, o.network.model_channels);
+  take_if_given(a.channel_mult, o.network.channel_mult);
+  take_if_given(a.num_blocks, o.network.num_blocks);
+  take_if_given(a.attn_resolutions, o.network.attn_resolutions);
+  take_if_given(a.channels_per_head, o.network.channels_per_head);
+  take_if_given(a.dropout, o.network.dropout);
   validate(o.network);
   return o;
 }

@@ -5,6 +5,7 @@
 
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/given.h"
 #include "edm2/core/process_launch.h"
 #include "edm2/io/atomic_file.h"
 #include "edm2/train/auto_config.h"
@@ -61,11 +62,6 @@ struct TrainArguments {
   std::optional<int64_t> num_blocks, channels_per_head, logvar_channels;
   std::optional<std::vector<double>> stds;
 };
-
-template <class T, class U>
-void take_if_given(const std::optional<T>& given, U& target) {
-  if (given) target = *given;
-}
 
 std::optional<int64_t> zero_is_off(int64_t value) {
   return value > 0 ? std::optional<int64_t>(value) : std::nullopt;

@@ -1,18 +1,9 @@
 #include "nn/fused_kernels.h"
 
-#include "edm2/core/cpu.h"
+#include "core/cpu_choice.h"
 
 namespace edm2::fused_kernels {
 
-const Kernels& best() {
-  switch (cpu_level()) {
-    case CpuLevel::avx512:
-      return avx512();
-    case CpuLevel::avx2:
-      return avx2();
-    default:
-      return portable();
-  }
-}
+const Kernels& best() { return *for_this_cpu(&portable(), &avx2(), &avx512()); }
 
 }  // namespace edm2::fused_kernels

@@ -6,22 +6,16 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/cpu_choice.h"
 #include "core/parallel.h"
-#include "edm2/core/cpu.h"
 #include "train/update_kernels.h"
 
 namespace edm2 {
 namespace {
 
 update_kernels::Update choose_update() {
-  switch (cpu_level()) {
-    case CpuLevel::avx512:
-      return update_kernels::update_avx512;
-    case CpuLevel::avx2:
-      return update_kernels::update_avx2;
-    default:
-      return update_kernels::update_portable;
-  }
+  using namespace update_kernels;
+  return for_this_cpu<Update>(update_portable, update_avx2, update_avx512);
 }
 
 /// A parameter with what moves along with it, in pieces that threads share.
