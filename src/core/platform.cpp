@@ -291,7 +291,7 @@ void note_origin(const fs::path&, const std::string&) {}
 std::string noted_origin(const fs::path&) { return ""; }
 #endif
 
-MappedFile::MappedFile(const fs::path& path) {
+MappedFile::MappedFile(const fs::path& path, Use use) {
   // O_NONBLOCK: opening a named pipe must not wait for a writer.
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.get() < 0) fail("cannot open", path, errno);
@@ -303,6 +303,7 @@ MappedFile::MappedFile(const fs::path& path) {
   if (size_ == 0) return;  // mmap refuses empty ranges
   void* data = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
   if (data == MAP_FAILED) fail("cannot map", path, errno);
+  if (use == Use::little) ::madvise(data, size_, MADV_RANDOM);  // if not: only slower
   data_ = static_cast<const std::byte*>(data);
 }
 

@@ -8,7 +8,7 @@
 #include <thread>
 #include <unordered_map>
 
-#include "data/ordered_workers.h"
+#include "core/ordered_workers.h"
 #include "data/picture_source.h"
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"

@@ -6,7 +6,7 @@
 #include <thread>
 
 #include "data/dataset_writer.h"
-#include "data/ordered_workers.h"
+#include "core/ordered_workers.h"
 #include "data/picture_source.h"
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"

@@ -6,7 +6,7 @@
 #include <limits>
 #include <numeric>
 
-#include "data/ordered_workers.h"
+#include "core/ordered_workers.h"
 #include "edm2/core/random.h"
 
 namespace edm2 {

@@ -2,7 +2,12 @@
 
 #include <c10/core/ScalarType.h>
 
+#include <algorithm>
+#include <atomic>
+#include <exception>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <thread>
 
 #include "edm2/core/error.h"
 
@@ -62,11 +67,36 @@ void check_same_network(const OpenSnapshot& first, const OpenSnapshot& other) {
 std::vector<OpenSnapshot> open_snapshots(const std::filesystem::path& folder,
                                          const std::vector<SnapshotFile>& files, size_t count,
                                          FileAccess access) {
+  // Descriptions lie in small pieces all over the files: to find them is to wait for the disk, and
+  // disks (and file servers) like many questions at a time.
+  constexpr size_t most_threads = 6;
+  struct Slot {
+    std::optional<OpenSnapshot> snapshot;
+    std::exception_ptr error;
+  };
+  std::vector<Slot> slots(count);
+  std::atomic<size_t> next = 0;
+  const auto work = [&] {
+    for (size_t i = next++; i < count; i = next++) {
+      try {
+        check_interrupt();
+        slots[i].snapshot.emplace(folder / files[i].file_name, access);
+      } catch (...) {
+        slots[i].error = std::current_exception();
+        next = count;  // what comes before has been begun
+      }
+    }
+  };
+  {
+    std::vector<std::jthread> threads;
+    for (size_t i = 1; i < std::min(most_threads, count); ++i) threads.emplace_back(work);
+    work();
+  }
   std::vector<OpenSnapshot> opened;
   opened.reserve(count);
-  for (size_t i = 0; i < count; ++i) {
-    check_interrupt();
-    opened.emplace_back(folder / files[i].file_name, access);
+  for (Slot& slot : slots) {
+    if (slot.error) std::rethrow_exception(slot.error);
+    opened.push_back(std::move(*slot.snapshot));
     check_same_network(opened.front(), opened.back());
   }
   return opened;

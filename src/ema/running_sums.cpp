@@ -55,8 +55,8 @@ void RunningSums::add(const OpenSnapshot& snapshot) {
             std::fill(sum.begin(), sum.end(), 0.f);
           else
             file_.read_at(place(j, span), bytes_of(sum, count));
-          kernels_.add_scaled(numbers.data(), static_cast<float>(plan_.coefficients[j][added_]),
-                              sum.data(), count);
+          const auto weight = static_cast<float>(plan_.coefficients[j][added_]);
+          kernels_.add_scaled(numbers.data(), count, &weight, 1, sum.data(), count);
           file_.write_at(place(j, span), bytes_of(sum, count));
         }
       });

@@ -1,12 +1,12 @@
 #include "ema/snapshot_sum.h"
 
-#include <algorithm>
-#include <exception>
-#include <thread>
+#include <ATen/Parallel.h>
 
-#include "core/parallel.h"
+#include <algorithm>
+#include <mutex>
+
+#include "core/ordered_workers.h"
 #include "edm2/core/platform.h"
-#include "ema/hand_over.h"
 #include "ema/number_conversion.h"
 
 namespace edm2 {
@@ -14,15 +14,10 @@ namespace {
 
 using weighted_sum::Kernels;
 
-// One block as all files hold it.
-struct InputBlock {
+// One block of all files and of all sums. Memory is kept from block to block.
+struct WorkBlock {
   const ElementBlock* block = nullptr;
   std::vector<BlockData> files;
-};
-
-// One block of all sums.
-struct OutputBlock {
-  const ElementBlock* block = nullptr;
   std::vector<std::vector<std::byte>> sums;
   std::vector<size_t> offsets;  // of the block's parts in each of `sums`
 };
@@ -54,32 +49,25 @@ class BlockSummer {
       : snapshots_(snapshots), plan_(plan), kernels_(weighted_sum::kernels_for(cpu_level())) {
     // Numbers under way of one thread stay in its first cache.
     constexpr size_t cache = 24 << 10;
-    tile_ = static_cast<int64_t>(
-        std::clamp<size_t>(cache / sizeof(float) / (plan.coefficients.size() + 1), 64, 2048) / 64 *
-        64);
+    tile_ = std::clamp<size_t>(cache / sizeof(float) / (plan.coefficients.size() + together), 64,
+                               2048) /
+            64 * 64;
+    for (const auto& row : plan.coefficients)
+      weights_.emplace_back(row.begin(), row.end());  // as float
   }
 
-  void sum(const InputBlock& in, OutputBlock& out) const {
-    const ElementBlock& block = *in.block;
-    lay_out(block, out);
-    // Pieces of work of similar size, whatever the sizes of the tensors.
-    constexpr int64_t piece = 32 << 10;
-    std::vector<std::pair<size_t, int64_t>> work;
-    for (size_t part = 0; part < block.size(); ++part)
-      for (int64_t begin = 0; begin < block[part].count; begin += piece)
-        work.emplace_back(part, begin);
-    parallel_for(0, static_cast<int64_t>(work.size()), 1, [&](int64_t from, int64_t to) {
-      std::vector<float> scratch(static_cast<size_t>(tile_) * (plan_.coefficients.size() + 1));
-      for (int64_t k = from; k < to; ++k) {
-        const auto [part, begin] = work[static_cast<size_t>(k)];
-        const int64_t end = std::min(begin + piece, block[part].count);
-        if (tensor(0, block[part]).is_buffer)
-          copy_buffer(in, out, part, begin, end);
-        else
-          for (int64_t at = begin; at < end; at += tile_)
-            sum_tile(in, out, part, at, std::min(tile_, end - at), scratch);
+  void sum(WorkBlock& work) const {
+    lay_out(work);
+    std::vector<float> scratch(tile_ * (plan_.coefficients.size() + together));
+    for (size_t part = 0; part < work.block->size(); ++part) {
+      const TensorSpan& span = (*work.block)[part];
+      if (tensor(0, span).is_buffer) {
+        copy_buffer(work, part);
+        continue;
       }
-    });
+      for (int64_t at = 0; at < span.count; at += static_cast<int64_t>(tile_))
+        sum_tile(work, part, at, std::min(static_cast<int64_t>(tile_), span.count - at), scratch);
+    }
   }
 
  private:
@@ -88,174 +76,131 @@ class BlockSummer {
   }
   c10::ScalarType result_type(const TensorSpan& span) const { return plan_.types[span.tensor]; }
 
-  void lay_out(const ElementBlock& block, OutputBlock& out) const {
-    out.block = &block;
-    out.offsets.clear();
+  void lay_out(WorkBlock& work) const {
+    work.offsets.clear();
     size_t total = 0;
-    for (const TensorSpan& span : block) {
-      out.offsets.push_back(total);
+    for (const TensorSpan& span : *work.block) {
+      work.offsets.push_back(total);
       total += static_cast<size_t>(span.count) * c10::elementSize(result_type(span));
     }
-    out.sums.resize(plan_.coefficients.size());
-    for (auto& sum : out.sums)
+    work.sums.resize(plan_.coefficients.size());
+    for (auto& sum : work.sums)
       if (sum.size() < total) sum.resize(total);
   }
 
-  std::byte* place(OutputBlock& out, size_t output, size_t part, int64_t at) const {
-    const size_t size = c10::elementSize(result_type((*out.block)[part]));
-    return out.sums[output].data() + out.offsets[part] + static_cast<size_t>(at) * size;
+  std::byte* place(WorkBlock& work, size_t output, size_t part, int64_t at) const {
+    const size_t size = c10::elementSize(result_type((*work.block)[part]));
+    return work.sums[output].data() + work.offsets[part] + static_cast<size_t>(at) * size;
   }
 
-  void sum_tile(const InputBlock& in, OutputBlock& out, size_t part, int64_t at, int64_t count,
+  void sum_tile(WorkBlock& work, size_t part, int64_t at, int64_t count,
                 std::vector<float>& scratch) const {
-    const TensorSpan& span = (*in.block)[part];
+    const TensorSpan& span = (*work.block)[part];
     const auto n = static_cast<size_t>(count), outputs = plan_.coefficients.size();
-    float* numbers = scratch.data();
-    const auto sum = [&](size_t j) { return numbers + static_cast<size_t>(tile_) * (j + 1); };
+    float* numbers = scratch.data();  // of some snapshots, then the sums
+    const auto sum = [&](size_t j) { return numbers + tile_ * (together + j); };
     std::fill(sum(0), sum(outputs), 0.f);
-    for (size_t i = 0; i < snapshots_.size(); ++i) {
-      const c10::ScalarType dtype = tensor(i, span).dtype;
-      const std::byte* stored =
-          in.files[i].part(part) + static_cast<size_t>(at) * c10::elementSize(dtype);
-      weighted_sum::to_float(kernels_, dtype, stored, numbers, n);
+    for (size_t first = 0; first < snapshots_.size(); first += together) {
+      const size_t terms = std::min(together, snapshots_.size() - first);
+      for (size_t k = 0; k < terms; ++k) {
+        const c10::ScalarType dtype = tensor(first + k, span).dtype;
+        const std::byte* stored =
+            work.files[first + k].part(part) + static_cast<size_t>(at) * c10::elementSize(dtype);
+        weighted_sum::to_float(kernels_, dtype, stored, numbers + k * tile_, n);
+      }
       for (size_t j = 0; j < outputs; ++j)
-        kernels_.add_scaled(numbers, static_cast<float>(plan_.coefficients[j][i]), sum(j), n);
+        kernels_.add_scaled(numbers, tile_, weights_[j].data() + first, terms, sum(j), n);
     }
     for (size_t j = 0; j < outputs; ++j)
-      weighted_sum::from_float(kernels_, result_type(span), sum(j), place(out, j, part, at), n);
+      weighted_sum::from_float(kernels_, result_type(span), sum(j), place(work, j, part, at), n);
   }
 
   // From the last snapshot, as the original does it.
-  void copy_buffer(const InputBlock& in, OutputBlock& out, size_t part, int64_t begin,
-                   int64_t end) const {
-    const TensorSpan& span = (*in.block)[part];
+  void copy_buffer(WorkBlock& work, size_t part) const {
+    const TensorSpan& span = (*work.block)[part];
     const c10::ScalarType dtype = tensor(snapshots_.size() - 1, span).dtype;
-    const std::byte* stored =
-        in.files.back().part(part) + static_cast<size_t>(begin) * c10::elementSize(dtype);
-    const auto n = static_cast<size_t>(end - begin);
     for (size_t j = 0; j < plan_.coefficients.size(); ++j)
-      weighted_sum::convert(kernels_, dtype, stored, result_type(span), place(out, j, part, begin),
-                            n);
+      weighted_sum::convert(kernels_, dtype, work.files.back().part(part), result_type(span),
+                            place(work, j, part, 0), static_cast<size_t>(span.count));
   }
 
   std::span<const OpenSnapshot> snapshots_;
   const SumPlan& plan_;
   Kernels kernels_;
-  int64_t tile_;
+  static constexpr size_t together = 8;      // snapshots that are added in one pass over the sums
+  size_t tile_;                              // elements
+  std::vector<std::vector<float>> weights_;  // [output][snapshot]
 };
 
-// Reader -> sums (the caller's thread and its helpers) -> receiver, each a block ahead of the next.
-class Pipeline {
+// The memory of the blocks under way.
+class BlockPool {
  public:
-  static constexpr size_t slots = 2;
-
-  Pipeline(std::span<const OpenSnapshot> snapshots, const SumPlan& plan, SumReceiver& receiver,
-           const SumLimits& limits)
-      : snapshots_(snapshots),
-        plan_(plan),
-        receiver_(receiver),
-        blocks_(make_blocks(snapshots.front().index.tensors, plan.order,
-                            block_size(snapshots, plan, limits, slots))) {
-    for (size_t i = 0; i < slots; ++i) {
-      inputs_[i].files.resize(snapshots.size());
-      free_inputs_.put(&inputs_[i]);
-      free_outputs_.put(&outputs_[i]);
-    }
+  explicit BlockPool(size_t size) : blocks_(size) {
+    for (WorkBlock& block : blocks_) free_.push_back(&block);
   }
-
-  ~Pipeline() {
-    stop();
-    if (reader_.joinable()) reader_.join();
-    if (writer_.joinable()) writer_.join();
+  WorkBlock* take() {
+    const std::lock_guard lock(mutex_);
+    TORCH_CHECK(!free_.empty(), "more blocks under way than planned");
+    WorkBlock* const block = free_.back();
+    free_.pop_back();
+    return block;
   }
-
-  void run(const std::function<void(double)>& on_progress) {
-    reader_ = std::thread([this] { guard(reader_error_, [this] { read_all(); }); });
-    writer_ = std::thread([this] { guard(writer_error_, [this] { write_all(); }); });
-    const BlockSummer summer(snapshots_, plan_);
-    for (size_t done = 0; done < blocks_.size(); ++done) {
-      check_interrupt();
-      const auto in = full_inputs_.take();
-      const auto out = in ? free_outputs_.take() : std::nullopt;
-      if (!out) break;  // a thread has failed
-      summer.sum(**in, **out);
-      free_inputs_.put(*in);
-      full_outputs_.put(*out);
-      if (on_progress)
-        on_progress(static_cast<double>(done + 1) / static_cast<double>(blocks_.size()));
-    }
-    full_outputs_.close();
-    writer_.join();
-    stop();
-    reader_.join();
-    for (const auto& error : {reader_error_, writer_error_})
-      if (error) std::rethrow_exception(error);
+  void give_back(WorkBlock* block) {
+    const std::lock_guard lock(mutex_);
+    free_.push_back(block);
   }
 
  private:
-  void read_all() {
-    for (const ElementBlock& block : blocks_) {
-      const auto in = free_inputs_.take();
-      if (!in) return;
-      (*in)->block = &block;
-      for (size_t i = 0; i < snapshots_.size(); ++i)
-        (*in)->files[i].read(snapshots_[i], block, i + 1 == snapshots_.size());
-      if (!full_inputs_.put(*in)) return;
-    }
-  }
-
-  void write_all() {
-    while (const auto out = full_outputs_.take()) {
-      const OutputBlock& block = **out;
-      for (size_t j = 0; j < block.sums.size(); ++j) {
-        for (size_t part = 0; part < block.block->size(); ++part) {
-          const TensorSpan& span = (*block.block)[part];
-          const size_t bytes =
-              static_cast<size_t>(span.count) * c10::elementSize(plan_.types[span.tensor]);
-          receiver_.receive(j, span.tensor,
-                            std::span(block.sums[j]).subspan(block.offsets[part], bytes));
-        }
-      }
-      free_outputs_.put(*out);
-    }
-  }
-
-  // What a thread throws ends all of them.
-  template <class Work>
-  void guard(std::exception_ptr& error, Work work) {
-    try {
-      work();
-    } catch (...) {
-      error = std::current_exception();
-      stop();
-    }
-  }
-
-  void stop() {
-    free_inputs_.abort();
-    full_inputs_.abort();
-    free_outputs_.abort();
-    full_outputs_.abort();
-  }
-
-  std::span<const OpenSnapshot> snapshots_;
-  const SumPlan& plan_;
-  SumReceiver& receiver_;
-  std::vector<ElementBlock> blocks_;
-  InputBlock inputs_[slots];
-  OutputBlock outputs_[slots];
-  HandOver<InputBlock*> free_inputs_, full_inputs_;
-  HandOver<OutputBlock*> free_outputs_, full_outputs_;
-  std::exception_ptr reader_error_, writer_error_;
-  std::thread reader_, writer_;
+  std::mutex mutex_;
+  std::vector<WorkBlock> blocks_;
+  std::vector<WorkBlock*> free_;
 };
+
+void hand_over(const WorkBlock& work, const SumPlan& plan, SumReceiver& receiver) {
+  for (size_t j = 0; j < work.sums.size(); ++j) {
+    for (size_t part = 0; part < work.block->size(); ++part) {
+      const TensorSpan& span = (*work.block)[part];
+      const size_t bytes =
+          static_cast<size_t>(span.count) * c10::elementSize(plan.types[span.tensor]);
+      receiver.receive(j, span.tensor, std::span(work.sums[j]).subspan(work.offsets[part], bytes));
+    }
+  }
+}
 
 }  // namespace
 
 void sum_snapshots(std::span<const OpenSnapshot> snapshots, const SumPlan& plan,
                    SumReceiver& receiver, const std::function<void(double)>& on_progress,
                    const SumLimits& limits) {
-  Pipeline(snapshots, plan, receiver, limits).run(on_progress);
+  // Each thread reads a block of all files and sums it, while others wait for the disk or compute,
+  // and the calling thread writes.
+  constexpr int waiting = 2;
+  const int threads = at::get_num_threads() + waiting;
+  const int64_t window = threads + 1;
+  const auto under_way = static_cast<size_t>(window + 1);  // one more is being written
+  const std::vector<ElementBlock> blocks = make_blocks(
+      snapshots.front().index.tensors, plan.order, block_size(snapshots, plan, limits, under_way));
+  const BlockSummer summer(snapshots, plan);
+  BlockPool pool(under_way);
+  OrderedWorkers<WorkBlock*> workers(threads, static_cast<int64_t>(window),
+                                     static_cast<int64_t>(blocks.size()), [&](int64_t number) {
+                                       WorkBlock* const work = pool.take();
+                                       work->block = &blocks[static_cast<size_t>(number)];
+                                       work->files.resize(snapshots.size());
+                                       for (size_t i = 0; i < snapshots.size(); ++i)
+                                         work->files[i].read(snapshots[i], *work->block,
+                                                             i + 1 == snapshots.size());
+                                       summer.sum(*work);
+                                       return work;
+                                     });
+  for (size_t done = 0; done < blocks.size(); ++done) {
+    check_interrupt();
+    WorkBlock* const work = workers.next();
+    hand_over(*work, plan, receiver);
+    pool.give_back(work);
+    if (on_progress)
+      on_progress(static_cast<double>(done + 1) / static_cast<double>(blocks.size()));
+  }
 }
 
 }  // namespace edm2

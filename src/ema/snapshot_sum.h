@@ -12,7 +12,7 @@
 
 namespace edm2 {
 
-/// Takes results. Called from one thread, not the caller's.
+/// Takes results, in the thread that asked for the sums.
 class SumReceiver {
  public:
   virtual ~SumReceiver() = default;

@@ -23,8 +23,10 @@ void to_half_portable(const float* in, void* out, size_t count) {
   }
 }
 
-void add_scaled_portable(const float* in, float weight, float* sum, size_t count) {
-  for (size_t i = 0; i < count; ++i) sum[i] += weight * in[i];
+void add_scaled_portable(const float* in, size_t stride, const float* weights, size_t terms,
+                         float* sum, size_t count) {
+  for (size_t k = 0; k < terms; ++k)
+    for (size_t i = 0; i < count; ++i) sum[i] += weights[k] * in[k * stride + i];
 }
 
 }  // namespace edm2::weighted_sum

@@ -31,14 +31,24 @@ void to_half_avx2(const float* in, void* out, size_t count) {
   to_half_portable(in + i, bytes + 2 * i, count - i);
 }
 
-void add_scaled_avx2(const float* in, float weight, float* sum, size_t count) {
-  const __m256 factor = _mm256_set1_ps(weight);
+void add_scaled_avx2(const float* in, size_t stride, const float* weights, size_t terms, float* sum,
+                     size_t count) {
+  // Several sums at a time stay in registers until all terms are in them.
+  constexpr size_t vectors = 4;
   size_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
-    const __m256 product = _mm256_mul_ps(factor, _mm256_loadu_ps(in + i));
-    _mm256_storeu_ps(sum + i, _mm256_add_ps(_mm256_loadu_ps(sum + i), product));
+  for (; i + vectors * lanes <= count; i += vectors * lanes) {
+    __m256 total[vectors];
+    for (size_t v = 0; v < vectors; ++v) total[v] = _mm256_loadu_ps(sum + i + v * lanes);
+    for (size_t k = 0; k < terms; ++k) {
+      const __m256 weight = _mm256_set1_ps(weights[k]);
+      const float* term = in + k * stride + i;
+      for (size_t v = 0; v < vectors; ++v)
+        total[v] =
+            _mm256_add_ps(total[v], _mm256_mul_ps(weight, _mm256_loadu_ps(term + v * lanes)));
+    }
+    for (size_t v = 0; v < vectors; ++v) _mm256_storeu_ps(sum + i + v * lanes, total[v]);
   }
-  add_scaled_portable(in + i, weight, sum + i, count - i);
+  add_scaled_portable(in + i, stride, weights, terms, sum + i, count - i);
 }
 
 }  // namespace edm2::weighted_sum

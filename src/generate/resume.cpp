@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "data/contact_sheet.h"
-#include "data/ordered_workers.h"
+#include "core/ordered_workers.h"
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
 #include "edm2/io/atomic_file.h"

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "data/ordered_workers.h"
+#include "core/ordered_workers.h"
 #include "edm2/core/error.h"
 #include "edm2/core/random.h"
 #include "edm2/data/dataset.h"

@@ -129,7 +129,7 @@ uint64_t StoredTensor::nbytes() const {
 
 SnapshotIndex index_snapshot(const std::filesystem::path& path) {
   return with_file_name(path, [&] {
-    const MappedFile file(path);
+    const MappedFile file(path, MappedFile::Use::little);
     return index_contents(file.bytes(), path.string());
   });
 }

@@ -50,16 +50,21 @@ TEST(WeightedSumKernels, EveryHalfThereAndBack) {
 }
 
 RC_GTEST_PROP(WeightedSumKernelsProperty, SameBitsAsTorch, ()) {
-  const auto count = *rc::gen::inRange<int64_t>(0, 100);
+  const auto count = *rc::gen::inRange<int64_t>(0, 100), terms = *rc::gen::inRange<int64_t>(1, 10);
   at::manual_seed(*rc::gen::arbitrary<uint32_t>());
-  const Tensor x = at::randn({count}) * std::pow(10, *rc::gen::inRange(-9, 6));
+  // Rows lie a few numbers further apart than they are long.
+  const Tensor rows = at::randn({terms, count + 3}) * std::pow(10, *rc::gen::inRange(-9, 6));
+  const Tensor weights = at::randn({terms});
+  const Tensor x = rows.select(0, 0).narrow(0, 0, count);
   const Tensor before = at::randn({count});
-  const double weight = at::randn({1}, at::kDouble).item<double>();
-  const Tensor expected = before.clone().add_(x.mul(weight));
+  Tensor expected = before.clone();
+  for (int64_t k = 0; k < terms; ++k)
+    expected.add_(rows.select(0, k).narrow(0, 0, count).mul(weights[k].item<double>()));
   for (const Kernels& kernels : all_kernels()) {
     Tensor sum = before.clone();
-    kernels.add_scaled(x.data_ptr<float>(), static_cast<float>(weight), sum.data_ptr<float>(),
-                       static_cast<size_t>(count));
+    kernels.add_scaled(rows.const_data_ptr<float>(), static_cast<size_t>(count + 3),
+                       weights.const_data_ptr<float>(), static_cast<size_t>(terms),
+                       sum.data_ptr<float>(), static_cast<size_t>(count));
     RC_ASSERT(at::equal(sum, expected));
     for (const auto dtype : {at::kHalf, at::kBFloat16, at::kFloat, at::kDouble}) {
       const Tensor stored = x.to(dtype);

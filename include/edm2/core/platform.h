@@ -86,8 +86,13 @@ std::string noted_origin(const std::filesystem::path& path);
 /// A whole file as read-only memory. The file must not shrink while mapped.
 class MappedFile {
  public:
+  /// What will be looked at.
+  enum class Use {
+    all,
+    little,  ///< a few places only: the system is told not to read what lies around them
+  };
   /// Throws Error if the file cannot be opened or is not a regular file.
-  explicit MappedFile(const std::filesystem::path& path);
+  explicit MappedFile(const std::filesystem::path& path, Use use = Use::all);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;

@@ -1,4 +1,4 @@
-#include "data/ordered_workers.h"
+#include "core/ordered_workers.h"
 
 #include <gtest/gtest.h>
 
