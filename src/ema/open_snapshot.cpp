@@ -69,7 +69,9 @@ std::vector<OpenSnapshot> open_snapshots(const std::filesystem::path& folder,
                                          FileAccess access) {
   // Descriptions lie in small pieces all over the files: to find them is to wait for the disk, and
   // disks (and file servers) like many questions at a time.
-  constexpr size_t most_threads = 6;
+  constexpr size_t most_threads = 16;
+  if (count == 0) return {};
+  const SnapshotIndexer indexer(folder / files[0].file_name);
   struct Slot {
     std::optional<OpenSnapshot> snapshot;
     std::exception_ptr error;
@@ -80,7 +82,8 @@ std::vector<OpenSnapshot> open_snapshots(const std::filesystem::path& folder,
     for (size_t i = next++; i < count; i = next++) {
       try {
         check_interrupt();
-        slots[i].snapshot.emplace(folder / files[i].file_name, access);
+        const std::filesystem::path path = folder / files[i].file_name;
+        slots[i].snapshot.emplace(path, indexer.index(path), access);
       } catch (...) {
         slots[i].error = std::current_exception();
         next = count;  // what comes before has been begun

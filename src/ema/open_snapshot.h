@@ -22,8 +22,10 @@ struct OpenSnapshot {
   SnapshotIndex index;
   std::unique_ptr<MappedFile> map;  ///< with FileAccess::mapped
 
-  explicit OpenSnapshot(const std::filesystem::path& path, FileAccess access = FileAccess::read)
-      : file(path), index(index_snapshot(path)) {
+  explicit OpenSnapshot(const std::filesystem::path& path)
+      : OpenSnapshot(path, index_snapshot(path), FileAccess::read) {}
+  OpenSnapshot(const std::filesystem::path& path, SnapshotIndex contents, FileAccess access)
+      : file(path), index(std::move(contents)) {
     if (access == FileAccess::mapped) map = std::make_unique<MappedFile>(path);
   }
 };

@@ -39,7 +39,7 @@ int64_t block_size(std::span<const OpenSnapshot> snapshots, const SumPlan& plan,
   const uint64_t out = plan.coefficients.size() * largest(plan.types);
   const uint64_t size = std::min(limits.input_bytes / (slots * in),
                                  limits.output_bytes / (slots * std::max<uint64_t>(out, 1)));
-  constexpr uint64_t fewest = 1024, most = 4 << 20;
+  constexpr uint64_t fewest = 1024, most = 64 << 10;
   return static_cast<int64_t>(std::clamp(size, fewest, most));
 }
 

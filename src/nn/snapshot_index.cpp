@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <c10/util/accumulate.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <unordered_map>
@@ -131,6 +132,51 @@ SnapshotIndex index_snapshot(const std::filesystem::path& path) {
   return with_file_name(path, [&] {
     const MappedFile file(path, MappedFile::Use::little);
     return index_contents(file.bytes(), path.string());
+  });
+}
+
+struct SnapshotIndexer::First {
+  MappedFile file;
+  SnapshotIndex index;
+  std::vector<std::pair<size_t, size_t>> descriptions;  // begin and end of what is no element
+
+  explicit First(const std::filesystem::path& path) : file(path, MappedFile::Use::little) {
+    with_file_name(path, [&] { index = index_contents(file.bytes(), path.string()); });
+    std::vector<std::pair<size_t, size_t>> elements;
+    for (const StoredTensor& tensor : index.tensors)
+      if (!tensor.copy.defined())
+        elements.emplace_back(tensor.offset, tensor.offset + tensor.nbytes());
+    std::sort(elements.begin(), elements.end());
+    size_t at = 0;
+    for (const auto& [begin, end] : elements) {
+      if (begin > at) descriptions.emplace_back(at, begin);
+      at = std::max<size_t>(at, end);
+    }
+    descriptions.emplace_back(at, file.bytes().size());
+  }
+
+  bool is_alike(Bytes other) const {
+    const Bytes own = file.bytes();
+    return own.size() == other.size() &&
+           std::all_of(descriptions.begin(), descriptions.end(), [&](const auto& range) {
+             const auto [begin, end] = range;
+             return std::equal(own.begin() + static_cast<ptrdiff_t>(begin),
+                               own.begin() + static_cast<ptrdiff_t>(end),
+                               other.begin() + static_cast<ptrdiff_t>(begin));
+           });
+  }
+};
+
+SnapshotIndexer::SnapshotIndexer(const std::filesystem::path& first)
+    : first_(std::make_unique<const First>(first)) {}
+
+SnapshotIndexer::~SnapshotIndexer() = default;
+
+SnapshotIndex SnapshotIndexer::index(const std::filesystem::path& path) const {
+  return with_file_name(path, [&] {
+    const MappedFile file(path, MappedFile::Use::little);
+    return first_->is_alike(file.bytes()) ? first_->index
+                                          : index_contents(file.bytes(), path.string());
   });
 }
 

@@ -116,12 +116,12 @@ TEST(ReconstructResourcesLong, SixtyFourSnapshotsOfFiftyMillionParameters) {
   options.img_resolution = 64;
   options.label_dim = 1000;
   options.model_channels = 64;
-  options.num_blocks = 5;
+  options.num_blocks = 6;
   Snapshot snapshot = test::random_snapshot(options);
   int64_t parameters = 0;
   for (const auto& [name, tensor] : snapshot.tensors) parameters += tensor.numel();
-  ASSERT_GT(parameters, 45'000'000);
-  ASSERT_LT(parameters, 60'000'000);
+  ASSERT_GT(parameters, 50'000'000);
+  ASSERT_LT(parameters, 58'000'000);
   fs::create_directory(dir / "run");
   for (int i = 0; i < 64; ++i) {
     for (auto& [name, tensor] : snapshot.tensors) tensor.mul_(-1);
@@ -155,9 +155,16 @@ TEST(ReconstructResourcesLong, SixtyFourSnapshotsOfFiftyMillionParameters) {
   // The second network of a run in memory, against reading what the system holds of the files.
   Snapshots snapshots(dir / "run");
   snapshots.reconstruct(0.1);
-  const double again = seconds_of([&] { snapshots.reconstruct(0.14); });
-  const double reading_again = seconds_of([&] { read_all(dir / "run"); });
-  std::cout << "In memory: " << again << " s, reading the files again: " << reading_again << " s\n";
+  std::vector<double> again, reading_again;
+  for (int round = 0; round < 3; ++round) {
+    again.push_back(seconds_of([&] { snapshots.reconstruct(0.14 - 0.01 * round); }));
+    reading_again.push_back(seconds_of([&] { read_all(dir / "run"); }));
+    std::cout << "In memory: " << again.back()
+              << " s, reading the files again: " << reading_again.back() << " s\n";
+  }
+  std::sort(again.begin(), again.end());
+  std::sort(reading_again.begin(), reading_again.end());
+  EXPECT_LT(again[1], reading_again[1]);
 
   std::sort(ratios.begin(), ratios.end());
   EXPECT_LT(ratios[1], 1.25);

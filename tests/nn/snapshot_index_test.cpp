@@ -86,6 +86,43 @@ TEST(SnapshotIndex, FindsTheElementsInTheFile) {
   }
 }
 
+TEST(SnapshotIndexer, SeesWhereAFileDiffersFromTheFirst) {
+  const test::TempDir dir;
+  Snapshot snapshot = test::small_snapshot(/*label_dim=*/3);
+  const auto save = [&](const std::string& name, const Snapshot& contents) {
+    save_snapshot(dir / name, contents, snapshot_format_for(name));
+  };
+  for (const std::string end : {".pkl", ".safetensors"}) {
+    SCOPED_TRACE(end);
+    save("first" + end, snapshot);
+    Snapshot other = snapshot;
+    for (auto& [name, tensor] : other.tensors) tensor = tensor.neg();
+    save("elements" + end, other);
+    other.network.use_fp16 = !other.network.use_fp16;
+    save("option" + end, other);
+    save("network" + end, test::small_snapshot(/*label_dim=*/4));
+
+    const SnapshotIndexer indexer(dir / ("first" + end));
+    for (const std::string name : {"first", "elements", "option", "network"}) {
+      SCOPED_TRACE(name);
+      const fs::path path = dir / (name + end);
+      const SnapshotIndex index = indexer.index(path), expected = index_snapshot(path);
+      EXPECT_EQ(index.network->network, expected.network->network);
+      EXPECT_EQ(index.network->encoder, expected.network->encoder);
+      ASSERT_EQ(index.tensors.size(), expected.tensors.size());
+      for (size_t i = 0; i < index.tensors.size(); ++i) {
+        EXPECT_EQ(index.tensors[i].name, expected.tensors[i].name);
+        EXPECT_EQ(index.tensors[i].shape, expected.tensors[i].shape);
+        EXPECT_EQ(index.tensors[i].offset, expected.tensors[i].offset);
+      }
+    }
+    write_file(
+        dir / ("cut" + end),
+        read_text(dir / ("elements" + end)).substr(0, fs::file_size(dir / ("first" + end)) - 9));
+    EXPECT_THROW(indexer.index(dir / ("cut" + end)), Error);
+  }
+}
+
 TEST(SnapshotIndexGolden, FilesOfTheOriginal) {
   EDM2_REQUIRE_REFERENCE();
   for (const char* name : {"denoiser/rgb16_cond.pkl", "denoiser/released_layout_torch21.pkl",

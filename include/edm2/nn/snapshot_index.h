@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -41,6 +42,22 @@ struct SnapshotIndex {
 /// Reads all of a snapshot but the elements of its tensors, with all the checks of load_snapshot;
 /// also a safetensors file of any other network. Throws Error naming the file.
 SnapshotIndex index_snapshot(const std::filesystem::path& path);
+
+/// Indexes many snapshots of one network. Where a file has the bytes of the first everywhere but in
+/// the elements of its tensors, as the snapshots of a run have, it is not parsed again. May be used
+/// by several threads at once.
+class SnapshotIndexer {
+ public:
+  /// Throws like index_snapshot.
+  explicit SnapshotIndexer(const std::filesystem::path& first);
+  ~SnapshotIndexer();
+  /// The same as index_snapshot(path).
+  SnapshotIndex index(const std::filesystem::path& path) const;
+
+ private:
+  struct First;
+  std::unique_ptr<const First> first_;
+};
 
 /// A file in pieces: each is some bytes, then the elements of a tensor (its position in
 /// `index.tensors`; none in the last piece).
