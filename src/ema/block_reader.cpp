@@ -39,15 +39,10 @@ std::vector<ElementBlock> make_blocks(const std::vector<StoredTensor>& tensors,
 
 namespace {
 
-// The elements of a mapped file. Looks at each page once, so that it is this thread that waits for
-// the disk.
 const std::byte* mapped_elements(const OpenSnapshot& snapshot, uint64_t begin, uint64_t size) {
   const auto bytes = snapshot.map->bytes();
   if (bytes.size() < size || begin > bytes.size() - size)
     throw Error("cannot read " + snapshot.file.path().string() + ": it became shorter meanwhile");
-  constexpr uint64_t page = 4096;
-  for (uint64_t at = 0; at < size; at += page)
-    (void)*static_cast<const volatile std::byte*>(bytes.data() + begin + at);
   return bytes.data() + begin;
 }
 

@@ -32,10 +32,11 @@ void write_as(const float* in, void* out, size_t count) {
 
 Kernels kernels_for(CpuLevel level) {
 #if defined(__x86_64__)
-  if (level >= CpuLevel::avx2) return {from_half_avx2, to_half_avx2, add_scaled_avx2};
+  if (level >= CpuLevel::avx2)
+    return {from_half_avx2, to_half_avx2, add_scaled_avx2, add_scaled_half_avx2};
 #endif
   (void)level;
-  return {from_half_portable, to_half_portable, add_scaled_portable};
+  return {from_half_portable, to_half_portable, add_scaled_portable, add_scaled_half_portable};
 }
 
 void to_float(const Kernels& kernels, c10::ScalarType dtype, const void* in, float* out,

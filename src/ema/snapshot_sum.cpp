@@ -47,13 +47,17 @@ class BlockSummer {
  public:
   BlockSummer(std::span<const OpenSnapshot> snapshots, const SumPlan& plan)
       : snapshots_(snapshots), plan_(plan), kernels_(weighted_sum::kernels_for(cpu_level())) {
-    // Numbers under way of one thread stay in its first cache.
-    constexpr size_t cache = 24 << 10;
+    // Numbers under way of one thread stay in its caches.
+    constexpr size_t cache = 80 << 10;
     tile_ = std::clamp<size_t>(cache / sizeof(float) / (plan.coefficients.size() + together), 64,
                                2048) /
             64 * 64;
     for (const auto& row : plan.coefficients)
       weights_.emplace_back(row.begin(), row.end());  // as float
+    for (size_t t = 0; t < plan.types.size(); ++t)
+      all_half_.push_back(std::all_of(
+          snapshots.begin(), snapshots.end(),
+          [&](const auto& snapshot) { return snapshot.index.tensors[t].dtype == c10::kHalf; }));
   }
 
   void sum(WorkBlock& work) const {
@@ -103,16 +107,28 @@ class BlockSummer {
     for (size_t first = 0; first < snapshots_.size(); first += together) {
       const size_t terms = std::min(together, snapshots_.size() - first);
       for (size_t k = 0; k < terms; ++k) {
-        const c10::ScalarType dtype = tensor(first + k, span).dtype;
+        const size_t i = first + k;
+        const c10::ScalarType dtype = tensor(i, span).dtype;
         const std::byte* stored =
-            work.files[first + k].part(part) + static_cast<size_t>(at) * c10::elementSize(dtype);
-        weighted_sum::to_float(kernels_, dtype, stored, numbers + k * tile_, n);
+            work.files[i].part(part) + static_cast<size_t>(at) * c10::elementSize(dtype);
+        if (adds_directly(span))
+          for (size_t j = 0; j < outputs; ++j)
+            kernels_.add_scaled_half(stored, weights_[j][i], sum(j), n);
+        else
+          weighted_sum::to_float(kernels_, dtype, stored, numbers + k * tile_, n);
       }
+      if (adds_directly(span)) continue;
       for (size_t j = 0; j < outputs; ++j)
         kernels_.add_scaled(numbers, tile_, weights_[j].data() + first, terms, sum(j), n);
     }
     for (size_t j = 0; j < outputs; ++j)
       weighted_sum::from_float(kernels_, result_type(span), sum(j), place(work, j, part, at), n);
+  }
+
+  // With few sums it takes longer to store the numbers as float than to convert them again.
+  bool adds_directly(const TensorSpan& span) const {
+    constexpr size_t few = 2;
+    return plan_.coefficients.size() <= few && all_half_[span.tensor];
   }
 
   // From the last snapshot, as the original does it.
@@ -129,6 +145,7 @@ class BlockSummer {
   Kernels kernels_;
   static constexpr size_t together = 8;      // snapshots that are added in one pass over the sums
   size_t tile_;                              // elements
+  std::vector<bool> all_half_;               // tensors
   std::vector<std::vector<float>> weights_;  // [output][snapshot]
 };
 
@@ -174,7 +191,7 @@ void sum_snapshots(std::span<const OpenSnapshot> snapshots, const SumPlan& plan,
                    const SumLimits& limits) {
   // Each thread reads a block of all files and sums it, while others wait for the disk or compute,
   // and the calling thread writes.
-  constexpr int waiting = 2;
+  const int waiting = snapshots.front().map ? 0 : 2;
   const int threads = at::get_num_threads() + waiting;
   const int64_t window = threads + 1;
   const auto under_way = static_cast<size_t>(window + 1);  // one more is being written

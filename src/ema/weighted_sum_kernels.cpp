@@ -23,6 +23,15 @@ void to_half_portable(const float* in, void* out, size_t count) {
   }
 }
 
+void add_scaled_half_portable(const void* in, float weight, float* sum, size_t count) {
+  const auto* bytes = static_cast<const unsigned char*>(in);
+  for (size_t i = 0; i < count; ++i) {
+    uint16_t bits = 0;
+    std::memcpy(&bits, bytes + 2 * i, sizeof bits);
+    sum[i] += weight * c10::detail::fp16_ieee_to_fp32_value(bits);
+  }
+}
+
 void add_scaled_portable(const float* in, size_t stride, const float* weights, size_t terms,
                          float* sum, size_t count) {
   for (size_t k = 0; k < terms; ++k)

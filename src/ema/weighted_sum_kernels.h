@@ -15,20 +15,25 @@ using ToHalf = void (*)(const float* in, void* out, size_t count);
 /// the other, each product rounded before it is added.
 using AddScaled = void (*)(const float* in, size_t stride, const float* weights, size_t terms,
                            float* sum, size_t count);
+/// sum += weight * in for half-precision numbers, the product rounded before it is added.
+using AddScaledHalf = void (*)(const void* in, float weight, float* sum, size_t count);
 
 struct Kernels {
   FromHalf from_half;
   ToHalf to_half;
   AddScaled add_scaled;
+  AddScaledHalf add_scaled_half;
 };
 
 void from_half_portable(const void* in, float* out, size_t count);
 void to_half_portable(const float* in, void* out, size_t count);
+void add_scaled_half_portable(const void* in, float weight, float* sum, size_t count);
 void add_scaled_portable(const float* in, size_t stride, const float* weights, size_t terms,
                          float* sum, size_t count);
 #if defined(__x86_64__)
 void from_half_avx2(const void* in, float* out, size_t count);
 void to_half_avx2(const float* in, void* out, size_t count);
+void add_scaled_half_avx2(const void* in, float weight, float* sum, size_t count);
 void add_scaled_avx2(const float* in, size_t stride, const float* weights, size_t terms, float* sum,
                      size_t count);
 #endif

@@ -66,6 +66,11 @@ RC_GTEST_PROP(WeightedSumKernelsProperty, SameBitsAsTorch, ()) {
                        weights.const_data_ptr<float>(), static_cast<size_t>(terms),
                        sum.data_ptr<float>(), static_cast<size_t>(count));
     RC_ASSERT(at::equal(sum, expected));
+    const Tensor half = x.to(at::kHalf);
+    Tensor half_sum = before.clone();
+    kernels.add_scaled_half(half.const_data_ptr(), weights[0].item<float>(),
+                            half_sum.data_ptr<float>(), static_cast<size_t>(count));
+    RC_ASSERT(at::equal(half_sum, before + half.to(at::kFloat).mul(weights[0].item<double>())));
     for (const auto dtype : {at::kHalf, at::kBFloat16, at::kFloat, at::kDouble}) {
       const Tensor stored = x.to(dtype);
       Tensor numbers = at::empty({count}), rounded = at::empty({count}, dtype);
