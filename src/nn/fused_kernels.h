@@ -71,9 +71,10 @@ struct ActivationKernels {
   /// written as [taps][in_channels]. With `force` the rows themselves are normalised first.
   void (*effective_weight)(float* weight, int64_t rows, int64_t in_channels, int64_t taps,
                            bool force, float factor, T* effective);
-  /// The gradient of the rows, and each row's part of the factor's gradient.
-  void (*effective_weight_backward)(const float* weight, const T* grad_effective, int64_t rows,
-                                    int64_t in_channels, int64_t taps, float factor,
+  /// The gradient of the rows, and each row's part of the factor's gradient. `transposed`:
+  /// grad_effective is in the order of the effective weights; otherwise in that of `weight`.
+  void (*effective_weight_backward)(const float* weight, const T* grad_effective, bool transposed,
+                                    int64_t rows, int64_t in_channels, int64_t taps, float factor,
                                     float* grad_weight, float* grad_factor);
 };
 

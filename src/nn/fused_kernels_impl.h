@@ -327,25 +327,33 @@ void effective_weight(float* weight, int64_t rows, int64_t in_channels, int64_t 
 }
 
 template <class T>
-void effective_weight_backward(const float* weight, const T* grad_effective, int64_t rows,
-                               int64_t in_channels, int64_t taps, float factor, float* grad_weight,
-                               float* grad_factor) {
+void effective_weight_backward(const float* weight, const T* grad_effective, bool transposed,
+                               int64_t rows, int64_t in_channels, int64_t taps, float factor,
+                               float* grad_weight, float* grad_factor) {
   const int64_t size = in_channels * taps;
-  for (int64_t r = 0; r < rows; ++r, weight += size, grad_effective += size, grad_weight += size) {
-    transpose(grad_effective, taps, in_channels, 1, grad_weight);
+  // g: the gradient of the effective weights in the weight's order.
+  const auto one_row = [&](const auto* g, int64_t r) {
     Floats squares{}, products{};
     for_each_vector(size, [&](int64_t, auto get, auto) {
       const Floats v = get(weight);
       squares += v * v;
-      products += v * get(grad_weight);
+      products += v * get(g);
     });
     const float square = sum(squares), product = sum(products);
     const float divisor = divisor_of(square, size), scale = factor / divisor;
     const float along = factor * product * projection(square, divisor, size);
     for_each_vector(size, [&](int64_t, auto get, auto put) {
-      put(grad_weight, get(grad_weight) * scale - get(weight) * along);
+      put(grad_weight, get(g) * scale - get(weight) * along);
     });
     grad_factor[r] = product / divisor;
+  };
+  for (int64_t r = 0; r < rows; ++r, weight += size, grad_effective += size, grad_weight += size) {
+    if (!transposed) {
+      one_row(grad_effective, r);
+      continue;
+    }
+    transpose(grad_effective, taps, in_channels, 1, grad_weight);
+    one_row(grad_weight, r);
   }
 }
 

@@ -378,14 +378,17 @@ struct TrainingWeight : Function<TrainingWeight> {
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const Tensor weight = ctx->get_saved_variables()[0];
     const Layout layout(weight);
-    const Tensor g = weight.dim() == 4 ? grads[0].contiguous(nhwc) : grads[0].contiguous();
+    // oneDNN gives the gradients of kernels in the order of the weights, others may not.
+    const bool transposed =
+        weight.dim() == 4 && !grads[0].is_contiguous() && grads[0].is_contiguous(nhwc);
+    const Tensor g = transposed ? grads[0] : grads[0].contiguous();
     const Tensor grad = at::empty(weight.sizes(), weight.options().requires_grad(false));
     Tensor by_row = at::empty({layout.rows}, grad.options());
     for_type(g.scalar_type(), [&](const auto& k, auto t) {
       using T = decltype(t);
       parallel(layout.rows, layout.size, [&](int64_t begin, int64_t end) {
         k.effective_weight_backward(
-            read<float>(weight) + begin * layout.size, read<T>(g) + begin * layout.size,
+            read<float>(weight) + begin * layout.size, read<T>(g) + begin * layout.size, transposed,
             end - begin, layout.channels, layout.taps,
             static_cast<float>(ctx->saved_data["factor"].toDouble()),
             write<float>(grad) + begin * layout.size, write<float>(by_row) + begin);

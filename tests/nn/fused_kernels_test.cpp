@@ -81,9 +81,11 @@ std::string outputs(const ActivationKernels<T>& k, int64_t channels) {
   k.effective_weight(weight.data(), 4, channels, 9, true, 0.8f, out.data());
   std::copy(weight.begin(), weight.end(), wide.begin());
   keep();
-  k.effective_weight_backward(weight.data(), a.data(), 4, channels, 9, 0.8f, wide.data(),
-                              sums.data());
-  keep();
+  for (const bool transposed : {false, true}) {
+    k.effective_weight_backward(weight.data(), a.data(), transposed, 4, channels, 9, 0.8f,
+                                wide.data(), sums.data());
+    keep();
+  }
   return bytes;
 }
 
