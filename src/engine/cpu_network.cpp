@@ -11,6 +11,7 @@
 #include <numbers>
 
 #include "core/parallel.h"
+#include "edm2/core/platform.h"
 #include "engine/inference_kernels.h"
 
 namespace edm2 {
@@ -50,13 +51,13 @@ float silu_of(float x) { return x / (1 + std::exp(-x)); }
 
 }  // namespace
 
-CpuNetwork::CpuNetwork(const Snapshot& snapshot, c10::ScalarType dtype, bool winograd)
+CpuNetwork::CpuNetwork(Snapshot snapshot, c10::ScalarType dtype, bool winograd)
     : options_(snapshot.network),
       dtype_(dtype),
       winograd_(winograd && dtype == at::kFloat),
       limit_(options_.clip_act ? static_cast<float>(*options_.clip_act) : no_limit) {
   const c10::NoGradGuard no_grad;
-  const NetworkFolder folder(snapshot);
+  NetworkFolder folder(std::move(snapshot));
   embedding_ = folder.embedding();
   for (const BlockPlan& plan : folder.plan().encoder)
     encoder_.push_back(make_layer(folder.block(plan, /*encoder=*/true)));
@@ -64,6 +65,7 @@ CpuNetwork::CpuNetwork(const Snapshot& snapshot, c10::ScalarType dtype, bool win
     decoder_.push_back(make_layer(folder.block(plan, /*encoder=*/false)));
   out_conv_ = make_conv(folder.out_conv(), options_.img_resolution, 1);
   embeddings_ = at::cat(std::exchange(collected_, {}));
+  release_freed_memory();  // of the stored weights
 }
 
 FusedConv CpuNetwork::make_conv(const Tensor& weight, int64_t size, int64_t padding) const {

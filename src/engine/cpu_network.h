@@ -21,7 +21,7 @@ class CpuNetwork {
  public:
   /// dtype: of the activations, float32 or bfloat16. `winograd`: large 3x3 convolutions in float32
   /// by Winograd's algorithm.
-  CpuNetwork(const Snapshot& snapshot, c10::ScalarType dtype, bool winograd);
+  CpuNetwork(Snapshot snapshot, c10::ScalarType dtype, bool winograd);
 
   /// x[N,C,R,R] float32; sigma[N] or [1], labels[N,K] or [1,K], or undefined where the network has
   /// none: float32. Returns D(x; sigma) [N,C,R,R] float32.

@@ -11,8 +11,8 @@ namespace {
 
 class CpuEngine : public Denoiser {
  public:
-  CpuEngine(const Snapshot& snapshot, c10::ScalarType dtype, bool fast)
-      : options_(snapshot.network), network_(snapshot, dtype, fast) {}
+  CpuEngine(Snapshot snapshot, c10::ScalarType dtype, bool fast)
+      : options_(snapshot.network), network_(std::move(snapshot), dtype, fast) {}
 
   Tensor denoise(const Tensor& x, const Tensor& sigma, const Tensor& labels) override {
     Tensor rows;
@@ -46,12 +46,12 @@ bool engine_takes(const NetworkOptions& options, Precision precision, c10::Devic
   return device.is_cpu() && (dtype == at::kFloat || dtype == at::kBFloat16) && can_fold(options);
 }
 
-std::shared_ptr<Denoiser> make_denoiser(const Snapshot& snapshot, Precision precision,
-                                        c10::Device device, EngineKind kind) {
-  if (kind != EngineKind::reference && engine_takes(snapshot.network, precision, device))
-    return std::make_shared<CpuEngine>(
-        snapshot, activation_dtype(precision, snapshot.network.use_fp16, device),
-        kind == EngineKind::fast);
+std::shared_ptr<Denoiser> make_denoiser(Snapshot snapshot, Precision precision, c10::Device device,
+                                        EngineKind kind) {
+  if (kind != EngineKind::reference && engine_takes(snapshot.network, precision, device)) {
+    const auto dtype = activation_dtype(precision, snapshot.network.use_fp16, device);
+    return std::make_shared<CpuEngine>(std::move(snapshot), dtype, kind == EngineKind::fast);
+  }
   auto network = std::make_shared<Precond>(snapshot);
   network->precision = precision;
   network->to(device);

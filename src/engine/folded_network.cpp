@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "core/parallel.h"
 #include "edm2/core/error.h"
@@ -44,18 +45,18 @@ Tensor normalized_rows(const Tensor& w, float factor) {
 
 }  // namespace
 
-NetworkFolder::NetworkFolder(const Snapshot& snapshot)
-    : snapshot_(snapshot), plan_(plan_unet(snapshot.network)) {}
+NetworkFolder::NetworkFolder(Snapshot snapshot)
+    : snapshot_(std::move(snapshot)), plan_(plan_unet(snapshot_.network)) {}
 
-Tensor NetworkFolder::stored(const std::string& name) const {
-  Tensor tensor = find_tensor(snapshot_.tensors, name);
-  if (!tensor.defined()) throw Error("the snapshot lacks the parameter '" + name + "'");
-  return tensor.to(at::kCPU);
+Tensor NetworkFolder::take(const std::string& name) {
+  for (auto& [own, tensor] : snapshot_.tensors)
+    if (own == name && tensor.defined()) return std::exchange(tensor, {}).to(at::kCPU);
+  throw Error("the snapshot lacks the parameter '" + name + "'");
 }
 
 /// What the layer multiplies with, times factor.
-Tensor NetworkFolder::weight(const std::string& layer, double factor, const Tensor& gain) const {
-  const Tensor w = stored(layer + ".weight");
+Tensor NetworkFolder::weight(const std::string& layer, double factor, const Tensor& gain) {
+  const Tensor w = take(layer + ".weight");
   if (snapshot_.folded) return w.to(at::kFloat).mul(factor);
   const double root = std::sqrt(static_cast<double>(w[0].numel()));
   // The quotient keeps the gain's type: a float16 snapshot rounds it to float16, as the original.
@@ -63,12 +64,12 @@ Tensor NetworkFolder::weight(const std::string& layer, double factor, const Tens
   return normalized_rows(w, static_cast<float>(scale * factor));
 }
 
-FoldedEmbedding NetworkFolder::embedding() const {
+FoldedEmbedding NetworkFolder::embedding() {
   const c10::NoGradGuard no_grad;
   const NetworkOptions& options = snapshot_.network;
   FoldedEmbedding result;
-  result.fourier_freqs = stored("unet.emb_fourier.freqs").to(at::kFloat);
-  result.fourier_phases = stored("unet.emb_fourier.phases").to(at::kFloat);
+  result.fourier_freqs = take("unet.emb_fourier.freqs").to(at::kFloat);
+  result.fourier_phases = take("unet.emb_fourier.phases").to(at::kFloat);
   result.noise = weight("unet.emb_noise");
   if (options.label_dim > 0) {
     const auto [noise, label] = mp_sum_weights(options.label_balance);
@@ -79,7 +80,7 @@ FoldedEmbedding NetworkFolder::embedding() const {
   return result;
 }
 
-FoldedBlock NetworkFolder::block(const BlockPlan& plan, bool encoder) const {
+FoldedBlock NetworkFolder::block(const BlockPlan& plan, bool encoder) {
   const c10::NoGradGuard no_grad;
   const NetworkOptions& options = snapshot_.network;
   const std::string name = std::string(encoder ? "unet.enc." : "unet.dec.") + plan.name;
@@ -96,7 +97,7 @@ FoldedBlock NetworkFolder::block(const BlockPlan& plan, bool encoder) const {
   block.keep = keep * keep_x;
   block.res0 = weight(name + ".conv_res0", silu_scale);
   block.res1 = weight(name + ".conv_res1", silu_scale * add * keep_x);
-  block.embedding = weight(name + ".emb_linear", 1, stored(name + ".emb_gain"));
+  block.embedding = weight(name + ".emb_linear", 1, take(name + ".emb_gain"));
   if (plan.in_channels != plan.out_channels)
     block.skip = weight(name + ".conv_skip", encoder ? 1 : block.keep);
   if (plan.takes_skip)
@@ -114,9 +115,9 @@ FoldedBlock NetworkFolder::block(const BlockPlan& plan, bool encoder) const {
   return block;
 }
 
-Tensor NetworkFolder::out_conv() const {
+Tensor NetworkFolder::out_conv() {
   const c10::NoGradGuard no_grad;
-  return weight("unet.out_conv", 1, stored("unet.out_gain"));
+  return weight("unet.out_conv", 1, take("unet.out_gain"));
 }
 
 /// How many of a decoder block's inputs come from the encoder: they are taken in reverse.

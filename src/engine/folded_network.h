@@ -41,23 +41,24 @@ struct FoldedEmbedding {
   double weight_noise = 1;               ///< of the noise level's part; the label's is in `label`
 };
 
-/// Folds the weights of a snapshot, which must live as long, one layer at a time, so that they need
-/// not all be in memory twice. All tensors that come out are float32 on the CPU, kernels in
-/// channels-last order. Throws Error if the snapshot lacks a tensor.
+/// Folds the weights of a snapshot one layer at a time, and lets go of those that it has folded, so
+/// that they need not all be in memory twice: each can be asked for once. All tensors that come out
+/// are float32 on the CPU, kernels in channels-last order. Throws Error if the snapshot lacks a
+/// tensor.
 class NetworkFolder {
  public:
-  explicit NetworkFolder(const Snapshot& snapshot);
+  explicit NetworkFolder(Snapshot snapshot);
   const UNetPlan& plan() const { return plan_; }
-  FoldedEmbedding embedding() const;
-  FoldedBlock block(const BlockPlan& plan, bool encoder) const;
-  Tensor out_conv() const;  ///< [C,in,3,3], with the gain
+  FoldedEmbedding embedding();
+  FoldedBlock block(const BlockPlan& plan, bool encoder);
+  Tensor out_conv();  ///< [C,in,3,3], with the gain
 
  private:
-  Tensor stored(const std::string& name) const;
-  Tensor weight(const std::string& layer, double factor = 1, const Tensor& gain = {}) const;
+  Tensor take(const std::string& name);
+  Tensor weight(const std::string& layer, double factor = 1, const Tensor& gain = {});
   int64_t skip_channels(const BlockPlan& plan) const;
 
-  const Snapshot& snapshot_;
+  Snapshot snapshot_;
   UNetPlan plan_;
 };
 

@@ -9,6 +9,7 @@
 #include "edm2/core/error.h"
 #include "edm2/ema/run_source.h"
 #include "edm2/generate/network_source.h"
+#include "edm2/io/digest.h"
 #include "edm2/nn/snapshot_tools.h"
 #include "generate/label_source.h"
 #include "generate/output.h"
@@ -153,15 +154,22 @@ struct Job {
 };
 
 Job prepare_job(const GenerateOptions& options, Progress& progress, const ProcessGroup& group) {
-  WeightDigests digests;
+  const bool says_how = options.metadata || options.resume;
+  NetworkDigests digests;
   const auto on_network = [&](const std::string& role, const Snapshot& network) {
-    if (parse_run_source(role == "net" ? options.net : *options.gnet))
-      digests[role] = weights_sha256(network);
+    if (!says_how) return;
+    const std::string& source = role == "net" ? options.net : *options.gnet;
+    // While the engine gets the network ready.
+    if (parse_run_source(source))
+      digests[role] = {"weights_sha256", std::async(std::launch::async,
+                                                    [network] { return weights_sha256(network); })};
+    else
+      digests[role] = {"sha256", std::async(std::launch::async, sha256_of_file,
+                                            find_network_file(source, options.fetch, progress))};
   };
   Job job{load_sampler(options, progress, on_network), {}, {}};
   prepare_output_folders(options);
-  if (options.metadata || options.resume)
-    job.parameters = run_parameters(options, job.sampler, digests, progress);
+  if (says_how) job.parameters = run_parameters(options, job.sampler, digests);
   if (group.is_main()) job.seeds = seeds_to_draw(options, job.sampler, job.parameters, progress);
   if (!options.metadata) job.parameters = nullptr;
   return job;

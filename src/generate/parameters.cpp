@@ -47,24 +47,22 @@ std::string dump(const ordered_json& json) {
 }
 
 void add_network(ordered_json& json, const std::string& key, const std::string& source,
-                 const WeightDigests& digests, const FetchOptions& fetch, Progress& progress) {
+                 const NetworkDigests& digests) {
   json[key] = public_name(source);
-  if (const auto digest = digests.find(key); digest != digests.end())
-    json[key + "_weights_sha256"] = digest->second;
-  else
-    json[key + "_sha256"] = sha256_of_file(find_network_file(source, fetch, progress));
+  const NetworkDigest& digest = digests.at(key);
+  json[key + "_" + digest.kind] = digest.hex.get();
 }
 
 }  // namespace
 
 ordered_json run_parameters(const GenerateOptions& options, const Sampler& sampler,
-                            const WeightDigests& digests, Progress& progress) {
+                            const NetworkDigests& digests) {
   const SamplerOptions& s = sampler.options;
   ordered_json json;
   json["version"] = EDM2_VERSION;
-  add_network(json, "net", options.net, digests, options.fetch, progress);
+  add_network(json, "net", options.net, digests);
   json["guidance"] = number(s.guidance);
-  if (s.guidance != 1) add_network(json, "gnet", *options.gnet, digests, options.fetch, progress);
+  if (s.guidance != 1) add_network(json, "gnet", *options.gnet, digests);
   if (const auto vae = sampler.encoder().weights_file()) {
     json["vae"] =
         options.vae.empty() ? sampler.encoder().options().vae_name : public_name(options.vae);

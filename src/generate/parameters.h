@@ -1,6 +1,7 @@
 // How pictures were made: the JSON text that PNG files carry.
 #pragma once
 
+#include <future>
 #include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -11,13 +12,17 @@
 
 namespace edm2 {
 
-/// SHA-256 of the weights of those networks, "net" or "gnet", that are in no file (FOLDER@STD).
-using WeightDigests = std::map<std::string, std::string>;
+/// What tells a network from all others.
+struct NetworkDigest {
+  std::string kind;  ///< "sha256" of the file, "weights_sha256" where there is none (FOLDER@STD)
+  std::shared_future<std::string> hex;
+};
+/// Of "net" and "gnet".
+using NetworkDigests = std::map<std::string, NetworkDigest>;
 
-/// What all pictures of a run have in common. Reads the networks' files once more, for their
-/// SHA-256.
+/// What all pictures of a run have in common.
 nlohmann::ordered_json run_parameters(const GenerateOptions& options, const Sampler& sampler,
-                                      const WeightDigests& digests, Progress& progress);
+                                      const NetworkDigests& digests);
 
 /// ASCII, one line. `class_idx`: of this picture, none for unconditional networks.
 std::string picture_parameters(const nlohmann::ordered_json& run, int64_t seed,

@@ -7,8 +7,8 @@
 #include <string>
 #include <thread>
 
-#include "data/contact_sheet.h"
 #include "core/ordered_workers.h"
+#include "data/contact_sheet.h"
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
 #include "edm2/io/atomic_file.h"

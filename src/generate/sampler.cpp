@@ -127,15 +127,14 @@ Sampler::Sampler(const std::string& net, const std::string& device, Precision pr
                  EncoderSetup encoder, EngineKind engine)
     : Sampler(load_quietly(net), device, precision, std::move(encoder), engine) {}
 
-Sampler::Sampler(const Snapshot& net, const std::string& device, Precision precision,
-                 EncoderSetup encoder, EngineKind engine)
-    : precision_(precision),
-      engine_(engine),
-      net_(make_denoiser(net, precision, select_device(device), engine)) {
-  takes_label_vectors_ = net.network.label_dim > 0 && net.dataset && net.dataset->vector_labels;
-  encoder.device = net_->device();
+Sampler::Sampler(Snapshot net, const std::string& device, Precision precision, EncoderSetup encoder,
+                 EngineKind engine)
+    : precision_(precision), engine_(engine) {
+  encoder.device = select_device(device);
   encoder_ = make_encoder(net.encoder, std::move(encoder));
-  activation_type_ = activation_dtype(precision, net.network.use_fp16, net_->device());
+  takes_label_vectors_ = net.network.label_dim > 0 && net.dataset && net.dataset->vector_labels;
+  activation_type_ = activation_dtype(precision, net.network.use_fp16, encoder.device);
+  net_ = make_denoiser(std::move(net), precision, encoder.device, engine);
 }
 
 Sampler::Sampler(std::shared_ptr<Denoiser> net, std::shared_ptr<const Encoder> encoder)
@@ -145,8 +144,8 @@ void Sampler::set_guide(const std::string& gnet, double strength) {
   set_guide(load_quietly(gnet), strength);
 }
 
-void Sampler::set_guide(const Snapshot& gnet, double strength) {
-  set_guide(make_denoiser(gnet, precision_, device(), engine_), strength);
+void Sampler::set_guide(Snapshot gnet, double strength) {
+  set_guide(make_denoiser(std::move(gnet), precision_, device(), engine_), strength);
 }
 
 void Sampler::set_guide(std::shared_ptr<Denoiser> gnet, double strength) {

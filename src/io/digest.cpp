@@ -2,9 +2,11 @@
 
 #include <openssl/evp.h>
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <stdexcept>
+#include <vector>
 
 #include "edm2/core/platform.h"
 
@@ -57,12 +59,17 @@ std::string sha256_hex(std::span<const std::byte> bytes) {
 }
 
 std::string sha256_of_file(const std::filesystem::path& path) {
-  constexpr size_t step = size_t{16} << 20;
-  const MappedFile file(path);
+  // Not by a mapping: what is mapped of a large file counts as the process's memory.
+  const RandomAccessFile file(path);
+  const uint64_t size = std::filesystem::file_size(path);
+  std::vector<std::byte> buffer(std::min<uint64_t>(size, uint64_t{1} << 20));
   Digest digest(EVP_sha256());
-  for (auto rest = file.bytes(); !rest.empty(); rest = rest.subspan(std::min(step, rest.size()))) {
+  for (uint64_t at = 0; at < size;) {
     check_interrupt();
-    digest.update(rest.data(), std::min(step, rest.size()));
+    const auto part = std::span(buffer).first(std::min<uint64_t>(size - at, buffer.size()));
+    file.read_at(at, part);
+    digest.update(part.data(), part.size());
+    at += part.size();
   }
   return digest.hex();
 }

@@ -24,7 +24,13 @@ class Parameters : public testing::Test {
   ordered_json run() {
     Sampler sampler(options.net, "cpu", options.precision);
     sampler.options = options.sampler;
-    return run_parameters(options, sampler, {}, *make_progress(ProgressStyle::quiet));
+    NetworkDigests digests;
+    digests["net"] = digest_of(options.net);
+    if (options.gnet) digests["gnet"] = digest_of(*options.gnet);
+    return run_parameters(options, sampler, digests);
+  }
+  static NetworkDigest digest_of(const std::string& file) {
+    return {"sha256", std::async(std::launch::deferred, sha256_of_file, file)};
   }
   test::TempDir dir;
   GenerateOptions options;

@@ -29,6 +29,8 @@ uint64_t available_memory();
 /// allocate and free large tensors all the time, and fetching fresh pages for each is slower than
 /// computing on them. Call it once, at the start of a program.
 void keep_freed_memory();
+/// Gives back what is free now, after work that has needed more than what follows.
+void release_freed_memory();
 
 /// The running program's own file.
 std::filesystem::path executable_path();

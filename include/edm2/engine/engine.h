@@ -26,8 +26,9 @@ bool engine_takes(const NetworkOptions& options, Precision precision, c10::Devic
 
 /// A network for inference, its weights folded (arXiv 2312.02696, Fig. 21, configuration G). An
 /// image comes out the same, to the last bit, in any batch and with any number of threads, and
-/// within 1e-5 of what `Precond` computes in float32. Throws Error if the snapshot lacks a tensor.
-std::shared_ptr<Denoiser> make_denoiser(const Snapshot& snapshot, Precision precision,
+/// within 1e-5 of what `Precond` computes in float32. A snapshot that is moved in takes no memory
+/// beside the folded weights. Throws Error if the snapshot lacks a tensor.
+std::shared_ptr<Denoiser> make_denoiser(Snapshot snapshot, Precision precision,
                                         c10::Device device,
                                         EngineKind kind = EngineKind::automatic);
 
