@@ -57,8 +57,8 @@ void add_sampler_options(CLI::App& command, SamplingArguments& a) {
   add_float_option(command, "--S_noise", s.S_noise, {}, "Noise inflation");
   add_parsed_option(
       command, "--engine", a.engine, parse_engine, "NAME",
-      "What computes the networks: auto, fast (float32 on the CPU with an error of up "
-      "to 1e-4), or reference (operator by operator as the original)",
+      "What computes the networks: auto, fast (on the CPU, float32 with an error of up to 1e-4; on "
+      "CUDA, the engine's own kernels), or reference (operator by operator as the original)",
       "auto");
   add_switch(command, "--fast", a.fast, "The same as --engine=fast");
 }

@@ -5,8 +5,8 @@
 #include <filesystem>
 #include <thread>
 
-#include "data/dataset_writer.h"
 #include "core/ordered_workers.h"
+#include "data/dataset_writer.h"
 #include "data/picture_source.h"
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"

@@ -7,18 +7,17 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <numbers>
 
 #include "core/parallel.h"
 #include "edm2/core/platform.h"
+#include "engine/activations.h"
 #include "engine/inference_kernels.h"
 
 namespace edm2 {
 namespace {
 
 constexpr auto nhwc = at::MemoryFormat::ChannelsLast;
-constexpr float no_limit = std::numeric_limits<float>::infinity();
 
 /// Calls body(kernels, T{}) with the kernels for activations of this type.
 template <class Body>
@@ -37,8 +36,6 @@ template <class T>
 T* write(const Tensor& x) {
   return static_cast<T*>(x.mutable_data_ptr());
 }
-
-int64_t pixels_of(const Tensor& x) { return x.size(2) * x.size(3); }
 
 /// Splits [0, count) items of `item_size` elements over the threads.
 template <class Body>

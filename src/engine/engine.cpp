@@ -2,9 +2,11 @@
 
 #include <ATen/ATen.h>
 
+#include "core/side_library.h"
 #include "edm2/core/error.h"
 #include "edm2/nn/network.h"
 #include "engine/cpu_network.h"
+#include "engine/cuda_network.h"
 
 namespace edm2 {
 namespace {
@@ -32,6 +34,42 @@ class CpuEngine : public Denoiser {
   CpuNetwork network_;
 };
 
+class CudaEngine : public Denoiser {
+ public:
+  CudaEngine(Snapshot snapshot, c10::ScalarType dtype, c10::Device device,
+             const cuda_passes::Passes& passes)
+      : options_(snapshot.network),
+        device_(device),
+        network_(std::move(snapshot), dtype, device, passes) {}
+
+  Tensor denoise(const Tensor& x, const Tensor& sigma, const Tensor& labels) override {
+    Tensor rows;
+    if (options_.label_dim > 0)
+      rows = labels.defined() ? labels.to(device_, at::kFloat).reshape({-1, options_.label_dim})
+                              : at::zeros({1, options_.label_dim},
+                                          at::TensorOptions(at::kFloat).device(device_));
+    return network_.denoise(x.to(at::kFloat), sigma.to(device_, at::kFloat).reshape({-1}), rows);
+  }
+
+  int64_t img_channels() const override { return options_.img_channels; }
+  int64_t img_resolution() const override { return options_.img_resolution; }
+  int64_t label_dim() const override { return options_.label_dim; }
+  c10::Device device() const override { return device_; }
+
+ private:
+  NetworkOptions options_;
+  c10::Device device_;
+  CudaNetwork network_;
+};
+
+/// Of the library edm2_cuda; null if it is not there.
+const cuda_passes::Passes* passes_on_cuda() {
+  using Ask = const cuda_passes::Passes* (*)(int version);
+  static const auto ask =
+      reinterpret_cast<Ask>(find_in_side_library("libedm2_cuda.so", "edm2_cuda_passes"));
+  return ask != nullptr ? ask(cuda_passes::passes_version) : nullptr;
+}
+
 }  // namespace
 
 EngineKind parse_engine(const std::string& name) {
@@ -51,6 +89,11 @@ std::shared_ptr<Denoiser> make_denoiser(Snapshot snapshot, Precision precision, 
   if (kind != EngineKind::reference && engine_takes(snapshot.network, precision, device)) {
     const auto dtype = activation_dtype(precision, snapshot.network.use_fp16, device);
     return std::make_shared<CpuEngine>(std::move(snapshot), dtype, kind == EngineKind::fast);
+  }
+  if (kind == EngineKind::fast && device.is_cuda() && can_fold(snapshot.network)) {
+    const auto dtype = activation_dtype(precision, snapshot.network.use_fp16, device);
+    if (const auto* passes = passes_on_cuda())
+      return std::make_shared<CudaEngine>(std::move(snapshot), dtype, device, *passes);
   }
   auto network = std::make_shared<Precond>(snapshot);
   network->precision = precision;

@@ -11,6 +11,7 @@
 #include "edm2/core/error.h"
 #include "edm2/nn/network.h"
 #include "engine/folded_network.h"
+#include "engine/random_network.h"
 #include "engine/winograd.h"
 #include "support/checks.h"
 #include "support/golden.h"
@@ -19,47 +20,6 @@ namespace edm2 {
 namespace {
 
 using test::relative_error;
-
-NetworkOptions small_network() {
-  NetworkOptions o;
-  o.img_resolution = 16;
-  o.img_channels = 3;
-  o.label_dim = 5;
-  o.model_channels = 32;
-  o.channel_mult = {1, 2};
-  o.num_blocks = 1;
-  o.attn_resolutions = {8};
-  o.channels_per_head = 32;
-  return o;
-}
-
-/// Random weights; gains that let all layers take part.
-Snapshot random_snapshot(const NetworkOptions& options) {
-  at::manual_seed(7);
-  Precond network(options);
-  for (const auto& entry : network.named_parameters())
-    if (entry.name.ends_with("gain")) entry.tensor->fill_(0.7);
-  Snapshot snapshot;
-  snapshot.network = options;
-  for (const auto& [name, tensor] : network.state_dict())
-    snapshot.tensors.emplace_back(name, tensor.clone());
-  return snapshot;
-}
-
-struct Inputs {
-  Tensor x, sigma, labels;
-};
-
-Inputs random_inputs(const NetworkOptions& o, int64_t n) {
-  at::manual_seed(3);
-  Inputs in;
-  in.sigma = at::rand({n}).mul(6).sub(3).exp();
-  in.x = at::randn({n, o.img_channels, o.img_resolution, o.img_resolution}) *
-         in.sigma.reshape({n, 1, 1, 1}).add(0.5);
-  if (o.label_dim > 0)
-    in.labels = at::one_hot(at::randint(o.label_dim, {n}, at::kLong), o.label_dim).to(at::kFloat);
-  return in;
-}
 
 double error_to_reference(const Snapshot& snapshot, Precision precision, int64_t n = 3) {
   const Inputs in = random_inputs(snapshot.network, n);

@@ -13,7 +13,8 @@ namespace edm2 {
 
 enum class EngineKind {
   automatic,  ///< the engine where it can compute the network, else the reference
-  fast,       ///< the same with Winograd's convolutions in float32: an error of up to 1e-4
+  fast,       ///< the same with Winograd's convolutions in float32: an error of up to 1e-4; on
+              ///< CUDA, where automatic is the reference, the engine if its library is there
   reference,  ///< `Precond`: operator by operator as the original, to the last rounding
 };
 
@@ -28,8 +29,7 @@ bool engine_takes(const NetworkOptions& options, Precision precision, c10::Devic
 /// image comes out the same, to the last bit, in any batch and with any number of threads, and
 /// within 1e-5 of what `Precond` computes in float32. A snapshot that is moved in takes no memory
 /// beside the folded weights. Throws Error if the snapshot lacks a tensor.
-std::shared_ptr<Denoiser> make_denoiser(Snapshot snapshot, Precision precision,
-                                        c10::Device device,
+std::shared_ptr<Denoiser> make_denoiser(Snapshot snapshot, Precision precision, c10::Device device,
                                         EngineKind kind = EngineKind::automatic);
 
 }  // namespace edm2
