@@ -6,9 +6,9 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
-#include <chrono>
 #include <limits>
 
+#include "core/measuring.h"
 #include "core/onednn.h"
 #include "nn/unet_plan.h"
 
@@ -16,11 +16,6 @@ namespace edm2 {
 namespace {
 
 constexpr auto channels_last = at::MemoryFormat::ChannelsLast;
-
-double seconds_now() {
-  using std::chrono::duration;
-  return duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 /// Seconds that one call takes, warm; short ones are averaged.
 double time_call(const std::function<void()>& call, c10::Device device) {

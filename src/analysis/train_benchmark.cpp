@@ -3,9 +3,9 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <chrono>
 
 #include "analysis/convolution_speed.h"
+#include "core/measuring.h"
 #include "core/peak_memory.h"
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
@@ -14,17 +14,6 @@
 
 namespace edm2 {
 namespace {
-
-double clock_seconds() {
-  using std::chrono::duration;
-  return duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t n = values.size();
-  return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-}
 
 struct StepTimes {
   double forward = 0, backward = 0, update = 0;
@@ -50,10 +39,10 @@ class Training {
 
   StepTimes step() {
     StepTimes times;
-    double before = clock_seconds();
+    double before = seconds_now();
     const auto since = [&] {
       synchronize(options_.device);
-      const double now = clock_seconds();
+      const double now = seconds_now();
       return now - std::exchange(before, now);
     };
     clear_gradients(network_);
@@ -111,7 +100,7 @@ TrainBenchmark benchmark_training(const TrainBenchmarkOptions& options,
   std::vector<StepTimes> steps;
   std::vector<std::vector<double>> alone(convolutions.size());
   std::vector<double> ratios;
-  const double begin = clock_seconds();
+  const double begin = seconds_now();
   for (double passed = 0; passed < options.seconds || steps.size() < 3;) {
     check_interrupt();
     training.step();  // the caches hold what training leaves there
@@ -122,7 +111,7 @@ TrainBenchmark benchmark_training(const TrainBenchmarkOptions& options,
       sum += alone[i].back() * static_cast<double>(convolutions[i].shape().count);
     }
     ratios.push_back(steps.back().total() / sum);
-    passed = clock_seconds() - begin;
+    passed = seconds_now() - begin;
     if (after_round) after_round(std::min(passed / std::max(options.seconds, 1e-9), 1.0));
   }
 

@@ -5,9 +5,9 @@
 #include <c10/util/ThreadLocalDebugInfo.h>
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
 
+#include "core/measuring.h"
 #include "edm2/core/device.h"
 #include "edm2/core/platform.h"
 #include "edm2/nn/network.h"
@@ -15,16 +15,6 @@
 
 namespace edm2 {
 namespace {
-
-double seconds_now() {
-  using std::chrono::duration;
-  return duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 /// Bytes of the tensors that this thread (and its backward passes) makes on the CPU.
 class TensorBytes : public c10::MemoryReportingInfoBase {

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "core/measuring.h"
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
 #include "edm2/core/random.h"
@@ -32,11 +33,6 @@
 namespace edm2 {
 namespace fs = std::filesystem;
 namespace {
-
-double clock_seconds() {
-  using std::chrono::duration;
-  return duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 double unix_time() {
   using std::chrono::duration;
@@ -169,7 +165,7 @@ void Trainer::load_data() {
 void Trainer::State::prepare() {
   validate(options, group.size());
   validate(options.network);
-  status_time = clock_seconds();
+  status_time = seconds_now();
   device = select_device(options.device);
   set_seed({options.seed, group.rank()});
   set_backend_flags(options);
@@ -388,7 +384,7 @@ void Trainer::step() {
   State& s = *state_;
   const auto& o = s.options;
   const int64_t share = o.batch_size / s.group.size();
-  const double begin = clock_seconds();
+  const double begin = seconds_now();
   set_seed({o.seed, s.group.rank(), s.run.cur_nimg});
   clear_gradients(*s.network);
   for (int64_t round = 0; round < s.num_rounds; ++round) {
@@ -421,7 +417,7 @@ void Trainer::step() {
   s.run.cur_nimg += o.batch_size;
   if (move)
     update_weights(*s.network, *s.optimizer, s.last_lr, *s.ema, s.run.cur_nimg, o.batch_size);
-  s.training_time += clock_seconds() - begin;
+  s.training_time += seconds_now() - begin;
 }
 
 /// What the first process says of the run as a whole.
@@ -456,7 +452,7 @@ void Trainer::State::report_status(double tick, double per_kimg) {
 }
 
 void Trainer::State::status() {
-  const double now = clock_seconds(), tick = now - status_time;
+  const double now = seconds_now(), tick = now - status_time;
   run.total_elapsed_time += tick;
   const auto images = static_cast<double>(std::max<int64_t>(run.cur_nimg - status_nimg, 1));
   report_status(tick, training_time / images * 1e3);
@@ -497,7 +493,7 @@ nlohmann::json Trainer::State::collect_more() {
   const nlohmann::json own = {{"statistics", statistics.save()}, {"monitor", monitor->save()}};
   return {{"processes", group.gather(own.dump())},
           {"status_nimg", status_nimg},
-          {"seconds_since_status", clock_seconds() - status_time},
+          {"seconds_since_status", seconds_now() - status_time},
           {"training_seconds", training_time}};
 }
 
