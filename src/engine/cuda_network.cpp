@@ -1,6 +1,7 @@
 #include "engine/cuda_network.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/DeviceGuard.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
@@ -193,6 +194,7 @@ void CudaNetwork::attend(const Layer& layer, const Tensor& x) const {
 
 Tensor CudaNetwork::denoise(const Tensor& x, const Tensor& sigma, const Tensor& labels) const {
   const c10::NoGradGuard no_grad;
+  const c10::DeviceGuard on_device(device_);  // kernels are launched on the device that is current
   const double sd = options_.sigma_data;
   const Tensor s = sigma.reshape({-1, 1, 1, 1});
   const Tensor variance = s.square() + sd * sd;
