@@ -62,9 +62,9 @@ struct Kernels {
   /// channels] with columns = ceil(width / 4).
   void (*winograd_input)(const float* x, int64_t height, int64_t width, int64_t channels,
                          int64_t first, int64_t count, float* transformed);
-  /// A^T m A of the products m[36, count * columns, channels], likewise: with c[channels],
+  /// A^T m A of the 36 products m[p][count * columns, channels], likewise: with c[channels],
   /// out[height, width, channels] = silu(c times it), else it is added to out.
-  void (*winograd_output)(const float* m, int64_t height, int64_t width, int64_t channels,
+  void (*winograd_output)(const float* const* m, int64_t height, int64_t width, int64_t channels,
                           int64_t first, int64_t count, const float* c, float* out);
 };
 

@@ -243,12 +243,12 @@ void winograd_input(const float* x, int64_t height, int64_t width, int64_t chann
     }
 }
 
-void winograd_output(const float* m, int64_t height, int64_t width, int64_t channels, int64_t first,
-                     int64_t count, const float* modulation, float* out) {
-  const int64_t columns = (width + 3) / 4, position = count * columns * channels;
+void winograd_output(const float* const* m, int64_t height, int64_t width, int64_t channels,
+                     int64_t first, int64_t count, const float* modulation, float* out) {
+  const int64_t columns = (width + 3) / 4;
   for (int64_t i = 0; i < count; ++i)
-    for (int64_t j = 0; j < columns; ++j, m += channels) {
-      const int64_t top = 4 * (first + i), left = 4 * j;
+    for (int64_t j = 0; j < columns; ++j) {
+      const int64_t top = 4 * (first + i), left = 4 * j, at = (i * columns + j) * channels;
       const int64_t rows = std::min<int64_t>(4, height - top),
                     used = std::min<int64_t>(4, width - left);
       for (int64_t c = 0; c < channels; c += lanes) {
@@ -257,7 +257,7 @@ void winograd_output(const float* m, int64_t height, int64_t width, int64_t chan
           return size == lanes ? load(p) : load_some(p, size);
         };
         Floats products[36], half[24], result[16];
-        for (int64_t p = 0; p < 36; ++p) products[p] = get(m + p * position + c);
+        for (int64_t p = 0; p < 36; ++p) products[p] = get(m[p] + at + c);
         for (int z = 0; z < 6; ++z) winograd_out(products + z, half + z, 6, 6);
         for (int y = 0; y < 4; ++y) winograd_out(half + 6 * y, result + 4 * y, 1, 1);
         for (int64_t y = 0; y < rows; ++y)

@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "core/parallel.h"
+#include "edm2/core/cpu.h"
 #include "engine/inference_kernels.h"
-#include "nn/fused_layers.h"
 
 namespace edm2 {
 namespace {
@@ -28,14 +28,34 @@ Tensor transformed(const Tensor& weight) {
 
 }  // namespace
 
-WinogradConv::WinogradConv(const Tensor& weight) : weight_(transformed(weight)) {}
+WinogradConv::WinogradConv(const Tensor& weight)
+    : in_(weight.size(1)), out_(weight.size(0)), weight_(transformed(weight)) {
+  // libtorch's matrix products use AVX-512 on some processors only, oneDNN's convolutions wherever
+  // it is. Not by cpu_level(): with all sets of instructions the results are the same.
+  if (highest_cpu_level() < CpuLevel::avx512) return;
+  const int64_t side = 8;  // about the tiles that come at a time, as an image
+  for (const Tensor& position : weight_.unbind(0))
+    packed_.emplace_back(position.t().reshape({out_, in_, 1, 1}), Tensor(),
+                         ConvShape{.stride = 1, .input_size = side}, Activation::none);
+  weight_ = Tensor();
+}
+
+std::vector<Tensor> WinogradConv::products(const Tensor& v, int64_t columns) const {
+  if (weight_.defined()) return at::bmm(v, weight_).unbind(0);
+  std::vector<Tensor> result;
+  for (int64_t p = 0; p < positions; ++p) {
+    const Tensor image = v[p].view({1, -1, columns, in_}).permute({0, 3, 1, 2});
+    result.push_back(packed_[static_cast<size_t>(p)](image));  // [1, out, rows, columns]
+  }
+  return result;
+}
 
 bool WinogradConv::wins(int64_t height, int64_t width) {
   return tiles(height) * tiles(width) >= 64;
 }
 
 Tensor WinogradConv::modulated_silu(const Tensor& x, const float* c) const {
-  const Tensor out = at::empty({1, weight_.size(2), x.size(2), x.size(3)},
+  const Tensor out = at::empty({1, out_, x.size(2), x.size(3)},
                                x.options().memory_format(at::MemoryFormat::ChannelsLast));
   run(x, out, c);
   return out;
@@ -45,19 +65,24 @@ void WinogradConv::add_to(const Tensor& sum, const Tensor& x) const { run(x, sum
 
 void WinogradConv::run(const Tensor& x, const Tensor& out, const float* c) const {
   const auto& kernels = inference_kernels::best();
-  const int64_t in = weight_.size(1), outputs = weight_.size(2);
   const int64_t height = x.size(2), width = x.size(3), columns = tiles(width);
-  // Rows of tiles that are worth reading the weights once more, and fit into the cache beside them.
-  const int64_t wanted = in * outputs <= 1 << 15 ? 32 : 64;
+  // Tiles that are worth reading the weights once more (and, of few channels, calling oneDNN 36
+  // times), and fit into the cache beside them.
+  const int64_t few_channels = packed_.empty() ? 32 : 128;
+  const int64_t wanted = in_ * out_ <= 1 << 15 ? few_channels : 64;
   const int64_t rows = std::min(std::max<int64_t>(wanted / columns, 1), tiles(height));
   const int64_t parts = (tiles(height) + rows - 1) / rows;
   for_each_on_one_thread(parts, [&](int64_t part) {
     const int64_t first = part * rows, count = std::min(rows, tiles(height) - first);
-    const Tensor v = at::empty({positions, count * columns, in}, at::kFloat);
-    kernels.winograd_input(x.const_data_ptr<float>(), height, width, in, first, count,
+    const Tensor v = at::empty({positions, count * columns, in_}, at::kFloat);
+    kernels.winograd_input(x.const_data_ptr<float>(), height, width, in_, first, count,
                            v.mutable_data_ptr<float>());
-    const Tensor m = at::bmm(v, weight_);  // [36, tiles, out]
-    kernels.winograd_output(m.const_data_ptr<float>(), height, width, outputs, first, count, c,
+    const std::vector<Tensor> m = products(v, columns);
+    const float* parts_of_m[positions];
+    for (size_t p = 0; p < positions; ++p) {
+      parts_of_m[p] = m[p].const_data_ptr<float>();
+    }
+    kernels.winograd_output(parts_of_m, height, width, out_, first, count, c,
                             out.mutable_data_ptr<float>());
   });
 }

@@ -2,7 +2,10 @@
 // Section 4.2). Rounds more coarsely than a direct convolution.
 #pragma once
 
+#include <vector>
+
 #include "edm2/core/tensor.h"
+#include "nn/fused_layers.h"
 
 namespace edm2 {
 
@@ -21,8 +24,12 @@ class WinogradConv {
 
  private:
   void run(const Tensor& x, const Tensor& out, const float* c) const;
+  /// v[36,tiles,in] times the weights: 36 times [tiles,out], `columns` tiles in a row.
+  std::vector<Tensor> products(const Tensor& v, int64_t columns) const;
 
-  Tensor weight_;  // [36,in,out]: transformed
+  int64_t in_, out_;
+  Tensor weight_;                  // [36,in,out], transformed; or
+  std::vector<FusedConv> packed_;  // the same as 36 convolutions of 1x1
 };
 
 }  // namespace edm2
