@@ -5,6 +5,7 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <numbers>
@@ -56,12 +57,30 @@ CpuNetwork::CpuNetwork(Snapshot snapshot, c10::ScalarType dtype, bool winograd)
   const c10::NoGradGuard no_grad;
   NetworkFolder folder(std::move(snapshot));
   embedding_ = folder.embedding();
-  for (const BlockPlan& plan : folder.plan().encoder)
-    encoder_.push_back(make_layer(folder.block(plan, /*encoder=*/true)));
-  for (const BlockPlan& plan : folder.plan().decoder)
-    decoder_.push_back(make_layer(folder.block(plan, /*encoder=*/false)));
+  const auto &encoder = folder.plan().encoder, &decoder = folder.plan().decoder;
+  encoder_.resize(encoder.size());
+  decoder_.resize(decoder.size());
+  std::vector<Tensor> embeddings(encoder.size() + decoder.size());
+  // Weights are packed by one thread, as they will be used, so threads take whole layers.
+  std::atomic<size_t> next = 0;
+  for_each_on_one_thread(std::max<int64_t>(at::get_num_threads(), 1), [&](int64_t) {
+    for (size_t i = next++; i < embeddings.size(); i = next++) {
+      const bool encodes = i < encoder.size();
+      const size_t k = encodes ? i : i - encoder.size();
+      const FoldedBlock block = folder.block(encodes ? encoder[k] : decoder[k], encodes);
+      (encodes ? encoder_[k] : decoder_[k]) = make_layer(block);
+      embeddings[i] = block.embedding;
+    }
+  });
   out_conv_ = make_conv(folder.out_conv(), options_.img_resolution, 1);
-  embeddings_ = at::cat(std::exchange(collected_, {}));
+  std::vector<Tensor> defined;
+  for (size_t i = 0; i < embeddings.size(); ++i) {
+    if (!embeddings[i].defined()) continue;
+    (i < encoder.size() ? encoder_[i] : decoder_[i - encoder.size()]).modulation = modulations_;
+    modulations_ += embeddings[i].size(0);
+    defined.push_back(embeddings[i]);
+  }
+  embeddings_ = at::cat(defined);
   release_freed_memory();  // of the stored weights
 }
 
@@ -70,7 +89,7 @@ FusedConv CpuNetwork::make_conv(const Tensor& weight, int64_t size, int64_t padd
   return {weight.to(dtype_), {}, shape, edm2::Activation::none};
 }
 
-CpuNetwork::Layer CpuNetwork::make_layer(const FoldedBlock& block) {
+CpuNetwork::Layer CpuNetwork::make_layer(const FoldedBlock& block) const {
   const int64_t size = std::stoll(block.plan.name);  // of the layer's output
   Layer layer;
   layer.plan = block.plan;
@@ -98,9 +117,6 @@ CpuNetwork::Layer CpuNetwork::make_layer(const FoldedBlock& block) {
   layer.keep = static_cast<float>(block.keep);
   layer.cat_x = static_cast<float>(block.cat_x);
   layer.cat_skip = static_cast<float>(block.cat_skip);
-  layer.modulation = modulations_;
-  modulations_ += block.embedding.size(0);
-  collected_.push_back(block.embedding);
   return layer;
 }
 

@@ -48,7 +48,7 @@ class CpuNetwork {
     const float* modulations;
   };
 
-  Layer make_layer(const FoldedBlock& block);
+  Layer make_layer(const FoldedBlock& block) const;
   FusedConv make_conv(const Tensor& weight, int64_t size, int64_t padding) const;
   /// All modulations c of all layers, [rows, modulations_] with one row for each condition.
   Tensor modulate(const Tensor& c_noise, const Tensor& labels, int64_t rows) const;
@@ -68,7 +68,6 @@ class CpuNetwork {
   int64_t modulations_ = 0;
   std::vector<Layer> encoder_, decoder_;
   std::optional<FusedConv> out_conv_;
-  std::vector<Tensor> collected_;  // while layers are made
 };
 
 }  // namespace edm2

@@ -42,9 +42,9 @@ struct FoldedEmbedding {
 };
 
 /// Folds the weights of a snapshot one layer at a time, and lets go of those that it has folded, so
-/// that they need not all be in memory twice: each can be asked for once. All tensors that come out
-/// are float32 on the CPU, kernels in channels-last order. Throws Error if the snapshot lacks a
-/// tensor.
+/// that they need not all be in memory twice: each can be asked for once, different blocks by
+/// several threads at a time. All tensors that come out are float32 on the CPU, kernels in
+/// channels-last order. Throws Error if the snapshot lacks a tensor.
 class NetworkFolder {
  public:
   explicit NetworkFolder(Snapshot snapshot);
