@@ -236,8 +236,7 @@ std::vector<std::pair<std::string, Snapshot>> load_subjects(const BenchSampleArg
 }
 
 std::string engine_of(const SampleBenchmarkOptions& o) {
-  if (o.engine == EngineKind::reference || !engine_takes(o.network.network, o.precision, o.device))
-    return "reference";
+  if (!engine_takes(o.network.network, o.precision, o.device, o.engine)) return "reference";
   return o.engine == EngineKind::fast ? "fast" : "engine";
 }
 

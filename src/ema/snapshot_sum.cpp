@@ -104,22 +104,23 @@ class BlockSummer {
     float* numbers = scratch.data();  // of some snapshots, then the sums
     const auto sum = [&](size_t j) { return numbers + tile_ * (together + j); };
     std::fill(sum(0), sum(outputs), 0.f);
-    for (size_t first = 0; first < snapshots_.size(); first += together) {
-      const size_t terms = std::min(together, snapshots_.size() - first);
-      for (size_t k = 0; k < terms; ++k) {
-        const size_t i = first + k;
-        const c10::ScalarType dtype = tensor(i, span).dtype;
-        const std::byte* stored =
-            work.files[i].part(part) + static_cast<size_t>(at) * c10::elementSize(dtype);
-        if (adds_directly(span))
-          for (size_t j = 0; j < outputs; ++j)
-            kernels_.add_scaled_half(stored, weights_[j][i], sum(j), n);
-        else
-          weighted_sum::to_float(kernels_, dtype, stored, numbers + k * tile_, n);
+    const auto stored = [&](size_t i) {
+      return work.files[i].part(part) +
+             static_cast<size_t>(at) * c10::elementSize(tensor(i, span).dtype);
+    };
+    if (adds_directly(span)) {
+      for (size_t i = 0; i < snapshots_.size(); ++i)
+        for (size_t j = 0; j < outputs; ++j)
+          kernels_.add_scaled_half(stored(i), weights_[j][i], sum(j), n);
+    } else {
+      for (size_t first = 0; first < snapshots_.size(); first += together) {
+        const size_t terms = std::min(together, snapshots_.size() - first);
+        for (size_t k = 0; k < terms; ++k)
+          weighted_sum::to_float(kernels_, tensor(first + k, span).dtype, stored(first + k),
+                                 numbers + k * tile_, n);
+        for (size_t j = 0; j < outputs; ++j)
+          kernels_.add_scaled(numbers, tile_, weights_[j].data() + first, terms, sum(j), n);
       }
-      if (adds_directly(span)) continue;
-      for (size_t j = 0; j < outputs; ++j)
-        kernels_.add_scaled(numbers, tile_, weights_[j].data() + first, terms, sum(j), n);
     }
     for (size_t j = 0; j < outputs; ++j)
       weighted_sum::from_float(kernels_, result_type(span), sum(j), place(work, j, part, at), n);
@@ -199,17 +200,16 @@ void sum_snapshots(std::span<const OpenSnapshot> snapshots, const SumPlan& plan,
       snapshots.front().index.tensors, plan.order, block_size(snapshots, plan, limits, under_way));
   const BlockSummer summer(snapshots, plan);
   BlockPool pool(under_way);
-  OrderedWorkers<WorkBlock*> workers(threads, static_cast<int64_t>(window),
-                                     static_cast<int64_t>(blocks.size()), [&](int64_t number) {
-                                       WorkBlock* const work = pool.take();
-                                       work->block = &blocks[static_cast<size_t>(number)];
-                                       work->files.resize(snapshots.size());
-                                       for (size_t i = 0; i < snapshots.size(); ++i)
-                                         work->files[i].read(snapshots[i], *work->block,
-                                                             i + 1 == snapshots.size());
-                                       summer.sum(*work);
-                                       return work;
-                                     });
+  OrderedWorkers<WorkBlock*> workers(
+      threads, window, static_cast<int64_t>(blocks.size()), [&](int64_t number) {
+        WorkBlock* const work = pool.take();
+        work->block = &blocks[static_cast<size_t>(number)];
+        work->files.resize(snapshots.size());
+        for (size_t i = 0; i < snapshots.size(); ++i)
+          work->files[i].read(snapshots[i], *work->block, i + 1 == snapshots.size());
+        summer.sum(*work);
+        return work;
+      });
   for (size_t done = 0; done < blocks.size(); ++done) {
     check_interrupt();
     WorkBlock* const work = workers.next();

@@ -18,8 +18,6 @@
 namespace edm2 {
 namespace {
 
-constexpr auto nhwc = at::MemoryFormat::ChannelsLast;
-
 /// Calls body(kernels, T{}) with the kernels for activations of this type.
 template <class Body>
 void for_type(c10::ScalarType type, const Body& body) {
@@ -161,8 +159,8 @@ Tensor CpuNetwork::modulate(const Tensor& c_noise, const Tensor& labels, int64_t
 
 // ---- one layer ----
 
-CpuNetwork::Activation CpuNetwork::run(const Layer& layer, const Activation& input,
-                                       const Activation* skip, const float* modulations) const {
+LayerOutput CpuNetwork::run(const Layer& layer, const LayerOutput& input, const LayerOutput* skip,
+                            const float* modulations) const {
   if (layer.conv) return {(*layer.conv)(input.values), no_limit};
   const int64_t out = layer.plan.out_channels;
   const float* c = modulations + layer.modulation;
@@ -308,20 +306,11 @@ Tensor CpuNetwork::scaled_input(const float* x, float c_in) const {
 }
 
 void CpuNetwork::denoise_image(const float* x, const Condition& condition, float* out) const {
-  Activation activation{scaled_input(x, condition.c_in), no_limit};
-  std::vector<Activation> skips;
-  for (const Layer& layer : encoder_) {
-    activation = run(layer, activation, nullptr, condition.modulations);
-    skips.push_back(activation);
-  }
-  for (const Layer& layer : decoder_) {
-    std::optional<Activation> skip;
-    if (layer.plan.takes_skip) {
-      skip = std::move(skips.back());
-      skips.pop_back();
-    }
-    activation = run(layer, activation, skip ? &*skip : nullptr, condition.modulations);
-  }
+  const LayerOutput activation =
+      through_unet(encoder_, decoder_, {scaled_input(x, condition.c_in), no_limit},
+                   [&](const Layer& layer, const LayerOutput& input, const LayerOutput* skip) {
+                     return run(layer, input, skip, condition.modulations);
+                   });
   const Tensor& last = activation.values;
   if (activation.limit != no_limit)
     for_type(dtype_, [&](const auto& kernels, auto type) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "edm2/core/tensor.h"
+#include "engine/activations.h"
 #include "engine/folded_network.h"
 #include "engine/winograd.h"
 #include "nn/fused_layers.h"
@@ -37,11 +38,6 @@ class CpuNetwork {
     int64_t modulation = 0;  // where its c begins in a row of modulations
     float keep = 1, cat_x = 1, cat_skip = 1;
   };
-  /// An activation [1,C,H,W] and where its values are to be clipped by who reads it.
-  struct Activation {
-    Tensor values;
-    float limit;
-  };
   /// What an image is evaluated with.
   struct Condition {
     float c_in, c_skip, c_out;
@@ -54,8 +50,8 @@ class CpuNetwork {
   Tensor modulate(const Tensor& c_noise, const Tensor& labels, int64_t rows) const;
   void denoise_image(const float* x, const Condition& condition, float* out) const;
   Tensor scaled_input(const float* x, float c_in) const;
-  Activation run(const Layer& layer, const Activation& x, const Activation* skip,
-                 const float* modulations) const;
+  LayerOutput run(const Layer& layer, const LayerOutput& x, const LayerOutput* skip,
+                  const float* modulations) const;
   void attend(const Layer& layer, const Tensor& x) const;
   Tensor empty(int64_t channels, int64_t height, int64_t width) const;
 

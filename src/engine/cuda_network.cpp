@@ -7,7 +7,6 @@
 
 #include <cmath>
 #include <numbers>
-#include <optional>
 #include <utility>
 
 #include "engine/activations.h"
@@ -34,7 +33,10 @@ void* current_stream(c10::Device device) {
   return c10::impl::VirtualGuardImpl(device.type()).getStream(device).native_handle();
 }
 
-Tensor convolve(const Tensor& x, const Tensor& w) { return at::conv2d(x, w, {}, 1, w.size(3) / 2); }
+/// In channels-last order, whatever kernel libtorch chooses.
+Tensor convolve(const Tensor& x, const Tensor& w) {
+  return at::conv2d(x, w, {}, 1, w.size(3) / 2).contiguous(nhwc);
+}
 
 }  // namespace
 
@@ -66,8 +68,7 @@ CudaNetwork::CudaNetwork(Snapshot snapshot, c10::ScalarType dtype, c10::Device d
 }
 
 Tensor CudaNetwork::weight(const Tensor& folded) const {
-  return folded.defined() ? folded.to(device_, dtype_).contiguous(at::MemoryFormat::ChannelsLast)
-                          : Tensor();
+  return folded.defined() ? folded.to(device_, dtype_).contiguous(nhwc) : Tensor();
 }
 
 CudaNetwork::Layer CudaNetwork::make_layer(const FoldedBlock& block) {
@@ -91,9 +92,8 @@ CudaNetwork::Layer CudaNetwork::make_layer(const FoldedBlock& block) {
 }
 
 Tensor CudaNetwork::empty(int64_t batch, int64_t channels, int64_t height, int64_t width) const {
-  return at::empty(
-      {batch, channels, height, width},
-      at::TensorOptions(dtype_).device(device_).memory_format(at::MemoryFormat::ChannelsLast));
+  return at::empty({batch, channels, height, width},
+                   at::TensorOptions(dtype_).device(device_).memory_format(nhwc));
 }
 
 Tensor CudaNetwork::modulate(const Tensor& c_noise, const Tensor& labels) const {
@@ -108,19 +108,18 @@ Tensor CudaNetwork::modulate(const Tensor& c_noise, const Tensor& labels) const 
   return emb.matmul(embeddings_.t()).add(1).contiguous();  // [rows, modulations_]
 }
 
-void CudaNetwork::clip(const Activation& x) const {
+void CudaNetwork::clip(const LayerOutput& x) const {
   if (x.limit == no_limit) return;
   run(passes_.clip, {x.values.mutable_data_ptr(), pixels_of(x.values), x.values.size(1), x.limit});
 }
 
 /// x += y.
 void CudaNetwork::add(const Tensor& x, const Tensor& y) const {
-  const Tensor values = y.contiguous(at::MemoryFormat::ChannelsLast);
-  run(passes_.add, {x.mutable_data_ptr(), values.const_data_ptr(), pixels_of(x), x.size(1)});
+  run(passes_.add, {x.mutable_data_ptr(), y.const_data_ptr(), pixels_of(x), x.size(1)});
 }
 
 /// Clipped, and half or twice as large.
-Tensor CudaNetwork::resampled(const Layer& layer, const Activation& x) const {
+Tensor CudaNetwork::resampled(const Layer& layer, const LayerOutput& x) const {
   const int64_t n = x.values.size(0), channels = x.values.size(1), height = x.values.size(2),
                 width = x.values.size(3);
   if (layer.plan.resample == Resample::down) {
@@ -135,14 +134,14 @@ Tensor CudaNetwork::resampled(const Layer& layer, const Activation& x) const {
   return large;
 }
 
-CudaNetwork::Activation CudaNetwork::run(const Layer& layer, const Activation& input,
-                                         const Activation* skip, const Tensor& modulations) const {
+LayerOutput CudaNetwork::run(const Layer& layer, const LayerOutput& input, const LayerOutput* skip,
+                             const Tensor& modulations) const {
   if (layer.conv.defined()) return {convolve(input.values, layer.conv), no_limit};
-  Activation x = input;
+  LayerOutput x = input;
   if (layer.plan.resample != Resample::keep) x = {resampled(layer, x), no_limit};
   if (layer.encoder && layer.skip.defined()) {
     clip(x);
-    x = {convolve(x.values, layer.skip).contiguous(at::MemoryFormat::ChannelsLast), no_limit};
+    x = {convolve(x.values, layer.skip), no_limit};
   }
 
   // What comes in: keep x, or what the decoder's skip takes; silu(x).
@@ -163,13 +162,11 @@ CudaNetwork::Activation CudaNetwork::run(const Layer& layer, const Activation& i
          kept.mutable_data_ptr(), activated.mutable_data_ptr()});
 
   // The residual branch.
-  const Tensor y = convolve(activated, layer.res0).contiguous(at::MemoryFormat::ChannelsLast);
+  const Tensor y = convolve(activated, layer.res0);
   run(passes_.modulated_silu,
       {y.mutable_data_ptr(), modulations.const_data_ptr<float>() + layer.modulation, pixels,
        y.size(1), y.size(2) * y.size(3), modulations.size(0) == 1 ? 0 : modulations.stride(0)});
-  const Tensor result = !layer.encoder && layer.skip.defined()
-                            ? convolve(kept, layer.skip).contiguous(at::MemoryFormat::ChannelsLast)
-                            : kept;
+  const Tensor result = !layer.encoder && layer.skip.defined() ? convolve(kept, layer.skip) : kept;
   add(result, convolve(y, layer.res1));
   if (layer.qkv.defined()) attend(layer, result);
   return {result, limit_};
@@ -179,9 +176,7 @@ CudaNetwork::Activation CudaNetwork::run(const Layer& layer, const Activation& i
 void CudaNetwork::attend(const Layer& layer, const Tensor& x) const {
   const int64_t n = x.size(0), heads = layer.plan.num_heads, depth = x.size(1) / heads;
   const int64_t pixels = x.size(2) * x.size(3);
-  const Tensor qkv =
-      convolve(x, layer.qkv)
-          .contiguous(at::MemoryFormat::ChannelsLast);  // [N, 3 * heads * depth, H, W]
+  const Tensor qkv = convolve(x, layer.qkv);  // [N, 3 * heads * depth, H, W]
   run(passes_.normalize_qkv, {qkv.mutable_data_ptr(), n * pixels, heads, depth,
                               static_cast<float>(1 / std::sqrt(static_cast<double>(depth)))});
   const Tensor parts = qkv.permute({0, 2, 3, 1}).reshape({n, pixels, 3, heads, depth});
@@ -202,22 +197,11 @@ Tensor CudaNetwork::denoise(const Tensor& x, const Tensor& sigma, const Tensor& 
 
   const Tensor scaled = x / variance.sqrt();
   const Tensor ones = at::ones({x.size(0), 1, x.size(2), x.size(3)}, x.options());
-  Activation activation{
-      at::cat({scaled, ones}, 1).to(dtype_).contiguous(at::MemoryFormat::ChannelsLast), no_limit};
-  std::vector<Activation> skips;
-  for (const Layer& layer : encoder_) {
-    activation = run(layer, activation, nullptr, modulations);
-    activation.values = activation.values.contiguous(at::MemoryFormat::ChannelsLast);
-    skips.push_back(activation);
-  }
-  for (const Layer& layer : decoder_) {
-    std::optional<Activation> skip;
-    if (layer.plan.takes_skip) {
-      skip = std::move(skips.back());
-      skips.pop_back();
-    }
-    activation = run(layer, activation, skip ? &*skip : nullptr, modulations);
-  }
+  const LayerOutput activation = through_unet(
+      encoder_, decoder_, {at::cat({scaled, ones}, 1).to(dtype_).contiguous(nhwc), no_limit},
+      [&](const Layer& layer, const LayerOutput& input, const LayerOutput* skip) {
+        return run(layer, input, skip, modulations);
+      });
   clip(activation);
   const Tensor f = convolve(activation.values, out_conv_).to(at::kFloat).contiguous();
   return x * (sd * sd / variance) + f * (s * sd / variance.sqrt());

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "edm2/core/tensor.h"
+#include "engine/activations.h"
 #include "engine/cuda_passes.h"
 #include "engine/folded_network.h"
 
@@ -31,22 +32,17 @@ class CudaNetwork {
     int64_t modulation = 0;                    // where its c begins in a row of modulations
     float keep = 1, cat_x = 1, cat_skip = 1;
   };
-  /// An activation [N,C,H,W] and where its values are to be clipped by who reads it.
-  struct Activation {
-    Tensor values;
-    float limit;
-  };
 
   Layer make_layer(const FoldedBlock& block);
   Tensor weight(const Tensor& folded) const;
   /// All modulations c of all layers [rows, modulations_] float32, for c_noise[rows or 1] and
   /// labels[rows or 1, K].
   Tensor modulate(const Tensor& c_noise, const Tensor& labels) const;
-  Activation run(const Layer& layer, const Activation& input, const Activation* skip,
-                 const Tensor& modulations) const;
+  LayerOutput run(const Layer& layer, const LayerOutput& input, const LayerOutput* skip,
+                  const Tensor& modulations) const;
   void attend(const Layer& layer, const Tensor& x) const;
-  Tensor resampled(const Layer& layer, const Activation& x) const;
-  void clip(const Activation& x) const;
+  Tensor resampled(const Layer& layer, const LayerOutput& x) const;
+  void clip(const LayerOutput& x) const;
   void add(const Tensor& x, const Tensor& y) const;
   Tensor empty(int64_t batch, int64_t channels, int64_t height, int64_t width) const;
   template <class Pass>

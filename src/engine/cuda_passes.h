@@ -317,8 +317,7 @@ EDM2_ANYWHERE void apply(const NormalizeQkv& a, int64_t item, const Group& group
 
 // ---- from types at run time to templates ----
 
-/// Calls run(T{}, width) with width an integral constant: packs of 16 bytes where all rows are
-/// multiples of them.
+/// Calls run's operator()<T, width>: packs of 16 bytes where all rows are multiples of them.
 template <class T, class Pass, class Function>
 void with_width(const Pass& pass, const Function& run) {
   constexpr int width = 16 / sizeof(T);

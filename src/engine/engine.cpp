@@ -11,43 +11,21 @@
 namespace edm2 {
 namespace {
 
-class CpuEngine : public Denoiser {
+/// A folded network, CpuNetwork or CudaNetwork, behind the common interface.
+template <class Network>
+class Engine : public Denoiser {
  public:
-  CpuEngine(Snapshot snapshot, c10::ScalarType dtype, bool fast)
-      : options_(snapshot.network), network_(std::move(snapshot), dtype, fast) {}
+  template <class... Arguments>
+  Engine(Snapshot snapshot, c10::Device device, const Arguments&... arguments)
+      : options_(snapshot.network), device_(device), network_(std::move(snapshot), arguments...) {}
 
   Tensor denoise(const Tensor& x, const Tensor& sigma, const Tensor& labels) override {
     Tensor rows;
     if (options_.label_dim > 0)
-      rows = labels.defined() ? labels.to(at::kFloat).reshape({-1, options_.label_dim}).contiguous()
-                              : at::zeros({1, options_.label_dim}, at::kFloat);
-    return network_.denoise(x.to(at::kFloat), sigma.to(at::kFloat).reshape({-1}), rows);
-  }
-
-  int64_t img_channels() const override { return options_.img_channels; }
-  int64_t img_resolution() const override { return options_.img_resolution; }
-  int64_t label_dim() const override { return options_.label_dim; }
-  c10::Device device() const override { return c10::kCPU; }
-
- private:
-  NetworkOptions options_;
-  CpuNetwork network_;
-};
-
-class CudaEngine : public Denoiser {
- public:
-  CudaEngine(Snapshot snapshot, c10::ScalarType dtype, c10::Device device,
-             const cuda_passes::Passes& passes)
-      : options_(snapshot.network),
-        device_(device),
-        network_(std::move(snapshot), dtype, device, passes) {}
-
-  Tensor denoise(const Tensor& x, const Tensor& sigma, const Tensor& labels) override {
-    Tensor rows;
-    if (options_.label_dim > 0)
-      rows = labels.defined() ? labels.to(device_, at::kFloat).reshape({-1, options_.label_dim})
-                              : at::zeros({1, options_.label_dim},
-                                          at::TensorOptions(at::kFloat).device(device_));
+      rows =
+          labels.defined()
+              ? labels.to(device_, at::kFloat).reshape({-1, options_.label_dim}).contiguous()
+              : at::zeros({1, options_.label_dim}, at::TensorOptions(at::kFloat).device(device_));
     return network_.denoise(x.to(at::kFloat), sigma.to(device_, at::kFloat).reshape({-1}), rows);
   }
 
@@ -59,7 +37,7 @@ class CudaEngine : public Denoiser {
  private:
   NetworkOptions options_;
   c10::Device device_;
-  CudaNetwork network_;
+  Network network_;
 };
 
 /// Of the library edm2_cuda; null if it is not there.
@@ -79,21 +57,23 @@ EngineKind parse_engine(const std::string& name) {
   throw UsageError("'" + name + "' is not one of 'auto', 'fast', 'reference'.");
 }
 
-bool engine_takes(const NetworkOptions& options, Precision precision, c10::Device device) {
+bool engine_takes(const NetworkOptions& options, Precision precision, c10::Device device,
+                  EngineKind kind) {
+  if (kind == EngineKind::reference || !can_fold(options)) return false;
+  if (device.is_cuda()) return kind == EngineKind::fast && passes_on_cuda() != nullptr;
   const auto dtype = activation_dtype(precision, options.use_fp16, device);
-  return device.is_cpu() && (dtype == at::kFloat || dtype == at::kBFloat16) && can_fold(options);
+  return device.is_cpu() && (dtype == at::kFloat || dtype == at::kBFloat16);
 }
 
 std::shared_ptr<Denoiser> make_denoiser(Snapshot snapshot, Precision precision, c10::Device device,
                                         EngineKind kind) {
-  if (kind != EngineKind::reference && engine_takes(snapshot.network, precision, device)) {
+  if (engine_takes(snapshot.network, precision, device, kind)) {
     const auto dtype = activation_dtype(precision, snapshot.network.use_fp16, device);
-    return std::make_shared<CpuEngine>(std::move(snapshot), dtype, kind == EngineKind::fast);
-  }
-  if (kind == EngineKind::fast && device.is_cuda() && can_fold(snapshot.network)) {
-    const auto dtype = activation_dtype(precision, snapshot.network.use_fp16, device);
-    if (const auto* passes = passes_on_cuda())
-      return std::make_shared<CudaEngine>(std::move(snapshot), dtype, device, *passes);
+    if (device.is_cuda())
+      return std::make_shared<Engine<CudaNetwork>>(std::move(snapshot), device, dtype, device,
+                                                   *passes_on_cuda());
+    return std::make_shared<Engine<CpuNetwork>>(std::move(snapshot), device, dtype,
+                                                kind == EngineKind::fast);
   }
   auto network = std::make_shared<Precond>(snapshot);
   network->precision = precision;

@@ -21,9 +21,10 @@ enum class EngineKind {
 /// "auto", "fast" or "reference"; throws UsageError otherwise.
 EngineKind parse_engine(const std::string& name);
 
-/// Whether the engine computes this network on this device in this precision: on the CPU in float32
-/// and bfloat16, with the original's resampling filter.
-bool engine_takes(const NetworkOptions& options, Precision precision, c10::Device device);
+/// Whether make_denoiser() gives the engine, and not the reference, for this network: on the CPU in
+/// float32 and bfloat16, on CUDA as EngineKind says; with the original's resampling filter.
+bool engine_takes(const NetworkOptions& options, Precision precision, c10::Device device,
+                  EngineKind kind = EngineKind::automatic);
 
 /// A network for inference, its weights folded (arXiv 2312.02696, Fig. 21, configuration G). An
 /// image comes out the same, to the last bit, in any batch and with any number of threads, and
