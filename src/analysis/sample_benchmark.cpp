@@ -45,7 +45,8 @@ Snapshot random_network(const NetworkOptions& options) {
     if (entry.tensor->dim() == 0) entry.tensor->fill_(1);
   Snapshot snapshot;
   snapshot.network = options;
-  for (auto& [name, tensor] : network.state_dict()) snapshot.tensors.emplace_back(name, tensor);
+  for (auto& [name, tensor] : network.state_dict())
+    snapshot.tensors.emplace_back(name, tensor.to(at::kHalf));  // as snapshots are stored
   return snapshot;
 }
 

@@ -158,6 +158,39 @@ void release_freed_memory() {
 #endif
 }
 
+PageMemory::PageMemory(size_t size, Pages pages) : size_(size) {
+  if (size == 0) return;  // mmap refuses empty ranges
+  // Huge pages must begin at multiples of their size: what lies before and behind is let go of.
+  constexpr size_t huge = 2 << 20;
+  const size_t slack = pages == Pages::huge && size >= huge ? huge : 0;
+  void* mapped = ::mmap(nullptr, size + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                        /*fd=*/-1, 0);
+  if (mapped == MAP_FAILED)
+    throw Error("no memory for " + std::to_string(size >> 20) + " MiB: " + std::strerror(errno));
+  data_ = static_cast<std::byte*>(mapped);
+#ifdef MADV_HUGEPAGE
+  if (slack > 0) {
+    const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    const size_t before = (huge - reinterpret_cast<uintptr_t>(data_) % huge) % huge;
+    const size_t used = (size + page - 1) / page * page;
+    if (before > 0) ::munmap(data_, before);
+    data_ += before;
+    if (slack - before > used - size) ::munmap(data_ + used, size + slack - before - used);
+    ::madvise(data_, size, MADV_HUGEPAGE);  // if not: only slower
+  }
+#endif
+}
+
+PageMemory::~PageMemory() {
+  if (data_ != nullptr) ::munmap(data_, size_);
+}
+
+void PageMemory::give_back(size_t offset, size_t size) {
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t first = (offset + page - 1) / page * page, last = (offset + size) / page * page;
+  if (first < last) ::madvise(data_ + first, last - first, MADV_DONTNEED);
+}
+
 std::filesystem::path executable_path() {
   std::error_code failed;
   const auto path = std::filesystem::read_symlink("/proc/self/exe", failed);

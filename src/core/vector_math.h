@@ -56,6 +56,30 @@ EDM2_INLINE void store(Bf16* p, Floats v) {
 #endif
 }
 
+EDM2_INLINE Floats load(const Half* p) {
+#if defined(__AVX512F__)
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+#elif defined(__F16C__)
+  __m256 halves[2];
+  for (int i = 0; i < 2; ++i)
+    halves[i] = _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p) + i));
+  Floats v;
+  std::memcpy(&v, halves, sizeof v);
+  return v;
+#else
+  Shorts narrow;
+  std::memcpy(&narrow, p, sizeof narrow);
+  const Ints bits = __builtin_convertvector(narrow, Ints);
+  constexpr float two_to_112 =
+      5192296858534827628530496329220096.f;  // between the exponents' zeros
+  const Floats magnitude = reinterpret_cast<Floats>((bits & 0x7fff) << 13) * two_to_112;
+  // Infinities and NaN, quiet ones as the instruction makes them.
+  const Ints infinite = (bits & 0x7c00) == 0x7c00, nan = (bits & 0x7fff) > 0x7c00;
+  return reinterpret_cast<Floats>(reinterpret_cast<Ints>(magnitude) | (infinite & 0x7f800000) |
+                                  (nan & 0x7fc00000) | (bits & 0x8000) << 16);
+#endif
+}
+
 /// The first `count` < lanes elements; the others are read as 0 and not written.
 template <class T>
 EDM2_INLINE Floats load_some(const T* p, int64_t count) {

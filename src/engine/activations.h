@@ -4,7 +4,6 @@
 #include <ATen/core/Tensor.h>
 
 #include <limits>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -21,29 +20,27 @@ inline int64_t pixels_of(const at::Tensor& x) { return x.size(0) * x.size(2) * x
 /// What comes out of a layer, and where its values are to be clipped by who reads it.
 struct LayerOutput {
   at::Tensor values;
-  float limit;
+  float limit = no_limit;
 };
 
-/// The U-Net of arXiv 2312.02696, Figure 21: from layer to layer, the encoder's outputs to the
-/// decoder's layers that take one, last come first. run(layer, input, skip) computes a layer, skip
-/// is null where there is none.
-template <class Layers, class Run>
-LayerOutput through_unet(const Layers& encoder, const Layers& decoder, LayerOutput x,
-                         const Run& run) {
-  std::vector<LayerOutput> skips;
-  for (const auto& layer : encoder) {
-    x = run(layer, x, nullptr);
-    skips.push_back(x);
+/// An image, or a batch, on its way through the U-Net of arXiv 2312.02696, Figure 21.
+struct OnTheWay {
+  LayerOutput x;
+  std::vector<LayerOutput> skips;  // the encoder's outputs that no layer of the decoder has taken
+};
+
+/// Through the next layer. run(layer, input, skip) computes it and may let go of both before it
+/// ends; the decoder's layers take the encoder's outputs, last come first, elsewhere skip is
+/// undefined.
+template <class Layer, class Run>
+void step(const Layer& layer, OnTheWay& state, const Run& run) {
+  LayerOutput skip;
+  if (!layer.encoder && layer.plan.takes_skip) {
+    skip = std::move(state.skips.back());
+    state.skips.pop_back();
   }
-  for (const auto& layer : decoder) {
-    std::optional<LayerOutput> skip;
-    if (layer.plan.takes_skip) {
-      skip = std::move(skips.back());
-      skips.pop_back();
-    }
-    x = run(layer, x, skip ? &*skip : nullptr);
-  }
-  return x;
+  state.x = run(layer, std::move(state.x), std::move(skip));
+  if (layer.encoder) state.skips.push_back(state.x);
 }
 
 }  // namespace edm2

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <numbers>
 
+#include "core/page_tensor.h"
 #include "core/parallel.h"
 #include "edm2/core/platform.h"
 #include "engine/activations.h"
@@ -45,6 +46,15 @@ void share(int64_t count, int64_t item_size, const Body& body) {
 
 float silu_of(float x) { return x / (1 + std::exp(-x)); }
 
+ConvShape conv_shape(int64_t size, int64_t padding) {
+  return {.stride = 1, .pad_h = padding, .pad_w = padding, .input_size = size};
+}
+
+/// Whether the block's weights are more than twice the numbers of an image's activations.
+bool weights_outweigh_images(const FoldedBlock& block, int64_t size) {
+  return block.res1.stored.numel() > 2 * size * size * block.plan.out_channels;
+}
+
 }  // namespace
 
 CpuNetwork::CpuNetwork(Snapshot snapshot, c10::ScalarType dtype, bool winograd)
@@ -56,70 +66,112 @@ CpuNetwork::CpuNetwork(Snapshot snapshot, c10::ScalarType dtype, bool winograd)
   NetworkFolder folder(std::move(snapshot));
   embedding_ = folder.embedding();
   const auto &encoder = folder.plan().encoder, &decoder = folder.plan().decoder;
-  encoder_.resize(encoder.size());
-  decoder_.resize(decoder.size());
-  std::vector<Tensor> embeddings(encoder.size() + decoder.size());
+  layers_.resize(encoder.size() + decoder.size());
+  std::vector<Tensor> embeddings(layers_.size());
   // Weights are packed by one thread, as they will be used, so threads take whole layers.
   std::atomic<size_t> next = 0;
+  HalfPacker packer;
   for_each_on_one_thread(std::max<int64_t>(at::get_num_threads(), 1), [&](int64_t) {
-    for (size_t i = next++; i < embeddings.size(); i = next++) {
+    for (size_t i = next++; i < layers_.size(); i = next++) {
       const bool encodes = i < encoder.size();
-      const size_t k = encodes ? i : i - encoder.size();
-      const FoldedBlock block = folder.block(encodes ? encoder[k] : decoder[k], encodes);
-      (encodes ? encoder_[k] : decoder_[k]) = make_layer(block);
+      const FoldedBlock block =
+          folder.block(encodes ? encoder[i] : decoder[i - encoder.size()], encodes);
+      layers_[i] = make_layer(block, packer);
       embeddings[i] = block.embedding;
     }
   });
-  out_conv_ = make_conv(folder.out_conv(), options_.img_resolution, 1);
+  out_conv_ = make_conv(folder.out_conv().tensor(), options_.img_resolution, 1);
   std::vector<Tensor> defined;
-  for (size_t i = 0; i < embeddings.size(); ++i) {
+  for (size_t i = 0; i < layers_.size(); ++i) {
     if (!embeddings[i].defined()) continue;
-    (i < encoder.size() ? encoder_[i] : decoder_[i - encoder.size()]).modulation = modulations_;
+    layers_[i].modulation = modulations_;
     modulations_ += embeddings[i].size(0);
     defined.push_back(embeddings[i]);
   }
   embeddings_ = at::cat(defined);
+  share_expanded_memory();
   release_freed_memory();  // of the stored weights
 }
 
-FusedConv CpuNetwork::make_conv(const Tensor& weight, int64_t size, int64_t padding) const {
-  const ConvShape shape{.stride = 1, .pad_h = padding, .pad_w = padding, .input_size = size};
-  return {weight.to(dtype_), {}, shape, edm2::Activation::none};
-}
-
-CpuNetwork::Layer CpuNetwork::make_layer(const FoldedBlock& block) const {
+CpuNetwork::Layer CpuNetwork::make_layer(const FoldedBlock& block, HalfPacker& packer) const {
   const int64_t size = std::stoll(block.plan.name);  // of the layer's output
   Layer layer;
   layer.plan = block.plan;
   layer.encoder = block.encoder;
   if (block.plan.is_conv) {
-    layer.conv = make_conv(block.conv, size, 1);
+    layer.conv = make_conv(block.conv.tensor(), size, 1);
     return layer;
   }
   layer.phases = block.plan.resample == Resample::up;
   TORCH_CHECK(!layer.phases || !block.skip.defined(), "[CpuNetwork] upsampling keeps the channels");
   const bool fast = winograd_ && WinogradConv::wins(size, size);
+  const bool compact = dtype_ == at::kFloat && weights_outweigh_images(block, size);
+  const auto make = [&](std::optional<FusedConv> Layer::*conv, const FoldedWeight& weight) {
+    if (!weight.defined()) return;
+    if (compact && weight.stored.scalar_type() == at::kHalf)
+      if (auto half = packer.pack(weight.stored, weight.row_factors(),
+                                  conv_shape(size, weight.stored.size(3) / 2))) {
+        layer.compact.push_back({std::move(*half), conv, nullptr});
+        return;
+      }
+    layer.*conv = make_conv(weight.tensor(), size, weight.stored.size(3) / 2);
+  };
   if (layer.phases)
-    layer.res0 = make_conv(phase_weights(block.res0), size / 2, 1);
+    layer.res0 = make_conv(phase_weights(block.res0.tensor()), size / 2, 1);
   else if (fast)
-    layer.fast_res0.emplace(block.res0);
+    layer.fast_res0.emplace(block.res0.tensor());
   else
-    layer.res0 = make_conv(block.res0, size, 1);
+    make(&Layer::res0, block.res0);
   if (fast)
-    layer.fast_res1.emplace(block.res1);
+    layer.fast_res1.emplace(block.res1.tensor());
   else
-    layer.res1 = make_conv(block.res1, size, 1);
-  if (block.skip.defined()) layer.skip = make_conv(block.skip, size, 0);
-  if (block.qkv.defined()) layer.qkv = make_conv(block.qkv, size, 0);
-  if (block.proj.defined()) layer.proj = make_conv(block.proj, size, 0);
+    make(&Layer::res1, block.res1);
+  make(&Layer::skip, block.skip);
+  make(&Layer::qkv, block.qkv);
+  make(&Layer::proj, block.proj);
   layer.keep = static_cast<float>(block.keep);
   layer.cat_x = static_cast<float>(block.cat_x);
   layer.cat_skip = static_cast<float>(block.cat_skip);
   return layer;
 }
 
+FusedConv CpuNetwork::make_conv(const Tensor& weight, int64_t size, int64_t padding) const {
+  return {weight.to(dtype_), {}, conv_shape(size, padding), edm2::Activation::none};
+}
+
+/// Gives the compact convolutions of each layer their places in memory that all layers share.
+void CpuNetwork::share_expanded_memory() {
+  int64_t most = 0;
+  for (const Layer& layer : layers_) {
+    int64_t size = 0;
+    for (const CompactConv& conv : layer.compact) size += conv.weights.size();
+    most = std::max(most, size);
+  }
+  if (most == 0) return;
+  expanded_ = tensor_in_huge_pages(most, at::kFloat);
+  for (Layer& layer : layers_) {
+    auto* place = expanded_.mutable_data_ptr<float>();
+    for (CompactConv& conv : layer.compact) {
+      conv.expanded = place;
+      layer.*conv.conv = conv.weights.reading(place);
+      place += conv.weights.size();
+    }
+  }
+}
+
+void CpuNetwork::expand(const Layer& layer) {
+  for (const CompactConv& conv : layer.compact) conv.weights.expand(conv.expanded);
+}
+
 Tensor CpuNetwork::empty(int64_t channels, int64_t height, int64_t width) const {
-  return at::empty({1, channels, height, width}, at::TensorOptions(dtype_).memory_format(nhwc));
+  return ActivationArena::empty({1, channels, height, width}, dtype_, nhwc);
+}
+
+/// conv(x) with that many channels, of the height and width of x.
+Tensor CpuNetwork::convolve(const FusedConv& conv, const Tensor& x, int64_t channels) const {
+  const Tensor y = empty(channels, x.size(2), x.size(3));
+  conv.write_to(y, x);
+  return y;
 }
 
 // ---- the embedding ----
@@ -159,12 +211,12 @@ Tensor CpuNetwork::modulate(const Tensor& c_noise, const Tensor& labels, int64_t
 
 // ---- one layer ----
 
-LayerOutput CpuNetwork::run(const Layer& layer, const LayerOutput& input, const LayerOutput* skip,
+LayerOutput CpuNetwork::run(const Layer& layer, LayerOutput input, LayerOutput skip,
                             const float* modulations) const {
-  if (layer.conv) return {(*layer.conv)(input.values), no_limit};
+  if (layer.conv) return {convolve(*layer.conv, input.values, layer.plan.out_channels), no_limit};
   const int64_t out = layer.plan.out_channels;
   const float* c = modulations + layer.modulation;
-  Tensor x = input.values;
+  Tensor x = std::move(input.values);
   float limit = input.limit;
   Tensor kept, activated;  // keep x, or what the decoder's skip takes; silu(x)
   Tensor result;
@@ -204,12 +256,12 @@ LayerOutput CpuNetwork::run(const Layer& layer, const LayerOutput& input, const 
     } else if (layer.encoder) {
       if (layer.skip) {
         clip();
-        x = (*layer.skip)(x);
+        x = convolve(*layer.skip, x, out);
         limit = no_limit;
       }
       const int64_t channels = x.size(1);
       kept = empty(channels, x.size(2), x.size(3));
-      activated = at::empty_like(kept);
+      activated = empty(channels, kept.size(2), kept.size(3));
       share(pixels_of(x), channels, [&](int64_t begin, int64_t end) {
         const int64_t at = begin * channels;
         kernels.pixel_norm_silu(read<T>(x) + at, end - begin, channels, limit, layer.keep,
@@ -217,16 +269,17 @@ LayerOutput CpuNetwork::run(const Layer& layer, const LayerOutput& input, const 
       });
     } else {
       const float keep = layer.skip ? 1 : layer.keep;  // the convolution has it in its weights
-      const int64_t from_x = x.size(1), from_skip = skip != nullptr ? skip->values.size(1) : 0;
+      const bool joins = skip.values.defined();
+      const int64_t from_x = x.size(1), from_skip = joins ? skip.values.size(1) : 0;
       const int64_t channels = from_x + from_skip;
       kept = empty(channels, height, width);
-      activated = at::empty_like(kept);
+      activated = empty(channels, kept.size(2), kept.size(3));
       share(pixels_of(x), channels, [&](int64_t begin, int64_t end) {
         T* const kept_at = write<T>(kept) + begin * channels;
         T* const activated_at = write<T>(activated) + begin * channels;
-        if (skip != nullptr)
-          kernels.cat_silu(read<T>(x) + begin * from_x, read<T>(skip->values) + begin * from_skip,
-                           end - begin, from_x, from_skip, limit, skip->limit, layer.cat_x,
+        if (joins)
+          kernels.cat_silu(read<T>(x) + begin * from_x, read<T>(skip.values) + begin * from_skip,
+                           end - begin, from_x, from_skip, limit, skip.limit, layer.cat_x,
                            layer.cat_skip, keep, kept_at, activated_at);
         else
           kernels.silu(read<T>(x) + begin * channels, (end - begin) * channels, limit, keep,
@@ -234,12 +287,15 @@ LayerOutput CpuNetwork::run(const Layer& layer, const LayerOutput& input, const 
       });
     }
 
+    x = skip.values = Tensor();
+
     // The residual branch.
     Tensor y;
     if (layer.fast_res0) {
       y = layer.fast_res0->modulated_silu(activated, c);
     } else if (layer.phases) {
-      y = (*layer.res0)(activated);
+      y = empty(4 * out, height + 1, width + 1);
+      layer.res0->write_to(y, activated);
       activated = empty(out, 2 * height, 2 * width);
       const int64_t row = (width + 1) * 4 * out;
       share(height, row, [&](int64_t begin, int64_t end) {
@@ -248,13 +304,14 @@ LayerOutput CpuNetwork::run(const Layer& layer, const LayerOutput& input, const 
       });
       y = activated;
     } else {
-      y = (*layer.res0)(activated);
+      y = convolve(*layer.res0, activated, out);
+      activated = Tensor();
       share(pixels_of(y), out, [&](int64_t begin, int64_t end) {
         T* const at = write<T>(y) + begin * out;
         kernels.modulated_silu(at, c, end - begin, out, at);
       });
     }
-    result = layer.skip && !layer.encoder ? (*layer.skip)(kept) : kept;
+    result = layer.skip && !layer.encoder ? convolve(*layer.skip, kept, out) : kept;
     if (layer.fast_res1)
       layer.fast_res1->add_to(result, y);
     else
@@ -268,7 +325,7 @@ LayerOutput CpuNetwork::run(const Layer& layer, const LayerOutput& input, const 
 void CpuNetwork::attend(const Layer& layer, const Tensor& x) const {
   const int64_t heads = layer.plan.num_heads, channels = x.size(1), depth = channels / heads;
   const int64_t pixels = pixels_of(x);
-  const Tensor qkv = (*layer.qkv)(x);  // [1, 3 * heads * depth, H, W]
+  const Tensor qkv = convolve(*layer.qkv, x, 3 * channels);  // [1, 3 * heads * depth, H, W]
   const auto k_scale = static_cast<float>(1 / std::sqrt(static_cast<double>(depth)));
   for_type(dtype_, [&](const auto& kernels, auto type) {
     using T = decltype(type);
@@ -298,31 +355,65 @@ void CpuNetwork::attend(const Layer& layer, const Tensor& x) const {
 /// c_in x and the constant channel, [1,C+1,R,R].
 Tensor CpuNetwork::scaled_input(const float* x, float c_in) const {
   const int64_t channels = options_.img_channels, size = options_.img_resolution;
-  const Tensor planes = at::empty({1, channels + 1, size, size}, at::kFloat);
-  auto* to = planes.mutable_data_ptr<float>();
-  for (int64_t i = 0; i < channels * size * size; ++i) to[i] = c_in * x[i];
-  std::fill(to + channels * size * size, to + (channels + 1) * size * size, 1.f);
-  return planes.to(dtype_).contiguous(nhwc);
+  const Tensor scaled = ActivationArena::empty({1, channels + 1, size, size}, at::kFloat, nhwc);
+  auto* to = scaled.mutable_data_ptr<float>();
+  for (int64_t pixel = 0; pixel < size * size; ++pixel) {
+    for (int64_t c = 0; c < channels; ++c) *to++ = c_in * x[c * size * size + pixel];
+    *to++ = 1;
+  }
+  return scaled.to(dtype_);
 }
 
-void CpuNetwork::denoise_image(const float* x, const Condition& condition, float* out) const {
-  const LayerOutput activation =
-      through_unet(encoder_, decoder_, {scaled_input(x, condition.c_in), no_limit},
-                   [&](const Layer& layer, const LayerOutput& input, const LayerOutput* skip) {
-                     return run(layer, input, skip, condition.modulations);
-                   });
-  const Tensor& last = activation.values;
-  if (activation.limit != no_limit)
+/// D of an image, from what came out of the last layer.
+void CpuNetwork::finish(const LayerOutput& last, const Condition& condition, const float* x,
+                        float* out) const {
+  const Tensor& values = last.values;
+  if (last.limit != no_limit)
     for_type(dtype_, [&](const auto& kernels, auto type) {
-      share(pixels_of(last), last.size(1), [&](int64_t begin, int64_t end) {
-        kernels.clip(write<decltype(type)>(last) + begin * last.size(1),
-                     (end - begin) * last.size(1), activation.limit);
+      share(pixels_of(values), values.size(1), [&](int64_t begin, int64_t end) {
+        kernels.clip(write<decltype(type)>(values) + begin * values.size(1),
+                     (end - begin) * values.size(1), last.limit);
       });
     });
-  const Tensor f = (*out_conv_)(last).to(at::kFloat).contiguous();  // [1, C, R, R]
-  const auto* values = f.const_data_ptr<float>();
-  for (int64_t i = 0; i < f.numel(); ++i)
-    out[i] = condition.c_skip * x[i] + condition.c_out * values[i];
+  const int64_t channels = options_.img_channels, pixels = pixels_of(values);
+  const Tensor f = convolve(*out_conv_, values, channels).to(at::kFloat);  // [1, C, R, R]
+  const auto* from = f.const_data_ptr<float>();
+  for (int64_t pixel = 0; pixel < pixels; ++pixel)
+    for (int64_t i = pixel; i < channels * pixels; i += pixels)
+      out[i] = condition.c_skip * x[i] + condition.c_out * *from++;
+}
+
+void CpuNetwork::denoise_together(std::span<const Condition> conditions, const float* x,
+                                  float* out) const {
+  const auto n = static_cast<int64_t>(conditions.size());
+  const int64_t image = options_.img_channels * options_.img_resolution * options_.img_resolution;
+  const int64_t threads = std::max<int64_t>(at::get_num_threads(), 1);
+  const int64_t shared_out = n >= threads && threads > 1 ? n / threads * threads : 0;
+  std::vector<OnTheWay> images(conditions.size());
+  for (size_t begin = 0, end; begin < layers_.size(); begin = end) {
+    // An image goes by itself through as many layers as it can.
+    end = begin + 1;
+    expand(layers_[begin]);
+    while (end < layers_.size() && layers_[begin].compact.empty() && layers_[end].compact.empty())
+      ++end;
+    const auto go_on = [&](int64_t i) {
+      const Condition& condition = conditions[static_cast<size_t>(i)];
+      OnTheWay& state = images[static_cast<size_t>(i)];
+      if (begin == 0) state.x = {scaled_input(x + i * image, condition.c_in), no_limit};
+      for (size_t k = begin; k < end; ++k)
+        step(layers_[k], state, [&](const Layer& layer, LayerOutput input, LayerOutput skip) {
+          return run(layer, std::move(input), std::move(skip), condition.modulations);
+        });
+      if (end < layers_.size()) return;
+      finish(state.x, condition, x + i * image, out + i * image);
+      state = {};
+    };
+    // With other threads beside it, what a thread allocates depends on their number.
+    const auto key = [begin](int64_t beside) { return static_cast<int64_t>(begin) << 32 | beside; };
+    if (shared_out > 0)
+      for_each_on_one_thread(shared_out, [&](int64_t i) { arena_.run(key(1), [&] { go_on(i); }); });
+    for (int64_t i = shared_out; i < n; ++i) arena_.run(key(threads), [&] { go_on(i); });
+  }
 }
 
 Tensor CpuNetwork::denoise(const Tensor& x, const Tensor& sigma, const Tensor& labels) const {
@@ -365,19 +456,28 @@ Tensor CpuNetwork::denoise(const Tensor& x, const Tensor& sigma, const Tensor& l
   }
   const Tensor modulations = modulate(c_noise, row_labels, rows);
 
-  const auto one = [&](int64_t i) {
+  std::vector<Condition> conditions;
+  for (int64_t i = 0; i < n; ++i) {
     const float s = sigma_of(i), sd = static_cast<float>(options_.sigma_data);
     const float variance = s * s + sd * sd, root = std::sqrt(variance);
-    const Condition condition{
-        1 / root, sd * sd / variance, s * sd / root,
-        modulations.const_data_ptr<float>() + row_of[static_cast<size_t>(i)] * modulations_};
-    denoise_image(images.const_data_ptr<float>() + i * image, condition,
-                  result.mutable_data_ptr<float>() + i * image);
-  };
+    conditions.push_back(
+        {1 / root, sd * sd / variance, s * sd / root,
+         modulations.const_data_ptr<float>() + row_of[static_cast<size_t>(i)] * modulations_});
+  }
+
+  // Expanding weights should cost little beside the images that they serve, and the skips of these
+  // images should not fill the memory.
   const int64_t threads = std::max<int64_t>(at::get_num_threads(), 1);
-  const int64_t shared_out = n >= threads && threads > 1 ? n / threads * threads : 0;
-  if (shared_out > 0) for_each_on_one_thread(shared_out, one);
-  for (int64_t i = shared_out; i < n; ++i) one(i);
+  const int64_t together = expanded_.defined() ? (3 + threads) / threads * threads : n;
+  std::unique_lock<std::mutex> lock(expanded_in_use_, std::defer_lock);
+  if (expanded_.defined()) lock.lock();
+  for (int64_t begin = 0; begin < n; begin += together) {
+    const auto some = std::span(conditions)
+                          .subspan(static_cast<size_t>(begin),
+                                   static_cast<size_t>(std::min(together, n - begin)));
+    denoise_together(some, images.const_data_ptr<float>() + begin * image,
+                     result.mutable_data_ptr<float>() + begin * image);
+  }
   return result;
 }
 

@@ -1,13 +1,16 @@
 // The folded network on the CPU: oneDNN's convolutions in channels-last order, own passes between.
 #pragma once
 
-#include <memory>
+#include <mutex>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "edm2/core/tensor.h"
+#include "engine/activation_arena.h"
 #include "engine/activations.h"
 #include "engine/folded_network.h"
+#include "engine/half_weights.h"
 #include "engine/winograd.h"
 #include "nn/fused_layers.h"
 
@@ -18,6 +21,10 @@ namespace edm2 {
 /// A batch is shared out as whole images, one thread for each, so that the activations of an image
 /// stay in one processor's cache; images that are left over are computed by all threads together.
 /// An image gets the same bits in either way.
+///
+/// In float32, layers whose weights are larger than their images keep float16 weights as float16
+/// (HalfWeights) and make them float32 for a few images at a time, which go through these layers
+/// side by side.
 class CpuNetwork {
  public:
   /// dtype: of the activations, float32 or bfloat16. `winograd`: large 3x3 convolutions in float32
@@ -29,14 +36,21 @@ class CpuNetwork {
   Tensor denoise(const Tensor& x, const Tensor& sigma, const Tensor& labels) const;
 
  private:
+  struct CompactConv;
   struct Layer {
     BlockPlan plan;
     bool encoder = false;
     std::optional<FusedConv> conv, res0, res1, skip, qkv, proj;
     std::optional<WinogradConv> fast_res0, fast_res1;  // instead of res0, res1
+    std::vector<CompactConv> compact;                  // what must be expanded first
     bool phases = false;     // res0 works on the small image, in four phases
     int64_t modulation = 0;  // where its c begins in a row of modulations
     float keep = 1, cat_x = 1, cat_skip = 1;
+  };
+  struct CompactConv {
+    HalfWeights weights;
+    std::optional<FusedConv> Layer::*conv;
+    float* expanded;  // in expanded_
   };
   /// What an image is evaluated with.
   struct Condition {
@@ -44,15 +58,21 @@ class CpuNetwork {
     const float* modulations;
   };
 
-  Layer make_layer(const FoldedBlock& block) const;
+  Layer make_layer(const FoldedBlock& block, HalfPacker& packer) const;
   FusedConv make_conv(const Tensor& weight, int64_t size, int64_t padding) const;
+  void share_expanded_memory();
+  static void expand(const Layer& layer);
   /// All modulations c of all layers, [rows, modulations_] with one row for each condition.
   Tensor modulate(const Tensor& c_noise, const Tensor& labels, int64_t rows) const;
-  void denoise_image(const float* x, const Condition& condition, float* out) const;
+  /// out[N,C,R,R] = D(x[N,C,R,R]) for a few images.
+  void denoise_together(std::span<const Condition> conditions, const float* x, float* out) const;
   Tensor scaled_input(const float* x, float c_in) const;
-  LayerOutput run(const Layer& layer, const LayerOutput& x, const LayerOutput* skip,
+  void finish(const LayerOutput& last, const Condition& condition, const float* x,
+              float* out) const;
+  LayerOutput run(const Layer& layer, LayerOutput input, LayerOutput skip,
                   const float* modulations) const;
   void attend(const Layer& layer, const Tensor& x) const;
+  Tensor convolve(const FusedConv& conv, const Tensor& x, int64_t channels) const;
   Tensor empty(int64_t channels, int64_t height, int64_t width) const;
 
   NetworkOptions options_;
@@ -62,8 +82,11 @@ class CpuNetwork {
   FoldedEmbedding embedding_;
   Tensor embeddings_;  // [modulations_, E]: the layers' embedding weights, one below the other
   int64_t modulations_ = 0;
-  std::vector<Layer> encoder_, decoder_;
+  std::vector<Layer> layers_;
   std::optional<FusedConv> out_conv_;
+  Tensor expanded_;  // float32 weights of one layer at a time; undefined if all are kept so
+  mutable std::mutex expanded_in_use_;
+  mutable ActivationArena arena_;
 };
 
 }  // namespace edm2

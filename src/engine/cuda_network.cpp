@@ -60,15 +60,15 @@ CudaNetwork::CudaNetwork(Snapshot snapshot, c10::ScalarType dtype, c10::Device d
         &FoldedEmbedding::label})
     if ((embedding_.*part).defined()) embedding_.*part = (embedding_.*part).to(device_);
   for (const BlockPlan& plan : folder.plan().encoder)
-    encoder_.push_back(make_layer(folder.block(plan, /*encoder=*/true)));
+    layers_.push_back(make_layer(folder.block(plan, /*encoder=*/true)));
   for (const BlockPlan& plan : folder.plan().decoder)
-    decoder_.push_back(make_layer(folder.block(plan, /*encoder=*/false)));
+    layers_.push_back(make_layer(folder.block(plan, /*encoder=*/false)));
   out_conv_ = weight(folder.out_conv());
   embeddings_ = at::cat(std::exchange(collected_, {})).to(device_);
 }
 
-Tensor CudaNetwork::weight(const Tensor& folded) const {
-  return folded.defined() ? folded.to(device_, dtype_).contiguous(nhwc) : Tensor();
+Tensor CudaNetwork::weight(const FoldedWeight& folded) const {
+  return folded.defined() ? folded.tensor().to(device_, dtype_).contiguous(nhwc) : Tensor();
 }
 
 CudaNetwork::Layer CudaNetwork::make_layer(const FoldedBlock& block) {
@@ -134,10 +134,9 @@ Tensor CudaNetwork::resampled(const Layer& layer, const LayerOutput& x) const {
   return large;
 }
 
-LayerOutput CudaNetwork::run(const Layer& layer, const LayerOutput& input, const LayerOutput* skip,
+LayerOutput CudaNetwork::run(const Layer& layer, LayerOutput x, LayerOutput skip,
                              const Tensor& modulations) const {
-  if (layer.conv.defined()) return {convolve(input.values, layer.conv), no_limit};
-  LayerOutput x = input;
+  if (layer.conv.defined()) return {convolve(x.values, layer.conv), no_limit};
   if (layer.plan.resample != Resample::keep) x = {resampled(layer, x), no_limit};
   if (layer.encoder && layer.skip.defined()) {
     clip(x);
@@ -145,7 +144,8 @@ LayerOutput CudaNetwork::run(const Layer& layer, const LayerOutput& input, const
   }
 
   // What comes in: keep x, or what the decoder's skip takes; silu(x).
-  const int64_t from_skip = skip != nullptr ? skip->values.size(1) : 0;
+  const bool joins = skip.values.defined();
+  const int64_t from_skip = joins ? skip.values.size(1) : 0;
   const int64_t n = x.values.size(0), channels = x.values.size(1) + from_skip;
   const Tensor kept = empty(n, channels, x.values.size(2), x.values.size(3));
   const Tensor activated = at::empty_like(kept);
@@ -155,9 +155,8 @@ LayerOutput CudaNetwork::run(const Layer& layer, const LayerOutput& input, const
                                   kept.mutable_data_ptr(), activated.mutable_data_ptr()});
   else
     run(passes_.cat_silu,
-        {x.values.const_data_ptr(), skip != nullptr ? skip->values.const_data_ptr() : nullptr,
-         pixels, x.values.size(1), from_skip, x.limit, skip != nullptr ? skip->limit : no_limit,
-         skip != nullptr ? layer.cat_x : 1, layer.cat_skip,
+        {x.values.const_data_ptr(), joins ? skip.values.const_data_ptr() : nullptr, pixels,
+         x.values.size(1), from_skip, x.limit, skip.limit, joins ? layer.cat_x : 1, layer.cat_skip,
          layer.skip.defined() ? 1 : layer.keep,  // the convolution has it in its weights
          kept.mutable_data_ptr(), activated.mutable_data_ptr()});
 
@@ -197,13 +196,13 @@ Tensor CudaNetwork::denoise(const Tensor& x, const Tensor& sigma, const Tensor& 
 
   const Tensor scaled = x / variance.sqrt();
   const Tensor ones = at::ones({x.size(0), 1, x.size(2), x.size(3)}, x.options());
-  const LayerOutput activation = through_unet(
-      encoder_, decoder_, {at::cat({scaled, ones}, 1).to(dtype_).contiguous(nhwc), no_limit},
-      [&](const Layer& layer, const LayerOutput& input, const LayerOutput* skip) {
-        return run(layer, input, skip, modulations);
-      });
-  clip(activation);
-  const Tensor f = convolve(activation.values, out_conv_).to(at::kFloat).contiguous();
+  OnTheWay batch = {{at::cat({scaled, ones}, 1).to(dtype_).contiguous(nhwc), no_limit}, {}};
+  for (const Layer& layer : layers_)
+    step(layer, batch, [&](const Layer& l, LayerOutput input, LayerOutput skip) {
+      return run(l, std::move(input), std::move(skip), modulations);
+    });
+  clip(batch.x);
+  const Tensor f = convolve(batch.x.values, out_conv_).to(at::kFloat).contiguous();
   return x * (sd * sd / variance) + f * (s * sd / variance.sqrt());
 }
 

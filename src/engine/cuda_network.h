@@ -34,11 +34,11 @@ class CudaNetwork {
   };
 
   Layer make_layer(const FoldedBlock& block);
-  Tensor weight(const Tensor& folded) const;
+  Tensor weight(const FoldedWeight& folded) const;
   /// All modulations c of all layers [rows, modulations_] float32, for c_noise[rows or 1] and
   /// labels[rows or 1, K].
   Tensor modulate(const Tensor& c_noise, const Tensor& labels) const;
-  LayerOutput run(const Layer& layer, const LayerOutput& input, const LayerOutput* skip,
+  LayerOutput run(const Layer& layer, LayerOutput x, LayerOutput skip,
                   const Tensor& modulations) const;
   void attend(const Layer& layer, const Tensor& x) const;
   Tensor resampled(const Layer& layer, const LayerOutput& x) const;
@@ -56,7 +56,7 @@ class CudaNetwork {
   FoldedEmbedding embedding_;
   Tensor embeddings_;  // [modulations_, E]: the layers' embedding weights, one below the other
   int64_t modulations_ = 0;
-  std::vector<Layer> encoder_, decoder_;
+  std::vector<Layer> layers_;
   Tensor out_conv_;
   std::vector<Tensor> collected_;  // while layers are made
 };

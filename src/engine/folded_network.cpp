@@ -23,27 +23,50 @@ std::pair<double, double> mp_sum_weights(double t) {
   return {(1 - t) / norm, t / norm};
 }
 
-/// Rows of w [out,in] or [out,in,k,k], normalised and times factor: in channels-last order.
-Tensor normalized_rows(const Tensor& w, float factor) {
-  const Tensor from = w.to(at::kFloat).contiguous();
-  const Tensor to =
-      w.dim() == 4
-          ? at::empty(w.sizes(),
-                      at::TensorOptions(at::kFloat).memory_format(at::MemoryFormat::ChannelsLast))
-          : at::empty(w.sizes(), at::kFloat);
-  const int64_t row = w[0].numel(), in_channels = w.size(1);
+/// Calls body(first, last) for ranges of the rows of w, each worth a thread.
+template <class Body>
+void for_rows(const Tensor& w, const Body& body) {
+  parallel_for(0, w.size(0), std::max<int64_t>(8192 / w[0].numel(), 1), body);
+}
+
+}  // namespace
+
+Tensor FoldedWeight::row_factors() const {
+  if (normalized) return at::full({stored.size(0)}, factor, at::kFloat);
+  const bool half = stored.scalar_type() == at::kHalf;
+  const Tensor rows = (half ? stored : stored.to(at::kFloat)).contiguous();
+  const Tensor factors = at::empty({rows.size(0)}, at::kFloat);
+  const int64_t size = rows[0].numel();
+  for_rows(rows, [&](int64_t begin, int64_t end) {
+    const auto& kernels = fused_kernels::best();
+    float* to = factors.mutable_data_ptr<float>() + begin;
+    if (half)
+      kernels.row_factors_of_half(static_cast<const Half*>(rows.const_data_ptr()) + begin * size,
+                                  end - begin, size, factor, to);
+    else
+      kernels.row_factors(rows.const_data_ptr<float>() + begin * size, end - begin, size, factor,
+                          to);
+  });
+  return factors;
+}
+
+Tensor FoldedWeight::tensor() const {
+  const Tensor from = stored.to(at::kFloat).contiguous();
+  const auto order =
+      from.dim() == 4 ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
+  if (normalized) return from.mul(factor).contiguous(order);
+  const Tensor to = at::empty(from.sizes(), at::TensorOptions(at::kFloat).memory_format(order));
+  const int64_t row = from[0].numel(), in_channels = from.size(1);
   // Written to only where rows are to be normalised in place.
   auto* rows = const_cast<float*>(from.const_data_ptr<float>());
   auto* out = to.mutable_data_ptr<float>();
-  parallel_for(0, w.size(0), std::max<int64_t>(8192 / row, 1), [&](int64_t begin, int64_t end) {
+  for_rows(from, [&](int64_t begin, int64_t end) {
     fused_kernels::best().f32.effective_weight(rows + begin * row, end - begin, in_channels,
                                                row / in_channels,
                                                /*force=*/false, factor, out + begin * row);
   });
   return to;
 }
-
-}  // namespace
 
 NetworkFolder::NetworkFolder(Snapshot snapshot)
     : snapshot_(std::move(snapshot)), plan_(plan_unet(snapshot_.network)) {}
@@ -55,13 +78,15 @@ Tensor NetworkFolder::take(const std::string& name) {
 }
 
 /// What the layer multiplies with, times factor.
-Tensor NetworkFolder::weight(const std::string& layer, double factor, const Tensor& gain) {
-  const Tensor w = take(layer + ".weight");
-  if (snapshot_.folded) return w.to(at::kFloat).mul(factor);
-  const double root = std::sqrt(static_cast<double>(w[0].numel()));
-  // The quotient keeps the gain's type: a float16 snapshot rounds it to float16, as the original.
-  const double scale = gain.defined() ? gain.div(root).item<double>() : 1 / root;
-  return normalized_rows(w, static_cast<float>(scale * factor));
+FoldedWeight NetworkFolder::weight(const std::string& layer, double factor, const Tensor& gain) {
+  FoldedWeight result{take(layer + ".weight"), snapshot_.folded};
+  if (!snapshot_.folded) {
+    const double root = std::sqrt(static_cast<double>(result.stored[0].numel()));
+    // The quotient keeps the gain's type: a float16 snapshot rounds it to float16, as the original.
+    factor *= gain.defined() ? gain.div(root).item<double>() : 1 / root;
+  }
+  result.factor = static_cast<float>(factor);
+  return result;
 }
 
 FoldedEmbedding NetworkFolder::embedding() {
@@ -70,12 +95,13 @@ FoldedEmbedding NetworkFolder::embedding() {
   FoldedEmbedding result;
   result.fourier_freqs = take("unet.emb_fourier.freqs").to(at::kFloat);
   result.fourier_phases = take("unet.emb_fourier.phases").to(at::kFloat);
-  result.noise = weight("unet.emb_noise");
+  result.noise = weight("unet.emb_noise").tensor();
   if (options.label_dim > 0) {
     const auto [noise, label] = mp_sum_weights(options.label_balance);
     result.weight_noise = noise;
     result.label =
-        weight("unet.emb_label", std::sqrt(static_cast<double>(options.label_dim)) * label);
+        weight("unet.emb_label", std::sqrt(static_cast<double>(options.label_dim)) * label)
+            .tensor();
   }
   return result;
 }
@@ -97,7 +123,7 @@ FoldedBlock NetworkFolder::block(const BlockPlan& plan, bool encoder) {
   block.keep = keep * keep_x;
   block.res0 = weight(name + ".conv_res0", silu_scale);
   block.res1 = weight(name + ".conv_res1", silu_scale * add * keep_x);
-  block.embedding = weight(name + ".emb_linear", 1, take(name + ".emb_gain"));
+  block.embedding = weight(name + ".emb_linear", 1, take(name + ".emb_gain")).tensor();
   if (plan.in_channels != plan.out_channels)
     block.skip = weight(name + ".conv_skip", encoder ? 1 : block.keep);
   if (plan.takes_skip)
@@ -106,16 +132,16 @@ FoldedBlock NetworkFolder::block(const BlockPlan& plan, bool encoder) {
   if (plan.num_heads > 0) {
     // [heads, depth, 3] -> [3, heads, depth]
     const int64_t channels = plan.out_channels, heads = plan.num_heads;
-    block.qkv = weight(name + ".attn_qkv", 1 / keep_x)
-                    .reshape({heads, channels / heads, 3, channels, 1, 1})
-                    .permute({2, 0, 1, 3, 4, 5})
-                    .reshape({3 * channels, channels, 1, 1});
+    block.qkv = weight(name + ".attn_qkv", 1 / keep_x);
+    block.qkv.stored = block.qkv.stored.reshape({heads, channels / heads, 3, channels, 1, 1})
+                           .permute({2, 0, 1, 3, 4, 5})
+                           .reshape({3 * channels, channels, 1, 1});
     block.proj = weight(name + ".attn_proj", add_attention);
   }
   return block;
 }
 
-Tensor NetworkFolder::out_conv() {
+FoldedWeight NetworkFolder::out_conv() {
   const c10::NoGradGuard no_grad;
   return weight("unet.out_conv", 1, take("unet.out_gain"));
 }

@@ -12,6 +12,19 @@
 
 namespace edm2 {
 
+/// What a layer multiplies with, as the snapshot stores it, and what makes it so.
+struct FoldedWeight {
+  Tensor stored;            ///< [out,in] or [out,in,k,k]
+  bool normalized = false;  ///< `stored` is; else each of its rows is to be normalised
+  float factor = 1;         ///< then times this
+
+  bool defined() const { return stored.defined(); }
+  /// Of a float32 copy of `stored`: [out], what each row is multiplied with.
+  Tensor row_factors() const;
+  /// All of it, float32, kernels in channels-last order.
+  Tensor tensor() const;
+};
+
 /// One layer of the encoder or decoder. With silu(x) = x sigmoid(x) (no 1/0.596), a block is
 ///
 ///   x = resample(x);  encoder with skip: x = skip(x)
@@ -23,11 +36,11 @@ namespace edm2 {
 struct FoldedBlock {
   BlockPlan plan;
   bool encoder = false;
-  Tensor conv;        ///< [out,in,3,3], the encoder's first layer; it has nothing else
-  Tensor res0, res1;  ///< [out,in,3,3]
-  Tensor skip;        ///< [out,in,1,1], or undefined: the channels stay
-  Tensor qkv;         ///< [3 out,out,1,1], outputs in the order [3][heads][depth]; or undefined
-  Tensor proj;        ///< [out,out,1,1]
+  FoldedWeight conv;        ///< [out,in,3,3], the encoder's first layer; it has nothing else
+  FoldedWeight res0, res1;  ///< [out,in,3,3]
+  FoldedWeight skip;        ///< [out,in,1,1], or undefined: the channels stay
+  FoldedWeight qkv;   ///< [3 out,out,1,1], outputs in the order [3][heads][depth]; or undefined
+  FoldedWeight proj;  ///< [out,out,1,1]
   Tensor embedding;   ///< [out,E]: c = embedding emb + 1
   double keep = 1;    ///< what is left of x in the sum; where a decoder has skip, it is in there
   double cat_x = 1, cat_skip = 1;  ///< weights of mp_cat
@@ -43,19 +56,19 @@ struct FoldedEmbedding {
 
 /// Folds the weights of a snapshot one layer at a time, and lets go of those that it has folded, so
 /// that they need not all be in memory twice: each can be asked for once, different blocks by
-/// several threads at a time. All tensors that come out are float32 on the CPU, kernels in
-/// channels-last order. Throws Error if the snapshot lacks a tensor.
+/// several threads at a time. All tensors that come out are on the CPU, and float32 but for what is
+/// stored. Throws Error if the snapshot lacks a tensor.
 class NetworkFolder {
  public:
   explicit NetworkFolder(Snapshot snapshot);
   const UNetPlan& plan() const { return plan_; }
   FoldedEmbedding embedding();
   FoldedBlock block(const BlockPlan& plan, bool encoder);
-  Tensor out_conv();  ///< [C,in,3,3], with the gain
+  FoldedWeight out_conv();  ///< [C,in,3,3], with the gain
 
  private:
   Tensor take(const std::string& name);
-  Tensor weight(const std::string& layer, double factor = 1, const Tensor& gain = {});
+  FoldedWeight weight(const std::string& layer, double factor = 1, const Tensor& gain = {});
   int64_t skip_channels(const BlockPlan& plan) const;
 
   Snapshot snapshot_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "core/vector_math.h"
 #include "engine/inference_kernels.h"
@@ -274,8 +275,29 @@ void winograd_output(const float* const* m, int64_t height, int64_t width, int64
     }
 }
 
-constexpr Kernels all_kernels = {activation_kernels<float>(), activation_kernels<Bf16>(), linear,
-                                 winograd_input, winograd_output};
+void expand(const Half* half, int64_t rows, int64_t block, const float* factors, float* out) {
+  // Factors that vectors can be multiplied with: they repeat after `period`.
+  const int64_t period = std::lcm(block, lanes);
+  float repeated[max_block * lanes];
+  for (int64_t i = 0; i < period; ++i) repeated[i] = factors[i % block];
+  const int64_t size = rows * block;
+  int64_t i = 0;
+  for (; i + period <= size; i += period)
+    for (int64_t k = 0; k < period; k += lanes)
+      store(out + i + k, load(half + i + k) * load(repeated + k));
+  for (int64_t k = 0; i < size; i += lanes, k += lanes) {
+    const int64_t rest = std::min(lanes, size - i);
+    const Floats v = (rest == lanes ? load(half + i) : load_some(half + i, rest));
+    store_some(out + i, v * load(repeated + k), rest);
+  }
+}
+
+constexpr Kernels all_kernels = {activation_kernels<float>(),
+                                 activation_kernels<Bf16>(),
+                                 linear,
+                                 winograd_input,
+                                 winograd_output,
+                                 expand};
 
 }  // namespace
 }  // namespace edm2::inference_kernels

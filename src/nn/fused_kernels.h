@@ -81,6 +81,11 @@ struct ActivationKernels {
 struct Kernels {
   ActivationKernels<float> f32;
   ActivationKernels<Bf16> bf16;
+  /// What effective_weight() multiplies the elements of each row with: factor over its divisor.
+  void (*row_factors)(const float* weight, int64_t rows, int64_t size, float factor,
+                      float* row_factors);
+  void (*row_factors_of_half)(const Half* weight, int64_t rows, int64_t size, float factor,
+                              float* row_factors);
 };
 
 const Kernels& portable();

@@ -377,7 +377,14 @@ constexpr ActivationKernels<T> activation_kernels() {
           effective_weight_backward<T>};
 }
 
-constexpr Kernels all_kernels = {activation_kernels<float>(), activation_kernels<Bf16>()};
+template <class T>
+void row_factors(const T* weight, int64_t rows, int64_t size, float factor, float* factors) {
+  for (int64_t r = 0; r < rows; ++r)
+    factors[r] = factor / divisor_of(sum_of_squares(weight + r * size, size), size);
+}
+
+constexpr Kernels all_kernels = {activation_kernels<float>(), activation_kernels<Bf16>(),
+                                 row_factors<float>, row_factors<Half>};
 
 }  // namespace
 }  // namespace edm2::fused_kernels

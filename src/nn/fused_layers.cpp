@@ -1,27 +1,17 @@
 #include "nn/fused_layers.h"
 
 #include <ATen/ATen.h>
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/onednn.h"
 #include "core/parallel.h"
+#include "nn/dispatched_operator.h"
 
 namespace edm2 {
 namespace {
-
-/// An operator that has no C++ function of its own, or nothing if this libtorch lacks it.
-std::optional<c10::OperatorHandle> find_operator(const char* name, const char* overload = "") {
-  return c10::Dispatcher::singleton().findSchema({name, overload});
-}
-
-Tensor call(const c10::OperatorHandle& op, std::initializer_list<c10::IValue> arguments) {
-  torch::jit::Stack stack(arguments);
-  op.callBoxed(stack);
-  return stack.front().toTensor();
-}
 
 c10::List<int64_t> pair(int64_t a, int64_t b) { return {a, b}; }
 
@@ -50,22 +40,31 @@ Tensor packed_on_one_thread(const std::function<Tensor()>& pack) {
 
 }  // namespace
 
-FusedConv::FusedConv(const Tensor& weight, const Tensor& bias, const ConvShape& shape,
-                     Activation activation)
-    : weight_(weight.contiguous(at::MemoryFormat::ChannelsLast)),
-      bias_(bias),
-      shape_(shape),
-      activation_(activation) {
+Tensor pack_weight(const Tensor& weight, const ConvShape& shape) {
   const auto reorder = find_operator("mkldnn::_reorder_convolution_weight");
   if (!reorder || !find_operator("mkldnn::_convolution_pointwise") || !weight.is_cpu() ||
       !onednn_takes(weight.scalar_type()))
-    return;
+    return {};
   const c10::List<int64_t> input = {1, weight.size(1), shape.input_size, shape.input_size};
-  packed_ = packed_on_one_thread([&] {
-    return call(*reorder, {weight_, pair(shape.pad_h, shape.pad_w),
-                           pair(shape.stride, shape.stride), pair(1, 1), 1, input});
+  const Tensor plain = weight.contiguous(at::MemoryFormat::ChannelsLast);
+  return packed_on_one_thread([&] {
+    return call_for_tensor(*reorder, {plain, pair(shape.pad_h, shape.pad_w),
+                                      pair(shape.stride, shape.stride), pair(1, 1), 1, input});
   });
-  weight_ = Tensor();  // one copy is enough
+}
+
+FusedConv::FusedConv(const Tensor& weight, const Tensor& bias, const ConvShape& shape,
+                     Activation activation)
+    : packed_(pack_weight(weight, shape)), bias_(bias), shape_(shape), activation_(activation) {
+  // One copy is enough.
+  if (!packed_.defined()) weight_ = weight.contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+FusedConv FusedConv::of_packed(Tensor packed, const ConvShape& shape) {
+  FusedConv conv;
+  conv.packed_ = std::move(packed);
+  conv.shape_ = shape;
+  return conv;
 }
 
 Tensor FusedConv::plain(const Tensor& x) const {
@@ -84,12 +83,18 @@ void FusedConv::add_to(const Tensor& sum, const Tensor& x) const {
              no_scalars(), c10::IValue()});
 }
 
+void FusedConv::write_to(const Tensor& y, const Tensor& x) const {
+  // oneDNN's operator of libtorch that takes the result's memory adds to what is there.
+  y.zero_();
+  add_to(y, x);
+}
+
 Tensor FusedConv::operator()(const Tensor& x) const {
   if (!packed_.defined()) return activate(plain(x), activation_);
   static const auto op = find_operator("mkldnn::_convolution_pointwise");
-  return call(*op, {x, packed_, optional(bias_), pair(shape_.pad_h, shape_.pad_w),
-                    pair(shape_.stride, shape_.stride), pair(1, 1), 1, attribute(activation_),
-                    no_scalars(), algorithm(activation_)});
+  return call_for_tensor(*op, {x, packed_, optional(bias_), pair(shape_.pad_h, shape_.pad_w),
+                               pair(shape_.stride, shape_.stride), pair(1, 1), 1,
+                               attribute(activation_), no_scalars(), algorithm(activation_)});
 }
 
 FusedLinear::FusedLinear(const Tensor& weight, const Tensor& bias, int64_t rows,
@@ -99,14 +104,14 @@ FusedLinear::FusedLinear(const Tensor& weight, const Tensor& bias, int64_t rows,
   if (!reorder || !find_operator("mkldnn::_linear_pointwise") || !weight.is_cpu() ||
       !onednn_takes(weight.scalar_type()))
     return;
-  packed_ = packed_on_one_thread([&] { return call(*reorder, {weight_, rows}); });
+  packed_ = packed_on_one_thread([&] { return call_for_tensor(*reorder, {weight_, rows}); });
 }
 
 Tensor FusedLinear::operator()(const Tensor& x) const {
   if (!packed_.defined()) return activate(at::linear(x, weight_, bias_), activation_);
   static const auto op = find_operator("mkldnn::_linear_pointwise");
-  return call(*op,
-              {x, packed_, bias_, attribute(activation_), no_scalars(), algorithm(activation_)});
+  return call_for_tensor(
+      *op, {x, packed_, bias_, attribute(activation_), no_scalars(), algorithm(activation_)});
 }
 
 void for_each_on_one_thread(int64_t count, const std::function<void(int64_t)>& work) {

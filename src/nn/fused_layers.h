@@ -20,6 +20,10 @@ struct ConvShape {
   int64_t input_size = 0;
 };
 
+/// weight [out,in,kh,kw] in the order in which oneDNN's convolutions of such pictures read it;
+/// undefined where there is no oneDNN for it.
+Tensor pack_weight(const Tensor& weight, const ConvShape& shape);
+
 /// y = activation(conv(x) + bias), with x and y in channels-last order.
 class FusedConv {
  public:
@@ -27,16 +31,21 @@ class FusedConv {
   /// to come.
   FusedConv(const Tensor& weight, const Tensor& bias, const ConvShape& shape,
             Activation activation);
+  /// Without bias and activation, of what pack_weight() made.
+  static FusedConv of_packed(Tensor packed, const ConvShape& shape);
   Tensor operator()(const Tensor& x) const;
+  /// Likewise, into memory of the caller. Not with an activation.
+  void write_to(const Tensor& y, const Tensor& x) const;
   /// sum += conv(x) + bias, in place. Not with an activation.
   void add_to(const Tensor& sum, const Tensor& x) const;
 
  private:
+  FusedConv() = default;
   Tensor plain(const Tensor& x) const;
 
   Tensor weight_, packed_, bias_;  // weight_ or packed_
   ConvShape shape_;
-  Activation activation_;
+  Activation activation_ = Activation::none;
 };
 
 /// y = activation(x W^T + b) for x [...,in].

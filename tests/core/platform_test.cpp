@@ -117,4 +117,22 @@ TEST(Platform, MemoryOfThisProcessAlone) {
   EXPECT_GT(available_memory(), 0u);
 }
 
+TEST(Platform, PageMemoryGivesBackWhatIsWhole) {
+  constexpr size_t size = 64 << 20;
+  for (const auto pages : {PageMemory::Pages::usual, PageMemory::Pages::huge}) {
+    PageMemory memory(size, pages);
+    std::memset(memory.data(), 1, size);
+    const uint64_t full = own_memory().resident;
+    memory.give_back(100, size - 200);
+    EXPECT_LE(own_memory().resident + (60u << 20), full);
+    // What lies on pages that were not given back wholly is still there.
+    EXPECT_EQ(memory.data()[0], std::byte{1});
+    EXPECT_EQ(memory.data()[size - 1], std::byte{1});
+    memory.give_back(0, 1);
+    EXPECT_EQ(memory.data()[0], std::byte{1});
+  }
+  EXPECT_EQ(PageMemory(0).data(), nullptr);
+  EXPECT_THROW(PageMemory(size_t{1} << 60), Error);
+}
+
 }  // namespace edm2

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <random>
 #include <string>
 #include <vector>
@@ -94,6 +95,16 @@ std::string written_winograd(const Kernels& k, int64_t channels) {
   return {reinterpret_cast<const char*>(v.data()), v.size() * sizeof(float)};
 }
 
+/// All float16 numbers, in rows of `block`.
+std::string written_expanded(const Kernels& k, int64_t block) {
+  std::vector<Half> half(65536);
+  for (size_t i = 0; i < half.size(); ++i) half[i].bits = static_cast<uint16_t>(i);
+  const auto factors = normal_values<float>(static_cast<size_t>(block), 1);
+  std::vector<float> out(half.size());
+  k.expand(half.data(), 65536 / block, block, factors.data(), out.data());
+  return {reinterpret_cast<const char*>(out.data()), out.size() * sizeof(float)};
+}
+
 void expect_same_bits(const Kernels& actual) {
   for (const int64_t channels : {1, 5, 16, 17, 40, 64}) {
     EXPECT_TRUE(written(actual.f32, channels) == written(portable().f32, channels)) << channels;
@@ -103,6 +114,8 @@ void expect_same_bits(const Kernels& actual) {
   }
   for (const int64_t inputs : {1, 16, 31, 32, 65, 768})
     EXPECT_TRUE(written_linear(actual, inputs) == written_linear(portable(), inputs)) << inputs;
+  for (const int64_t block : {1, 5, 8, 16, 24, 48, 64})
+    EXPECT_TRUE(written_expanded(actual, block) == written_expanded(portable(), block)) << block;
 }
 
 float silu_of(float x) { return x / (1 + std::exp(-x)); }
@@ -143,6 +156,17 @@ TEST(InferenceKernels, ARowOfTheLinearLayerDoesNotDependOnOthers) {
   double expected = 0;
   for (size_t i = 0; i < 50; ++i) expected += static_cast<double>(x[i]) * w[i];
   EXPECT_NEAR(together[0], expected, 1e-5);
+}
+
+TEST(InferenceKernels, ExpandMultipliesEachColumn) {
+  // 1, -2, 0.5, the smallest float16, infinity, the largest
+  const std::vector<Half> half = {{0x3c00}, {0xc000}, {0x3800}, {0x0001}, {0x7c00}, {0x7bff}};
+  const std::vector<float> factors = {2, 3, 4};
+  const std::vector<float> expected = {
+      2, -6, 2, 2 * std::ldexp(1.f, -24), std::numeric_limits<float>::infinity(), 4 * 65504.f};
+  std::vector<float> out(6);
+  portable().expand(half.data(), 2, 3, factors.data(), out.data());
+  EXPECT_EQ(out, expected);
 }
 
 }  // namespace edm2::inference_kernels

@@ -34,6 +34,13 @@ inline Snapshot random_snapshot(const NetworkOptions& options) {
   return snapshot;
 }
 
+/// As snapshots are stored.
+inline Snapshot random_half_snapshot(const NetworkOptions& options) {
+  Snapshot snapshot = random_snapshot(options);
+  for (auto& [name, tensor] : snapshot.tensors) tensor = tensor.to(at::kHalf);
+  return snapshot;
+}
+
 struct Inputs {
   Tensor x, sigma, labels;
 };

@@ -32,6 +32,29 @@ void keep_freed_memory();
 /// Gives back what is free now, after work that has needed more than what follows.
 void release_freed_memory();
 
+/// Memory by the page, of which parts can be given back before the rest. Zeros at first.
+class PageMemory {
+ public:
+  enum class Pages {
+    usual,
+    huge,  ///< where the system has them: less work for it, and for the processor's address tables
+  };
+  /// Throws Error if there is not so much memory.
+  explicit PageMemory(size_t size, Pages pages = Pages::usual);
+  ~PageMemory();
+  PageMemory(const PageMemory&) = delete;
+  PageMemory& operator=(const PageMemory&) = delete;
+
+  std::byte* data() const { return data_; }
+  size_t size() const { return size_; }
+  /// Gives back the whole pages in [offset, offset + size): what was there is lost.
+  void give_back(size_t offset, size_t size);
+
+ private:
+  std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
 /// The running program's own file.
 std::filesystem::path executable_path();
 

@@ -1,0 +1,242 @@
+#include "engine/activation_arena.h"
+
+#include <ATen/EmptyTensor.h>
+#include <c10/core/CPUAllocator.h>
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "edm2/core/platform.h"
+
+namespace edm2 {
+
+size_t plan_memory(std::vector<MemoryRequest>& requests) {
+  constexpr size_t alignment = 64;
+  std::vector<size_t> by_size(requests.size());
+  std::iota(by_size.begin(), by_size.end(), size_t{0});
+  std::stable_sort(by_size.begin(), by_size.end(),
+                   [&](size_t a, size_t b) { return requests[a].size > requests[b].size; });
+  size_t total = 0;
+  std::vector<const MemoryRequest*> placed, beside;
+  for (const size_t i : by_size) {
+    MemoryRequest& request = requests[i];
+    if (request.end == 0) continue;
+    beside.clear();
+    for (const MemoryRequest* other : placed)
+      if (other->begin < request.end && request.begin < other->end) beside.push_back(other);
+    std::sort(beside.begin(), beside.end(),
+              [](const auto* a, const auto* b) { return a->offset < b->offset; });
+    // The first gap that is large enough.
+    request.offset = 0;
+    for (const MemoryRequest* other : beside) {
+      if (request.offset + request.size <= other->offset) break;
+      const size_t behind = (other->offset + other->size + alignment - 1) / alignment * alignment;
+      request.offset = std::max(request.offset, behind);
+    }
+    placed.push_back(&request);
+    total = std::max(total, request.offset + request.size);
+  }
+  return total;
+}
+
+struct ActivationArena::Plan {
+  struct Step {
+    MemoryRequest request;
+    uint64_t history;  // of the events before it
+  };
+  std::vector<Step> steps;
+  size_t size = 0;
+};
+
+/// Blocks of memory that no run uses at the moment.
+class ActivationArena::Blocks {
+ public:
+  std::unique_ptr<PageMemory> take(size_t size) {
+    std::unique_ptr<PageMemory> block;
+    {
+      const std::lock_guard lock(mutex_);
+      if (!free_.empty()) {
+        block = std::move(free_.back());
+        free_.pop_back();
+      }
+    }
+    if (block && block->size() >= size) return block;
+    block.reset();  // before there is another
+    return std::make_unique<PageMemory>(size, PageMemory::Pages::huge);
+  }
+  void put_back(std::unique_ptr<PageMemory> block) {
+    const std::lock_guard lock(mutex_);
+    free_.push_back(std::move(block));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<PageMemory>> free_;
+};
+
+/// Once through the work. It lives until its last tensor is gone, which may be after the work.
+class ActivationArena::Run {
+ public:
+  /// Without a plan, notes the requests.
+  static std::shared_ptr<Run> start(std::shared_ptr<const Plan> plan,
+                                    std::shared_ptr<Blocks> blocks) {
+    auto run = std::make_shared<Run>();
+    run->plan_ = std::move(plan);
+    run->blocks_ = std::move(blocks);
+    if (run->plan_) run->block_ = run->blocks_->take(run->plan_->size);
+    return run;
+  }
+  ~Run() {
+    if (block_) blocks_->put_back(std::move(block_));
+  }
+
+  static c10::DataPtr allocate(const std::shared_ptr<Run>& run, size_t size) {
+    const std::lock_guard lock(run->mutex_);
+    return run->plan_ ? run->place(run, size) : run->note(run, size);
+  }
+
+  /// The work has ended. The plan for the next time, if this one has noted it.
+  std::shared_ptr<const Plan> finish() {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+    if (plan_) return nullptr;
+    std::vector<MemoryRequest> requests;
+    for (const Plan::Step& step : noted_) requests.push_back(step.request);
+    auto plan = std::make_shared<Plan>();
+    plan->size = plan_memory(requests);
+    plan->steps = std::move(noted_);
+    for (size_t i = 0; i < requests.size(); ++i) plan->steps[i].request = requests[i];
+    return plan;
+  }
+  bool left_plan() const { return left_plan_; }
+  int64_t planned_requests() const { return planned_requests_; }
+
+ private:
+  /// What a tensor's memory belongs to.
+  struct Handle {
+    std::shared_ptr<Run> run;
+    size_t index;
+    std::unique_ptr<PageMemory> own;  // if it was only noted
+  };
+
+  c10::DataPtr note(const std::shared_ptr<Run>& run, size_t size) {
+    const size_t index = noted_.size();
+    noted_.push_back({{size, ++clock_, 0, 0}, history_});
+    pass(index);
+    // Not from malloc, which would keep it.
+    auto own = std::make_unique<PageMemory>(size);
+    void* const data = own->data();
+    return owned_by(new Handle{run, index, std::move(own)}, data);
+  }
+
+  c10::DataPtr place(const std::shared_ptr<Run>& run, size_t size) {
+    const auto& steps = plan_->steps;
+    left_plan_ = left_plan_ || next_ >= steps.size() || steps[next_].request.size != size ||
+                 steps[next_].history != history_;
+    if (left_plan_) return c10::GetCPUAllocator()->allocate(size);
+    const MemoryRequest& request = steps[next_].request;
+    const size_t index = next_++;
+    pass(index);
+    if (request.end == 0) return c10::GetCPUAllocator()->allocate(size);
+    ++planned_requests_;
+    return owned_by(new Handle{run, index, {}}, block_->data() + request.offset);
+  }
+
+  static c10::DataPtr owned_by(Handle* handle, void* data) {
+    return {data, handle, &release, c10::Device(c10::kCPU)};
+  }
+
+  static void release(void* context) {
+    const std::unique_ptr<Handle> handle(static_cast<Handle*>(context));
+    Run& run = *handle->run;
+    const std::lock_guard lock(run.mutex_);
+    if (run.ended_) return;
+    run.pass(~handle->index);
+    if (!run.plan_) run.noted_[handle->index].request.end = ++run.clock_;
+  }
+
+  /// Two runs with the same history have had the same events in the same order.
+  void pass(uint64_t event) {
+    history_ = (history_ ^ event) * 0x9e3779b97f4a7c15u + 1;
+    history_ ^= history_ >> 29;
+  }
+
+  std::mutex mutex_;
+  std::shared_ptr<const Plan> plan_;
+  std::shared_ptr<Blocks> blocks_;
+  std::unique_ptr<PageMemory> block_;
+  std::vector<Plan::Step> noted_;
+  uint64_t history_ = 0;
+  int64_t clock_ = 0, planned_requests_ = 0;
+  size_t next_ = 0;
+  bool left_plan_ = false, ended_ = false;
+};
+
+/// For empty() only.
+class ActivationArena::Allocator : public c10::Allocator {
+ public:
+  c10::DataPtr allocate(size_t size) override {
+    if (!current || size == 0) return c10::GetCPUAllocator()->allocate(size);
+    return Run::allocate(*current, size);
+  }
+  void copy_data(void* to, const void* from, size_t size) const override {
+    default_copy_data(to, from, size);
+  }
+
+  static thread_local const std::shared_ptr<Run>* current;  // of run(), or null
+};
+
+thread_local const std::shared_ptr<ActivationArena::Run>* ActivationArena::Allocator::current =
+    nullptr;
+
+Tensor ActivationArena::empty(at::IntArrayRef sizes, c10::ScalarType type, at::MemoryFormat order) {
+  static Allocator* const allocator = new Allocator;  // tensors need it to the very end
+  return at::detail::empty_generic(sizes, allocator, c10::DispatchKeySet(c10::DispatchKey::CPU),
+                                   type, order);
+}
+
+std::shared_ptr<ActivationArena::Blocks> ActivationArena::shared_blocks() {
+  static std::mutex mutex;
+  static std::weak_ptr<Blocks> shared;
+  const std::lock_guard lock(mutex);
+  auto blocks = shared.lock();
+  if (!blocks) shared = blocks = std::make_shared<Blocks>();
+  return blocks;
+}
+
+ActivationArena::ActivationArena() : blocks_(shared_blocks()) {}
+ActivationArena::~ActivationArena() = default;
+
+std::shared_ptr<const ActivationArena::Plan> ActivationArena::known_plan(int64_t key) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = plans_.find(key);
+  return found != plans_.end() ? found->second : nullptr;
+}
+
+void ActivationArena::run(int64_t key, const std::function<void()>& work) {
+  const auto plan = known_plan(key);
+  const auto run = Run::start(plan, blocks_);
+  const auto* const outer = std::exchange(Allocator::current, &run);
+  try {
+    work();
+  } catch (...) {
+    Allocator::current = outer;
+    run->finish();
+    throw;
+  }
+  Allocator::current = outer;
+  const auto noted = run->finish();
+  const std::lock_guard lock(mutex_);
+  planned_requests_ += run->planned_requests();
+  if (noted) plans_.try_emplace(key, noted);
+  // The work has changed: note it anew the next time.
+  if (run->left_plan() && plans_[key] == plan) plans_.erase(key);
+}
+
+int64_t ActivationArena::planned_requests() const {
+  const std::lock_guard lock(mutex_);
+  return planned_requests_;
+}
+
+}  // namespace edm2

@@ -1,0 +1,186 @@
+#include "engine/half_weights.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/inductor/aoti_torch/c/shim.h>
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <utility>
+
+#include "core/page_tensor.h"
+#include "core/parallel.h"
+#include "engine/activations.h"
+#include "engine/inference_kernels.h"
+#include "nn/dispatched_operator.h"
+
+namespace edm2 {
+namespace {
+
+const Half* halves(const Tensor& x) { return static_cast<const Half*>(x.const_data_ptr()); }
+
+int64_t blocks_of(int64_t outputs, int64_t block) { return (outputs + block - 1) / block; }
+
+constexpr int64_t square = 8;
+using Eight = uint16_t __attribute__((vector_size(16)));
+
+/// to[j][i] = from[i][j] for 8 x 8 numbers in rows that lie that far apart; to's row j is at
+/// to + places[j].
+void transpose_square(const Half* from, int64_t distance, const int64_t* places, Half* to) {
+  Eight rows[square], next[square];
+  for (int64_t i = 0; i < square; ++i) std::memcpy(&rows[i], from + i * distance, sizeof(Eight));
+  // Three times: rows i and i + 4 are shuffled like cards.
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 4; ++i) {
+      next[2 * i] = __builtin_shufflevector(rows[i], rows[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
+      next[2 * i + 1] = __builtin_shufflevector(rows[i], rows[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
+    }
+    std::memcpy(rows, next, sizeof rows);
+  }
+  for (int64_t j = 0; j < square; ++j) std::memcpy(to + places[j], &rows[j], sizeof(Eight));
+}
+
+/// Writes the weights rows[outputs, inputs, taps] in that order.
+void arrange(const Half* rows, int64_t outputs, int64_t inputs, int64_t taps, int64_t block,
+             int64_t in_block, Half* to) {
+  // A few inputs at a time, by way of [taps, some, block] in the nearest cache: rows are far apart.
+  const int64_t some = std::gcd(in_block, 32), row = inputs * taps;
+  std::vector<Half> near(static_cast<size_t>(taps * some * block));
+  std::vector<int64_t> places;  // of the elements of a row
+  for (int64_t i = 0; i < some; ++i)
+    for (int64_t tap = 0; tap < taps; ++tap) places.push_back((tap * some + i) * block);
+  for (int64_t first = 0; first < outputs; first += block, to += row * block) {
+    const int64_t count = std::min(block, outputs - first);
+    std::fill(near.begin(), near.end(), Half{0});
+    for (int64_t i = 0; i < inputs; i += some) {
+      const Half* const from = rows + first * row + i * taps;
+      const auto elements = static_cast<int64_t>(places.size());
+      for (int64_t k = 0; k < count; k += square)
+        for (int64_t j = 0; j < elements; j += square) {
+          if (k + square <= count && j + square <= elements) {
+            transpose_square(from + k * row + j, row, places.data() + j, near.data() + k);
+            continue;
+          }
+          for (int64_t y = k; y < std::min(k + square, count); ++y)
+            for (int64_t z = j; z < std::min(j + square, elements); ++z)
+              near[static_cast<size_t>(places[static_cast<size_t>(z)] + y)] = from[y * row + z];
+        }
+      const int64_t place = i / in_block * in_block * taps + i % in_block;
+      for (int64_t tap = 0; tap < taps; ++tap)
+        std::copy_n(near.data() + tap * some * block, some * block,
+                    to + (place + tap * in_block) * block);
+    }
+  }
+}
+
+Tensor arranged(const Tensor& stored, int64_t block, int64_t in_block) {
+  const int64_t outputs = stored.size(0), inputs = stored.size(1),
+                taps = stored.size(2) * stored.size(3);
+  const Tensor rows = stored.contiguous();
+  const Tensor result =
+      tensor_in_huge_pages(blocks_of(outputs, block) * block * inputs * taps, at::kHalf);
+  arrange(halves(rows), outputs, inputs, taps, block, in_block,
+          static_cast<Half*>(result.mutable_data_ptr()));
+  return result;
+}
+
+/// Whether packed[blocks, ..., block], float32, holds the weights in that order.
+bool is_in_order(const Tensor& packed, const Tensor& stored, int64_t block, int64_t in_block) {
+  const int64_t outputs = stored.size(0), size = stored[0].numel() * block;
+  if (stored.size(1) % in_block != 0 || packed.numel() != blocks_of(outputs, block) * size)
+    return false;
+  for (int64_t first = 0; first < outputs; first += block) {
+    const Tensor expected =
+        arranged(stored.narrow(0, first, std::min(block, outputs - first)), block, in_block);
+    const Tensor actual = packed.narrow(0, first / block * size, size).to(at::kHalf);
+    if (std::memcmp(actual.const_data_ptr(), expected.const_data_ptr(), actual.nbytes()) != 0)
+      return false;
+  }
+  return true;
+}
+
+/// How oneDNN arranges these weights.
+std::optional<WeightOrder> find_order(const Tensor& stored, const ConvShape& shape) {
+  const auto describe = find_operator("mkldnn::_get_mkldnn_serialized_md"),
+             address = find_operator("mkldnn::data_ptr"), bytes = find_operator("mkldnn::_nbytes");
+  if (!describe || !address || !bytes) return std::nullopt;
+  const Tensor opaque =
+      pack_weight(stored.to(at::kFloat, /*non_blocking=*/false, /*copy=*/false, nhwc), shape);
+  if (!opaque.defined()) return std::nullopt;
+  const int64_t size = call_for_int(*bytes, {opaque}) / static_cast<int64_t>(sizeof(float));
+  const Tensor packed =
+      at::from_blob(reinterpret_cast<void*>(call_for_int(*address, {opaque})), {size}, at::kFloat);
+  const int64_t inputs = stored.size(1);
+  for (const int64_t block : {64, 48, 32, 24, 16, 8})
+    for (const int64_t in_block : {inputs, block, int64_t{16}, int64_t{8}, int64_t{1}})
+      if (is_in_order(packed, stored, block, in_block))
+        return WeightOrder{block, in_block, call_for_tensor(*describe, {opaque}).contiguous()};
+  return std::nullopt;
+}
+
+/// A tensor of oneDNN's on memory that is not its own.
+Tensor view_in_order(float* data, const std::vector<int64_t>& sizes, const Tensor& description) {
+  const std::vector<int64_t> strides(sizes.size(), 1);  // have no meaning here
+  AtenTensorHandle handle = nullptr;
+  const auto error = aoti_torch_create_tensor_from_blob_v2(
+      data, static_cast<int64_t>(sizes.size()), sizes.data(), strides.data(), 0,
+      aoti_torch_dtype_float32(), aoti_torch_device_type_cpu(), 0, &handle,
+      aoti_torch_layout__mkldnn(), description.const_data_ptr<uint8_t>(), description.numel());
+  TORCH_CHECK(error == 0, "[HalfWeights] no view of oneDNN's weights");
+  Tensor view = *reinterpret_cast<Tensor*>(handle);  // that is what such a handle is
+  aoti_torch_delete_tensor_object(handle);
+  return view;
+}
+
+}  // namespace
+
+HalfWeights::HalfWeights(const Tensor& stored, const Tensor& factors, const WeightOrder& order,
+                         const ConvShape& shape)
+    : half_(arranged(stored, order.block, order.in_block)),
+      factors_(at::zeros({blocks_of(stored.size(0), order.block), order.block}, at::kFloat)),
+      description_(order.description),
+      sizes_(stored.sizes().vec()),
+      shape_(shape) {
+  factors_.view({-1}).narrow(0, 0, stored.size(0)).copy_(factors);
+}
+
+int64_t HalfWeights::size() const { return (half_.numel() + 15) / 16 * 16; }
+
+void HalfWeights::expand(float* to) const {
+  const int64_t blocks = factors_.size(0), block = factors_.size(1);
+  const int64_t rows = half_.numel() / (blocks * block);  // of one block
+  const auto expand = inference_kernels::best().expand;
+  // Ranges of rows of all blocks, so that threads get equal shares.
+  parallel_for(0, blocks * rows, 16384 / block, [&](int64_t begin, int64_t end) {
+    while (begin < end) {
+      const int64_t b = begin / rows, count = std::min(end, (b + 1) * rows) - begin;
+      expand(halves(half_) + begin * block, count, block,
+             factors_.const_data_ptr<float>() + b * block, to + begin * block);
+      begin += count;
+    }
+  });
+}
+
+FusedConv HalfWeights::reading(float* expanded) const {
+  return FusedConv::of_packed(view_in_order(expanded, sizes_, description_), shape_);
+}
+
+std::optional<HalfWeights> HalfPacker::pack(const Tensor& stored, const Tensor& factors,
+                                            const ConvShape& shape) {
+  const std::array<int64_t, 5> key = {stored.size(0), stored.size(1), stored.size(2),
+                                      stored.size(3), shape.input_size};
+  std::optional<std::optional<WeightOrder>> known;
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = orders_.find(key); found != orders_.end()) known = found->second;
+  }
+  if (!known) {
+    known = find_order(stored, shape);
+    const std::lock_guard lock(mutex_);
+    orders_[key] = *known;
+  }
+  if (!*known) return std::nullopt;
+  return HalfWeights(stored, factors, **known, shape);
+}
+
+}  // namespace edm2
