@@ -46,12 +46,13 @@ void CudaNetwork::run(cuda_passes::Passes::Run<Pass> run, const Pass& pass) cons
 }
 
 CudaNetwork::CudaNetwork(Snapshot snapshot, c10::ScalarType dtype, c10::Device device,
-                         const cuda_passes::Passes& passes)
+                         const cuda_passes::Passes& passes, std::unique_ptr<WorkRecorder> recorder)
     : options_(snapshot.network),
       dtype_(dtype),
       device_(device),
       passes_(passes),
-      limit_(options_.clip_act ? static_cast<float>(*options_.clip_act) : no_limit) {
+      limit_(options_.clip_act ? static_cast<float>(*options_.clip_act) : no_limit),
+      recorder_(std::move(recorder)) {
   const c10::NoGradGuard no_grad;
   NetworkFolder folder(std::move(snapshot));
   embedding_ = folder.embedding();
@@ -186,9 +187,7 @@ void CudaNetwork::attend(const Layer& layer, const Tensor& x) const {
   add(x, convolve(rows.permute({0, 3, 1, 2}), layer.proj));
 }
 
-Tensor CudaNetwork::denoise(const Tensor& x, const Tensor& sigma, const Tensor& labels) const {
-  const c10::NoGradGuard no_grad;
-  const c10::DeviceGuard on_device(device_);  // kernels are launched on the device that is current
+Tensor CudaNetwork::evaluate(const Tensor& x, const Tensor& sigma, const Tensor& labels) const {
   const double sd = options_.sigma_data;
   const Tensor s = sigma.reshape({-1, 1, 1, 1});
   const Tensor variance = s.square() + sd * sd;
@@ -204,6 +203,38 @@ Tensor CudaNetwork::denoise(const Tensor& x, const Tensor& sigma, const Tensor& 
   clip(batch.x);
   const Tensor f = convolve(batch.x.values, out_conv_).to(at::kFloat).contiguous();
   return x * (sd * sd / variance) + f * (s * sd / variance.sqrt());
+}
+
+Tensor CudaNetwork::denoise(const Tensor& x, const Tensor& sigma, const Tensor& labels) {
+  const c10::NoGradGuard no_grad;
+  const c10::DeviceGuard on_device(device_);  // kernels are launched on the device that is current
+  if (!recorder_) return evaluate(x, sigma, labels);
+  const std::array<int64_t, 3> shape = {x.size(0), sigma.numel(),
+                                        labels.defined() ? labels.size(0) : 0};
+  constexpr size_t most = 4;  // each has memory of its own
+  if (recorded_.size() >= most && !recorded_.contains(shape)) recorded_.clear();
+  RecordedEvaluation& known = recorded_[shape];
+  if (!std::exchange(known.seen, true)) return evaluate(x, sigma, labels);  // libraries get ready
+  if (!known.work) {
+    const auto copy = [](const Tensor& t) { return t.defined() ? t.clone() : t; };
+    known.x = copy(x);
+    known.sigma = copy(sigma);
+    known.labels = copy(labels);
+    known.result = at::empty_like(x);
+    known.work = recorder_->record(
+        [&] { known.result.copy_(evaluate(known.x, known.sigma, known.labels)); });
+    if (!known.work) {
+      recorder_.reset();
+      recorded_.clear();
+      return evaluate(x, sigma, labels);
+    }
+  } else {
+    known.x.copy_(x);
+    known.sigma.copy_(sigma);
+    if (labels.defined()) known.labels.copy_(labels);
+  }
+  known.work->replay();
+  return known.result.clone();
 }
 
 }  // namespace edm2

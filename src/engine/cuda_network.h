@@ -3,10 +3,14 @@
 // do, in tests on the CPU.
 #pragma once
 
+#include <array>
+#include <map>
+#include <memory>
 #include <vector>
 
 #include "edm2/core/tensor.h"
 #include "engine/activations.h"
+#include "engine/cuda_graph.h"
 #include "engine/cuda_passes.h"
 #include "engine/folded_network.h"
 
@@ -16,15 +20,24 @@ namespace edm2 {
 class CudaNetwork {
  public:
   /// dtype: of the activations, float16, bfloat16 or float32. `passes` must work on `device` and
-  /// live as long.
+  /// live as long. With a recorder, evaluations of a shape that was seen before are replayed as a
+  /// whole.
   CudaNetwork(Snapshot snapshot, c10::ScalarType dtype, c10::Device device,
-              const cuda_passes::Passes& passes);
+              const cuda_passes::Passes& passes, std::unique_ptr<WorkRecorder> recorder = nullptr);
 
   /// x[N,C,R,R] float32; sigma[N] or [1], labels[N,K] or [1,K], or undefined where the network has
   /// none: float32, on the device. Returns D(x; sigma) [N,C,R,R] float32.
-  Tensor denoise(const Tensor& x, const Tensor& sigma, const Tensor& labels) const;
+  Tensor denoise(const Tensor& x, const Tensor& sigma, const Tensor& labels);
 
  private:
+  /// An evaluation that was recorded, and the tensors that it reads and writes.
+  struct RecordedEvaluation {
+    bool seen = false;
+    Tensor x, sigma, labels, result;
+    std::unique_ptr<RecordedWork> work;
+  };
+  Tensor evaluate(const Tensor& x, const Tensor& sigma, const Tensor& labels) const;
+
   struct Layer {
     BlockPlan plan;
     bool encoder = false;
@@ -59,6 +72,8 @@ class CudaNetwork {
   std::vector<Layer> layers_;
   Tensor out_conv_;
   std::vector<Tensor> collected_;  // while layers are made
+  std::unique_ptr<WorkRecorder> recorder_;
+  std::map<std::array<int64_t, 3>, RecordedEvaluation> recorded_;  // by rows of x, sigma, labels
 };
 
 }  // namespace edm2

@@ -6,6 +6,7 @@
 #include "edm2/core/error.h"
 #include "edm2/nn/network.h"
 #include "engine/cpu_network.h"
+#include "engine/cuda_graph.h"
 #include "engine/cuda_network.h"
 
 namespace edm2 {
@@ -16,8 +17,10 @@ template <class Network>
 class Engine : public Denoiser {
  public:
   template <class... Arguments>
-  Engine(Snapshot snapshot, c10::Device device, const Arguments&... arguments)
-      : options_(snapshot.network), device_(device), network_(std::move(snapshot), arguments...) {}
+  Engine(Snapshot snapshot, c10::Device device, Arguments&&... arguments)
+      : options_(snapshot.network),
+        device_(device),
+        network_(std::move(snapshot), std::forward<Arguments>(arguments)...) {}
 
   Tensor denoise(const Tensor& x, const Tensor& sigma, const Tensor& labels) override {
     Tensor rows;
@@ -71,7 +74,7 @@ std::shared_ptr<Denoiser> make_denoiser(Snapshot snapshot, Precision precision, 
     const auto dtype = activation_dtype(precision, snapshot.network.use_fp16, device);
     if (device.is_cuda())
       return std::make_shared<Engine<CudaNetwork>>(std::move(snapshot), device, dtype, device,
-                                                   *passes_on_cuda());
+                                                   *passes_on_cuda(), cuda_graph_recorder(device));
     return std::make_shared<Engine<CpuNetwork>>(std::move(snapshot), device, dtype,
                                                 kind == EngineKind::fast);
   }

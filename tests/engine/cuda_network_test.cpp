@@ -55,6 +55,32 @@ Tensor emulated(const Snapshot& snapshot, const Inputs& in, c10::ScalarType type
       .denoise(in.x, in.sigma, in.labels);
 }
 
+/// Does what CUDA graphs do: nothing while work is recorded, and all of it on the same memory
+/// later.
+class EmulatedRecorder : public WorkRecorder {
+ public:
+  EmulatedRecorder(bool can, int& recorded, int& replayed)
+      : can_(can), recorded_(recorded), replayed_(replayed) {}
+  std::unique_ptr<RecordedWork> record(const std::function<void()>& work) override {
+    if (!can_) return nullptr;
+    ++recorded_;
+    return std::make_unique<Recorded>(work, replayed_);
+  }
+
+ private:
+  struct Recorded : RecordedWork {
+    Recorded(std::function<void()> w, int& counter) : work(std::move(w)), replayed(counter) {}
+    void replay() override {
+      ++replayed;
+      work();
+    }
+    std::function<void()> work;
+    int& replayed;
+  };
+  bool can_;
+  int &recorded_, &replayed_;
+};
+
 class CudaEngineLogic : public testing::TestWithParam<Case> {};
 
 }  // namespace
@@ -74,6 +100,53 @@ TEST_P(CudaEngineLogic, OneNoiseLevelForAllPictures) {
   in.sigma = at::tensor({0.7f});
   if (in.labels.defined()) in.labels = in.labels.narrow(0, 1, 1);
   EXPECT_LE(relative_error(emulated(snapshot, in, at::kFloat), reference(snapshot, in)), 1e-5);
+}
+
+TEST_P(CudaEngineLogic, ReplaysWhatItHasSeen) {
+  const Snapshot snapshot = random_snapshot(GetParam().network);
+  int recorded = 0, replayed = 0;
+  CudaNetwork network(snapshot, at::kFloat, c10::kCPU, cuda_passes::emulated(),
+                      std::make_unique<EmulatedRecorder>(true, recorded, replayed));
+  CudaNetwork plain(snapshot, at::kFloat, c10::kCPU, cuda_passes::emulated());
+  std::vector<Tensor> results, expected;
+  for (const int64_t n : {3, 3, 3, 2, 2, 3, 1}) {
+    Inputs in = random_inputs(snapshot.network, n);
+    in.x = in.x * static_cast<double>(results.size() + 1);
+    results.push_back(network.denoise(in.x, in.sigma, in.labels));
+    expected.push_back(plain.denoise(in.x, in.sigma, in.labels));
+  }
+  // Results stay as they are when others come.
+  for (size_t i = 0; i < results.size(); ++i) EXPECT_TRUE(at::equal(results[i], expected[i])) << i;
+  EXPECT_EQ(recorded, 2);
+  EXPECT_EQ(replayed, 4);
+}
+
+TEST(CudaEngine, WhatCannotBeRecordedIsComputed) {
+  const Snapshot snapshot = random_snapshot(small_network());
+  int recorded = 0, replayed = 0;
+  CudaNetwork network(snapshot, at::kFloat, c10::kCPU, cuda_passes::emulated(),
+                      std::make_unique<EmulatedRecorder>(false, recorded, replayed));
+  const Inputs in = random_inputs(snapshot.network, 2);
+  const Tensor first = network.denoise(in.x, in.sigma, in.labels);
+  for (int i = 0; i < 2; ++i)
+    EXPECT_TRUE(at::equal(network.denoise(in.x, in.sigma, in.labels), first));
+  EXPECT_EQ(replayed, 0);
+}
+
+TEST(CudaEngine, KeepsFewRecordings) {
+  const Snapshot snapshot = random_snapshot(small_network());
+  int recorded = 0, replayed = 0;
+  CudaNetwork network(snapshot, at::kFloat, c10::kCPU, cuda_passes::emulated(),
+                      std::make_unique<EmulatedRecorder>(true, recorded, replayed));
+  CudaNetwork plain(snapshot, at::kFloat, c10::kCPU, cuda_passes::emulated());
+  for (int round = 0; round < 2; ++round)
+    for (int64_t n = 1; n <= 6; ++n)
+      for (int i = 0; i < 2; ++i) {
+        const Inputs in = random_inputs(snapshot.network, n);
+        EXPECT_TRUE(at::equal(network.denoise(in.x, in.sigma, in.labels),
+                              plain.denoise(in.x, in.sigma, in.labels)));
+      }
+  EXPECT_EQ(recorded, 12);
 }
 
 INSTANTIATE_TEST_SUITE_P(Networks, CudaEngineLogic, testing::ValuesIn(cases()),
@@ -116,8 +189,16 @@ TEST_P(CudaEngineOnGpu, AgreesWithTheEmulation) {
                                                    {Precision::bf16, at::kBFloat16, 3e-2}}) {
     const auto network = make_denoiser(snapshot, precision, device_, EngineKind::fast);
     ASSERT_EQ(dynamic_cast<Precond*>(network.get()), nullptr);
-    const Tensor got = network->denoise(in.x.to(device_), in.sigma.to(device_), labels).cpu();
-    EXPECT_LE(relative_error(got, emulated(snapshot, in, type)), tolerance);
+    const Tensor expected = emulated(snapshot, in, type);
+    // Computed, recorded, replayed.
+    for (int i = 0; i < 3; ++i) {
+      const Tensor got = network->denoise(in.x.to(device_), in.sigma.to(device_), labels).cpu();
+      EXPECT_LE(relative_error(got, expected), tolerance) << "evaluation " << i;
+    }
+    Inputs other = in;
+    other.x = in.x * 2;
+    const Tensor got = network->denoise(other.x.to(device_), in.sigma.to(device_), labels).cpu();
+    EXPECT_LE(relative_error(got, emulated(snapshot, other, type)), tolerance);
   }
 }
 
