@@ -237,6 +237,7 @@ std::vector<std::pair<std::string, Snapshot>> load_subjects(const BenchSampleArg
 
 std::string engine_of(const SampleBenchmarkOptions& o) {
   if (!engine_takes(o.network.network, o.precision, o.device, o.engine)) return "reference";
+  if (o.engine == EngineKind::int8) return "int8";
   return o.engine == EngineKind::fast ? "fast" : "engine";
 }
 
@@ -319,7 +320,7 @@ void add_sample_benchmark(CLI::App& bench, CommandContext& context) {
         for (const std::string& word : parse_words(text)) engines.push_back(parse_engine(word));
         return engines;
       },
-      "LIST", "What computes: auto, fast, reference", "auto");
+      "LIST", "What computes: auto, fast, int8, reference", "auto");
   add_float_option(*command, "--seconds", a->seconds, at_least(0.0),
                    "Measure each case for about that long");
   add_switch(*command, "--json", a->json, "Print a list of objects instead of a table");

@@ -20,6 +20,7 @@ constexpr int64_t lanes = 16;
 using Floats = float __attribute__((vector_size(64)));
 using Ints = int32_t __attribute__((vector_size(64)));
 using Shorts = uint16_t __attribute__((vector_size(32)));
+using Bytes = int8_t __attribute__((vector_size(16)));
 
 #define EDM2_INLINE [[gnu::always_inline]] inline
 
@@ -77,6 +78,25 @@ EDM2_INLINE Floats load(const Half* p) {
   const Ints infinite = (bits & 0x7c00) == 0x7c00, nan = (bits & 0x7fff) > 0x7c00;
   return reinterpret_cast<Floats>(reinterpret_cast<Ints>(magnitude) | (infinite & 0x7f800000) |
                                   (nan & 0x7fc00000) | (bits & 0x8000) << 16);
+#endif
+}
+
+EDM2_INLINE Floats load(const int8_t* p) {
+#if defined(__AVX512F__)
+  const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(v));
+#elif defined(__AVX2__)
+  __m256 halves[2];
+  for (int i = 0; i < 2; ++i)
+    halves[i] = _mm256_cvtepi32_ps(
+        _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + 8 * i))));
+  Floats v;
+  std::memcpy(&v, halves, sizeof v);
+  return v;
+#else
+  Bytes narrow;
+  std::memcpy(&narrow, p, sizeof narrow);
+  return __builtin_convertvector(narrow, Floats);
 #endif
 }
 

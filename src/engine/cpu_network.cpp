@@ -57,10 +57,11 @@ bool weights_outweigh_images(const FoldedBlock& block, int64_t size) {
 
 }  // namespace
 
-CpuNetwork::CpuNetwork(Snapshot snapshot, c10::ScalarType dtype, bool winograd)
+CpuNetwork::CpuNetwork(Snapshot snapshot, c10::ScalarType dtype, EngineKind kind)
     : options_(snapshot.network),
       dtype_(dtype),
-      winograd_(winograd && dtype == at::kFloat),
+      winograd_(kind == EngineKind::fast && dtype == at::kFloat),
+      int8_(kind == EngineKind::int8 && dtype == at::kFloat),
       limit_(options_.clip_act ? static_cast<float>(*options_.clip_act) : no_limit) {
   const c10::NoGradGuard no_grad;
   NetworkFolder folder(std::move(snapshot));
@@ -70,7 +71,7 @@ CpuNetwork::CpuNetwork(Snapshot snapshot, c10::ScalarType dtype, bool winograd)
   std::vector<Tensor> embeddings(layers_.size());
   // Weights are packed by one thread, as they will be used, so threads take whole layers.
   std::atomic<size_t> next = 0;
-  HalfPacker packer;
+  WeightPacker packer;
   for_each_on_one_thread(std::max<int64_t>(at::get_num_threads(), 1), [&](int64_t) {
     for (size_t i = next++; i < layers_.size(); i = next++) {
       const bool encodes = i < encoder.size();
@@ -93,7 +94,7 @@ CpuNetwork::CpuNetwork(Snapshot snapshot, c10::ScalarType dtype, bool winograd)
   release_freed_memory();  // of the stored weights
 }
 
-CpuNetwork::Layer CpuNetwork::make_layer(const FoldedBlock& block, HalfPacker& packer) const {
+CpuNetwork::Layer CpuNetwork::make_layer(const FoldedBlock& block, WeightPacker& packer) const {
   const int64_t size = std::stoll(block.plan.name);  // of the layer's output
   Layer layer;
   layer.plan = block.plan;
@@ -108,12 +109,15 @@ CpuNetwork::Layer CpuNetwork::make_layer(const FoldedBlock& block, HalfPacker& p
   const bool compact = dtype_ == at::kFloat && weights_outweigh_images(block, size);
   const auto make = [&](std::optional<FusedConv> Layer::*conv, const FoldedWeight& weight) {
     if (!weight.defined()) return;
-    if (compact && weight.stored.scalar_type() == at::kHalf)
-      if (auto half = packer.pack(weight.stored, weight.row_factors(),
-                                  conv_shape(size, weight.stored.size(3) / 2))) {
-        layer.compact.push_back({std::move(*half), conv, nullptr});
+    const bool is_half = weight.stored.scalar_type() == at::kHalf;
+    if (compact && (is_half || int8_)) {
+      const auto storage = int8_ ? CompactWeights::Storage::int8 : CompactWeights::Storage::float16;
+      if (auto packed = packer.pack(weight.stored.to(at::kHalf), weight.row_factors(),
+                                    conv_shape(size, weight.stored.size(3) / 2), storage)) {
+        layer.compact.push_back({std::move(*packed), conv, nullptr});
         return;
       }
+    }
     layer.*conv = make_conv(weight.tensor(), size, weight.stored.size(3) / 2);
   };
   if (layer.phases)

@@ -7,10 +7,11 @@
 #include <vector>
 
 #include "edm2/core/tensor.h"
+#include "edm2/engine/engine.h"
 #include "engine/activation_arena.h"
 #include "engine/activations.h"
+#include "engine/compact_weights.h"
 #include "engine/folded_network.h"
-#include "engine/half_weights.h"
 #include "engine/winograd.h"
 #include "nn/fused_layers.h"
 
@@ -23,13 +24,13 @@ namespace edm2 {
 /// An image gets the same bits in either way.
 ///
 /// In float32, layers whose weights are larger than their images keep float16 weights as float16
-/// (HalfWeights) and make them float32 for a few images at a time, which go through these layers
+/// (CompactWeights) and make them float32 for a few images at a time, which go through these layers
 /// side by side.
 class CpuNetwork {
  public:
-  /// dtype: of the activations, float32 or bfloat16. `winograd`: large 3x3 convolutions in float32
-  /// by Winograd's algorithm.
-  CpuNetwork(Snapshot snapshot, c10::ScalarType dtype, bool winograd);
+  /// dtype: of the activations, float32 or bfloat16. In float32, EngineKind::fast computes large
+  /// 3x3 convolutions by Winograd's algorithm, int8 keeps weights in 8 bits.
+  CpuNetwork(Snapshot snapshot, c10::ScalarType dtype, EngineKind kind);
 
   /// x[N,C,R,R] float32; sigma[N] or [1], labels[N,K] or [1,K], or undefined where the network has
   /// none: float32. Returns D(x; sigma) [N,C,R,R] float32.
@@ -48,7 +49,7 @@ class CpuNetwork {
     float keep = 1, cat_x = 1, cat_skip = 1;
   };
   struct CompactConv {
-    HalfWeights weights;
+    CompactWeights weights;
     std::optional<FusedConv> Layer::*conv;
     float* expanded;  // in expanded_
   };
@@ -58,7 +59,7 @@ class CpuNetwork {
     const float* modulations;
   };
 
-  Layer make_layer(const FoldedBlock& block, HalfPacker& packer) const;
+  Layer make_layer(const FoldedBlock& block, WeightPacker& packer) const;
   FusedConv make_conv(const Tensor& weight, int64_t size, int64_t padding) const;
   void share_expanded_memory();
   static void expand(const Layer& layer);
@@ -77,7 +78,7 @@ class CpuNetwork {
 
   NetworkOptions options_;
   c10::ScalarType dtype_;
-  bool winograd_;
+  bool winograd_, int8_;
   float limit_;  // clip_act, infinity for none
   FoldedEmbedding embedding_;
   Tensor embeddings_;  // [modulations_, E]: the layers' embedding weights, one below the other

@@ -56,8 +56,9 @@ const cuda_passes::Passes* passes_on_cuda() {
 EngineKind parse_engine(const std::string& name) {
   if (name == "auto") return EngineKind::automatic;
   if (name == "fast") return EngineKind::fast;
+  if (name == "int8") return EngineKind::int8;
   if (name == "reference") return EngineKind::reference;
-  throw UsageError("'" + name + "' is not one of 'auto', 'fast', 'reference'.");
+  throw UsageError("'" + name + "' is not one of 'auto', 'fast', 'int8', 'reference'.");
 }
 
 bool engine_takes(const NetworkOptions& options, Precision precision, c10::Device device,
@@ -70,13 +71,18 @@ bool engine_takes(const NetworkOptions& options, Precision precision, c10::Devic
 
 std::shared_ptr<Denoiser> make_denoiser(Snapshot snapshot, Precision precision, c10::Device device,
                                         EngineKind kind) {
+  if (kind == EngineKind::int8 &&
+      (!device.is_cpu() ||
+       activation_dtype(precision, snapshot.network.use_fp16, device) != at::kFloat))
+    throw UsageError(
+        "weights of 8 bits are for the CPU and float32: --device=cpu "
+        "--precision=fp32");
   if (engine_takes(snapshot.network, precision, device, kind)) {
     const auto dtype = activation_dtype(precision, snapshot.network.use_fp16, device);
     if (device.is_cuda())
       return std::make_shared<Engine<CudaNetwork>>(std::move(snapshot), device, dtype, device,
                                                    *passes_on_cuda(), cuda_graph_recorder(device));
-    return std::make_shared<Engine<CpuNetwork>>(std::move(snapshot), device, dtype,
-                                                kind == EngineKind::fast);
+    return std::make_shared<Engine<CpuNetwork>>(std::move(snapshot), device, dtype, kind);
   }
   auto network = std::make_shared<Precond>(snapshot);
   network->precision = precision;

@@ -66,8 +66,11 @@ struct Kernels {
   /// out[height, width, channels] = silu(c times it), else it is added to out.
   void (*winograd_output)(const float* const* m, int64_t height, int64_t width, int64_t channels,
                           int64_t first, int64_t count, const float* c, float* out);
-  /// out[rows, block] = half[rows, block] times factors[block], block <= max_block.
-  void (*expand)(const Half* half, int64_t rows, int64_t block, const float* factors, float* out);
+  /// out[rows, block] = compact[rows, block] times factors[block], block <= max_block.
+  void (*expand_half)(const Half* compact, int64_t rows, int64_t block, const float* factors,
+                      float* out);
+  void (*expand_int8)(const int8_t* compact, int64_t rows, int64_t block, const float* factors,
+                      float* out);
 };
 
 constexpr int64_t max_block = 64;

@@ -275,7 +275,8 @@ void winograd_output(const float* const* m, int64_t height, int64_t width, int64
     }
 }
 
-void expand(const Half* half, int64_t rows, int64_t block, const float* factors, float* out) {
+template <class T>
+void expand(const T* compact, int64_t rows, int64_t block, const float* factors, float* out) {
   // Factors that vectors can be multiplied with: they repeat after `period`.
   const int64_t period = std::lcm(block, lanes);
   float repeated[max_block * lanes];
@@ -284,10 +285,10 @@ void expand(const Half* half, int64_t rows, int64_t block, const float* factors,
   int64_t i = 0;
   for (; i + period <= size; i += period)
     for (int64_t k = 0; k < period; k += lanes)
-      store(out + i + k, load(half + i + k) * load(repeated + k));
+      store(out + i + k, load(compact + i + k) * load(repeated + k));
   for (int64_t k = 0; i < size; i += lanes, k += lanes) {
     const int64_t rest = std::min(lanes, size - i);
-    const Floats v = (rest == lanes ? load(half + i) : load_some(half + i, rest));
+    const Floats v = (rest == lanes ? load(compact + i) : load_some(compact + i, rest));
     store_some(out + i, v * load(repeated + k), rest);
   }
 }
@@ -297,7 +298,8 @@ constexpr Kernels all_kernels = {activation_kernels<float>(),
                                  linear,
                                  winograd_input,
                                  winograd_output,
-                                 expand};
+                                 expand<Half>,
+                                 expand<int8_t>};
 
 }  // namespace
 }  // namespace edm2::inference_kernels

@@ -95,13 +95,18 @@ std::string written_winograd(const Kernels& k, int64_t channels) {
   return {reinterpret_cast<const char*>(v.data()), v.size() * sizeof(float)};
 }
 
-/// All float16 numbers, in rows of `block`.
+/// All float16 numbers and all of 8 bits, in rows of `block`.
 std::string written_expanded(const Kernels& k, int64_t block) {
   std::vector<Half> half(65536);
   for (size_t i = 0; i < half.size(); ++i) half[i].bits = static_cast<uint16_t>(i);
   const auto factors = normal_values<float>(static_cast<size_t>(block), 1);
   std::vector<float> out(half.size());
-  k.expand(half.data(), 65536 / block, block, factors.data(), out.data());
+  k.expand_half(half.data(), 65536 / block, block, factors.data(), out.data());
+  std::vector<int8_t> whole(256);
+  for (size_t i = 0; i < whole.size(); ++i) whole[i] = static_cast<int8_t>(i);
+  std::vector<float> out8(whole.size());
+  k.expand_int8(whole.data(), 256 / block, block, factors.data(), out8.data());
+  out.insert(out.end(), out8.begin(), out8.end());
   return {reinterpret_cast<const char*>(out.data()), out.size() * sizeof(float)};
 }
 
@@ -165,8 +170,11 @@ TEST(InferenceKernels, ExpandMultipliesEachColumn) {
   const std::vector<float> expected = {
       2, -6, 2, 2 * std::ldexp(1.f, -24), std::numeric_limits<float>::infinity(), 4 * 65504.f};
   std::vector<float> out(6);
-  portable().expand(half.data(), 2, 3, factors.data(), out.data());
+  portable().expand_half(half.data(), 2, 3, factors.data(), out.data());
   EXPECT_EQ(out, expected);
+  const std::vector<int8_t> whole = {1, -2, 127, -128, 0, 5};
+  portable().expand_int8(whole.data(), 2, 3, factors.data(), out.data());
+  EXPECT_EQ(out, (std::vector<float>{2, -6, 508, -256, 0, 20}));
 }
 
 }  // namespace edm2::inference_kernels

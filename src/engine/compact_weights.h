@@ -1,4 +1,4 @@
-// Weights of convolutions in half the memory: float16, as snapshots store them.
+// Weights of convolutions in half the memory, float16 as snapshots store them, or in a quarter.
 #pragma once
 
 #include <array>
@@ -27,11 +27,16 @@ struct WeightOrder {
 /// convolutions share and that stays in the cache: this reads half of what weights in float32 would
 /// be, and takes little beside the convolution. The product of a float16 and a factor is what
 /// weights in float32 would be: results have the same bits.
-class HalfWeights {
+///
+/// Or as 8 bits, in steps of 1/127 of the largest of 64 weights, which are off by about 0.5 % of
+/// the weights' standard deviation.
+class CompactWeights {
  public:
+  enum class Storage { float16, int8 };
+
   /// stored[out,in,kh,kw] float16 on the CPU, in % order.in_block == 0; factors[out] float32.
-  HalfWeights(const Tensor& stored, const Tensor& factors, const WeightOrder& order,
-              const ConvShape& shape);
+  CompactWeights(const Tensor& stored, const Tensor& factors, const WeightOrder& order,
+                 const ConvShape& shape, Storage storage);
 
   /// Numbers that the expanded weights have; a multiple of 16.
   int64_t size() const;
@@ -42,8 +47,9 @@ class HalfWeights {
   FusedConv reading(float* expanded) const;
 
  private:
-  Tensor half_;     // [blocks, ..., block]
-  Tensor factors_;  // [blocks, block]
+  Tensor values_;           // [blocks, rows, block] float16 or int8
+  Tensor factors_;          // [blocks, groups of rows, block]
+  int64_t group_rows_ = 0;  // of each but the last
   Tensor description_;
   std::vector<int64_t> sizes_;
   ConvShape shape_;
@@ -51,11 +57,12 @@ class HalfWeights {
 
 /// Finds out the orders of weights: by having oneDNN arrange those of the first convolution of each
 /// shape. Threads may use it at the same time.
-class HalfPacker {
+class WeightPacker {
  public:
-  /// As HalfWeights. Nothing where there is no oneDNN, or where its order is none of those above.
-  std::optional<HalfWeights> pack(const Tensor& stored, const Tensor& factors,
-                                  const ConvShape& shape);
+  /// As CompactWeights. Nothing where there is no oneDNN, or where its order is none of those
+  /// above.
+  std::optional<CompactWeights> pack(const Tensor& stored, const Tensor& factors,
+                                     const ConvShape& shape, CompactWeights::Storage storage);
 
  private:
   std::mutex mutex_;

@@ -1,4 +1,4 @@
-#include "engine/half_weights.h"
+#include "engine/compact_weights.h"
 
 #include <ATen/ATen.h>
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
@@ -126,7 +126,7 @@ Tensor view_in_order(float* data, const std::vector<int64_t>& sizes, const Tenso
       data, static_cast<int64_t>(sizes.size()), sizes.data(), strides.data(), 0,
       aoti_torch_dtype_float32(), aoti_torch_device_type_cpu(), 0, &handle,
       aoti_torch_layout__mkldnn(), description.const_data_ptr<uint8_t>(), description.numel());
-  TORCH_CHECK(error == 0, "[HalfWeights] no view of oneDNN's weights");
+  TORCH_CHECK(error == 0, "[CompactWeights] no view of oneDNN's weights");
   Tensor view = *reinterpret_cast<Tensor*>(handle);  // that is what such a handle is
   aoti_torch_delete_tensor_object(handle);
   return view;
@@ -134,39 +134,69 @@ Tensor view_in_order(float* data, const std::vector<int64_t>& sizes, const Tenso
 
 }  // namespace
 
-HalfWeights::HalfWeights(const Tensor& stored, const Tensor& factors, const WeightOrder& order,
-                         const ConvShape& shape)
-    : half_(arranged(stored, order.block, order.in_block)),
-      factors_(at::zeros({blocks_of(stored.size(0), order.block), order.block}, at::kFloat)),
-      description_(order.description),
-      sizes_(stored.sizes().vec()),
-      shape_(shape) {
-  factors_.view({-1}).narrow(0, 0, stored.size(0)).copy_(factors);
+CompactWeights::CompactWeights(const Tensor& stored, const Tensor& factors,
+                               const WeightOrder& order, const ConvShape& shape, Storage storage)
+    : description_(order.description), sizes_(stored.sizes().vec()), shape_(shape) {
+  const int64_t outputs = stored.size(0), blocks = blocks_of(outputs, order.block);
+  values_ = arranged(stored, order.block, order.in_block).view({blocks, -1, order.block});
+  factors_ = at::zeros({blocks, 1, order.block}, at::kFloat);
+  factors_.view({-1}).narrow(0, 0, outputs).copy_(factors);
+  group_rows_ = values_.size(1);
+  if (storage == Storage::float16) return;
+
+  constexpr int64_t group = 64, steps = 127;
+  const Tensor row_factors = std::exchange(factors_, {});  // [blocks, 1, block]
+  group_rows_ = std::min(group, group_rows_);
+  const int64_t rows = values_.size(1), groups = (rows + group_rows_ - 1) / group_rows_;
+  const Tensor quantized = tensor_in_huge_pages(values_.numel(), at::kChar).view(values_.sizes());
+  factors_ = at::empty({blocks, groups, order.block}, at::kFloat);
+  for (int64_t b = 0; b < blocks; ++b) {
+    const Tensor grouped =
+        at::constant_pad_nd(values_[b].to(at::kFloat), {0, 0, 0, groups * group_rows_ - rows})
+            .view({groups, group_rows_, order.block});
+    const Tensor step = grouped.abs().amax(1, /*keepdim=*/true).div(steps);
+    const Tensor whole = grouped.div(step.clamp_min(1e-30)).round().clamp(-steps, steps);
+    quantized[b].copy_(whole.view({-1, order.block}).narrow(0, 0, rows));
+    factors_[b].copy_(step.squeeze(1) * row_factors[b]);
+  }
+  values_ = quantized;
 }
 
-int64_t HalfWeights::size() const { return (half_.numel() + 15) / 16 * 16; }
+int64_t CompactWeights::size() const { return (values_.numel() + 15) / 16 * 16; }
 
-void HalfWeights::expand(float* to) const {
-  const int64_t blocks = factors_.size(0), block = factors_.size(1);
-  const int64_t rows = half_.numel() / (blocks * block);  // of one block
-  const auto expand = inference_kernels::best().expand;
-  // Ranges of rows of all blocks, so that threads get equal shares.
-  parallel_for(0, blocks * rows, 16384 / block, [&](int64_t begin, int64_t end) {
-    while (begin < end) {
-      const int64_t b = begin / rows, count = std::min(end, (b + 1) * rows) - begin;
-      expand(halves(half_) + begin * block, count, block,
-             factors_.const_data_ptr<float>() + b * block, to + begin * block);
-      begin += count;
+void CompactWeights::expand(float* to) const {
+  const int64_t rows = values_.size(1), groups = factors_.size(1), block = values_.size(2);
+  const auto& kernels = inference_kernels::best();
+  const auto* factors = factors_.const_data_ptr<float>();
+  // A thread takes some groups, of all blocks one after the other.
+  const int64_t grain = std::max<int64_t>(16384 / (group_rows_ * block), 1);
+  // Of float16 there is one large group in each block: it is cut for the threads.
+  const int64_t part = std::min(group_rows_, std::max<int64_t>(16384 / block, 1));
+  const int64_t parts = (group_rows_ + part - 1) / part;
+  parallel_for(0, values_.size(0) * groups * parts, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t b = i / (groups * parts), g = i / parts % groups, p = i % parts;
+      const int64_t first = g * group_rows_ + p * part,
+                    last = std::min(first + part, std::min((g + 1) * group_rows_, rows));
+      if (first >= last) continue;
+      const int64_t place = (b * rows + first) * block;
+      const float* const factor = factors + (b * groups + g) * block;
+      if (values_.scalar_type() == at::kHalf)
+        kernels.expand_half(halves(values_) + place, last - first, block, factor, to + place);
+      else
+        kernels.expand_int8(values_.const_data_ptr<int8_t>() + place, last - first, block, factor,
+                            to + place);
     }
   });
 }
 
-FusedConv HalfWeights::reading(float* expanded) const {
+FusedConv CompactWeights::reading(float* expanded) const {
   return FusedConv::of_packed(view_in_order(expanded, sizes_, description_), shape_);
 }
 
-std::optional<HalfWeights> HalfPacker::pack(const Tensor& stored, const Tensor& factors,
-                                            const ConvShape& shape) {
+std::optional<CompactWeights> WeightPacker::pack(const Tensor& stored, const Tensor& factors,
+                                                 const ConvShape& shape,
+                                                 CompactWeights::Storage storage) {
   const std::array<int64_t, 5> key = {stored.size(0), stored.size(1), stored.size(2),
                                       stored.size(3), shape.input_size};
   std::optional<std::optional<WeightOrder>> known;
@@ -180,7 +210,7 @@ std::optional<HalfWeights> HalfPacker::pack(const Tensor& stored, const Tensor& 
     orders_[key] = *known;
   }
   if (!*known) return std::nullopt;
-  return HalfWeights(stored, factors, **known, shape);
+  return CompactWeights(stored, factors, **known, shape, storage);
 }
 
 }  // namespace edm2
