@@ -19,7 +19,6 @@
 namespace {
 
 using edm2::CpuLevel;
-using edm2::inference_kernels::ActivationKernels;
 using edm2::inference_kernels::Kernels;
 using Values = std::vector<float>;
 
@@ -45,7 +44,7 @@ struct Shape {
 struct Case {
   std::string name;
   int64_t bytes;  // read and written
-  std::function<void(const ActivationKernels<float>&)> run;
+  std::function<void(const Kernels&)> run;
   std::function<double()> error;  // after run
 };
 
@@ -75,22 +74,22 @@ std::vector<Case> cases_of(const Shape& shape) {
   std::vector<Case> cases;
   cases.push_back({"silu", 2 * n,
                    [=](const auto& k) {
-                     k.silu(data->x.data(), shape.size(), no_limit, 1, nullptr,
-                            data->activated.data());
+                     k.f32.silu(data->x.data(), shape.size(), no_limit, 1, nullptr,
+                                data->activated.data());
                    },
                    error_of([data](size_t i) { return silu_of(data->x[i]); })});
   cases.push_back({"modulated_silu", 2 * n,
                    [=](const auto& k) {
-                     k.modulated_silu(data->x.data(), data->c.data(), shape.pixels, shape.channels,
-                                      data->activated.data());
+                     k.f32.modulated_silu(data->x.data(), data->c.data(), shape.pixels,
+                                          shape.channels, data->activated.data());
                    },
                    error_of([data, channels](size_t i) {
                      return silu_of(data->x[i] * data->c[i % channels]);
                    })});
   cases.push_back({"pixel_norm_silu", 3 * n,
                    [=](const auto& k) {
-                     k.pixel_norm_silu(data->x.data(), shape.pixels, shape.channels, no_limit, 1,
-                                       data->kept.data(), data->activated.data());
+                     k.f32.pixel_norm_silu(data->x.data(), shape.pixels, shape.channels, no_limit,
+                                           1, data->kept.data(), data->activated.data());
                    },
                    error_of([data, channels](size_t i) {
                      const size_t first = i / channels * channels;
@@ -103,18 +102,65 @@ std::vector<Case> cases_of(const Shape& shape) {
   return cases;
 }
 
-void add(const std::string& set, const Kernels& kernels, const Shape& shape) {
-  for (const Case& c : cases_of(shape)) {
+float plain_value(edm2::Half x) {
+  const int exponent = x.bits >> 10 & 31, fraction = x.bits & 1023;
+  const float magnitude = exponent == 0
+                              ? std::ldexp(static_cast<float>(fraction), -24)
+                              : std::ldexp(static_cast<float>(fraction + 1024), exponent - 25);
+  return x.bits >> 15 != 0 ? -magnitude : magnitude;
+}
+float plain_value(int8_t x) { return x; }
+
+/// Weights of a convolution in blocks of outputs: `shape.pixels` rows of one block.
+template <class T, class Expand>
+Case expansion(const std::string& name, const Shape& shape, const std::vector<T>& some,
+               const Expand& expand) {
+  struct Data {
+    std::vector<T> compact;
+    Values factors, out;
+  };
+  const auto data = std::make_shared<Data>();
+  for (int64_t i = 0; i < shape.size(); ++i)
+    data->compact.push_back(some[static_cast<size_t>(i) % some.size()]);
+  data->factors = normal_values(shape.channels, 3);
+  data->out.resize(data->compact.size());
+  return {name, static_cast<int64_t>(sizeof(T) + sizeof(float)) * shape.size(),
+          [=](const auto& k) {
+            (k.*expand)(data->compact.data(), shape.pixels, shape.channels, data->factors.data(),
+                        data->out.data());
+          },
+          [=] {
+            Values expected;
+            for (size_t i = 0; i < data->compact.size(); ++i)
+              expected.push_back(plain_value(data->compact[i]) *
+                                 data->factors[i % data->factors.size()]);
+            return largest_difference(data->out, expected);
+          }};
+}
+
+std::vector<Case> cases_of_weights(const Shape& shape) {
+  std::vector<edm2::Half> halves;  // from -2 to 2
+  std::vector<int8_t> bytes;
+  for (int i = 0; i < 0x4000; i += 7)
+    for (const int sign : {0, 0x8000}) halves.push_back({static_cast<uint16_t>(i | sign)});
+  for (int i = -128; i < 128; ++i) bytes.push_back(static_cast<int8_t>(i));
+  return {expansion("expand_half", shape, halves, &Kernels::expand_half),
+          expansion("expand_int8", shape, bytes, &Kernels::expand_int8)};
+}
+
+void add(const std::string& set, const Kernels& kernels, const Shape& shape,
+         const std::vector<Case>& cases) {
+  for (const Case& c : cases) {
     const std::string name = c.name + "/" + set + "/" + std::to_string(shape.pixels) + "x" +
                              std::to_string(shape.channels);
-    c.run(kernels.f32);
+    c.run(kernels);
     if (const double error = c.error(); !(error < 1e-5)) {
       std::fprintf(stderr, "%s is wrong: %g from the plain computation\n", name.c_str(), error);
       std::exit(1);
     }
     benchmark::RegisterBenchmark(name.c_str(), [c, &kernels](benchmark::State& state) {
       for (auto _ : state) {
-        c.run(kernels.f32);
+        c.run(kernels);
         benchmark::ClobberMemory();
       }
       state.SetBytesProcessed(c.bytes * static_cast<int64_t>(state.iterations()));
@@ -126,11 +172,15 @@ void add(const std::string& set, const Kernels& kernels, const Shape& shape) {
 
 int main(int argc, char** argv) {
   using namespace edm2::inference_kernels;
-  for (const Shape shape : {Shape{64 * 64, 128}, Shape{32 * 32, 256}, Shape{8 * 8, 512}}) {
-    add("portable", portable(), shape);
-    if (edm2::highest_cpu_level() >= CpuLevel::avx2) add("avx2", avx2(), shape);
-    if (edm2::highest_cpu_level() >= CpuLevel::avx512) add("avx512", avx512(), shape);
-  }
+  const auto add_for_all_sets = [](const Shape& shape, const std::vector<Case>& cases) {
+    add("portable", portable(), shape, cases);
+    if (edm2::highest_cpu_level() >= CpuLevel::avx2) add("avx2", avx2(), shape, cases);
+    if (edm2::highest_cpu_level() >= CpuLevel::avx512) add("avx512", avx512(), shape, cases);
+  };
+  for (const Shape shape : {Shape{64 * 64, 128}, Shape{32 * 32, 256}, Shape{8 * 8, 512}})
+    add_for_all_sets(shape, cases_of(shape));
+  for (const Shape shape : {Shape{512 * 9, 24}, Shape{512 * 9, 64}})  // a block of 3x3 kernels
+    add_for_all_sets(shape, cases_of_weights(shape));
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   benchmark::RunSpecifiedBenchmarks();

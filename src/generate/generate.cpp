@@ -149,30 +149,40 @@ std::vector<GeneratedBatch> gather(ProcessGroup& group, GeneratedBatch batch,
 /// What is known before anything is drawn.
 struct Job {
   Sampler sampler;
-  nlohmann::ordered_json parameters;  // of the run, for the files
-  std::vector<int64_t> seeds;         // on the first process
+  NetworkDigests digests;                            // on their way
+  std::optional<nlohmann::ordered_json> parameters;  // of the run, where they were needed already
+  std::vector<int64_t> seeds;                        // on the first process
 };
 
 Job prepare_job(const GenerateOptions& options, Progress& progress, const ProcessGroup& group) {
   const bool says_how = options.metadata || options.resume;
   NetworkDigests digests;
+  std::vector<std::pair<std::string, std::filesystem::path>> files;
   const auto on_network = [&](const std::string& role, const Snapshot& network) {
     if (!says_how) return;
     const std::string& source = role == "net" ? options.net : *options.gnet;
-    // While the engine gets the network ready.
     if (parse_run_source(source))
       digests[role] = {"weights_sha256", std::async(std::launch::async,
                                                     [network] { return weights_sha256(network); })};
     else
-      digests[role] = {"sha256", std::async(std::launch::async, sha256_of_file,
-                                            find_network_file(source, options.fetch, progress))};
+      files.emplace_back(role, find_network_file(source, options.fetch, progress));
   };
-  Job job{load_sampler(options, progress, on_network), {}, {}};
+  Job job{load_sampler(options, progress, on_network), {}, {}, {}};
+  // Not before: the engine needs all threads to get the networks ready.
+  for (const auto& [role, file] : files)
+    digests[role] = {"sha256", std::async(std::launch::async, sha256_of_file, file)};
+  job.digests = std::move(digests);
   prepare_output_folders(options);
-  if (says_how) job.parameters = run_parameters(options, job.sampler, digests);
-  if (group.is_main()) job.seeds = seeds_to_draw(options, job.sampler, job.parameters, progress);
-  if (!options.metadata) job.parameters = nullptr;
+  if (options.resume) job.parameters = run_parameters(options, job.sampler, job.digests);
+  if (group.is_main())
+    job.seeds = seeds_to_draw(options, job.sampler, job.parameters.value_or(nullptr), progress);
   return job;
+}
+
+/// What files say of the run, null for nothing. Waits for the networks' digests.
+nlohmann::ordered_json parameters_for_files(const GenerateOptions& options, const Job& job) {
+  if (!options.metadata) return nullptr;
+  return job.parameters ? *job.parameters : run_parameters(options, job.sampler, job.digests);
 }
 
 /// The parts of `count` seeds that this process draws.
@@ -209,8 +219,16 @@ void generate_images(const GenerateOptions& options, Progress& progress, Process
     if (preview) preview->after_step(step);
     progress.advance(step.x.size(0));
   };
-  const Outputs own = make_picture_outputs(options, job.parameters);
-  const Outputs collected = make_collected_outputs(options, job.parameters);
+  // While the first batch is drawn.
+  auto told = std::async(std::launch::async, [&] { return parameters_for_files(options, job); });
+  nlohmann::ordered_json parameters;
+  Outputs own, collected;
+  const auto get_outputs_ready = [&] {
+    if (!told.valid()) return;
+    parameters = told.get();
+    own = make_picture_outputs(options, parameters);
+    collected = make_collected_outputs(options, parameters);
+  };
   for (const auto& [begin, end] : parts) {
     GeneratedBatch batch;
     if (begin < end) {
@@ -219,18 +237,21 @@ void generate_images(const GenerateOptions& options, Progress& progress, Process
           needs_images(options));
       for (const auto field : batch_tensors)  // from the device once, not in every output
         if ((batch.*field).defined()) batch.*field = (batch.*field).cpu();
+      get_outputs_ready();
       for (const auto& output : own) output->add(batch);
     }
+    get_outputs_ready();
     if (collected.empty()) continue;
     for (const auto& part : gather(group, std::move(batch), options))
       for (const auto& output : collected) output->add(part);
   }
+  get_outputs_ready();
   for (const auto& output : own) output->finish();
   group.barrier();
   if (group.is_main()) {
     for (const auto& output : collected) output->finish();
     if (options.resume && options.grid && !options.seeds.empty())
-      write_grid_from_files(options, job.parameters);
+      write_grid_from_files(options, parameters);
   }
   progress.finish();
 }
