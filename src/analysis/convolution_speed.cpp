@@ -1,7 +1,6 @@
 #include "analysis/convolution_speed.h"
 
 #include <ATen/ATen.h>
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
@@ -10,6 +9,7 @@
 
 #include "core/measuring.h"
 #include "core/onednn.h"
+#include "nn/dispatched_operator.h"
 #include "nn/unet_plan.h"
 
 namespace edm2 {
@@ -55,28 +55,16 @@ c10::List<int64_t> pair(int64_t value) { return {value, value}; }
 
 /// oneDNN's convolution with weights in the order that it likes best, where this libtorch has it.
 std::optional<Candidate> packed_convolution(const Tensor& x, const Tensor& w) {
-  auto& dispatcher = c10::Dispatcher::singleton();
-  const auto reorder = dispatcher.findSchema({"mkldnn::_reorder_convolution_weight", ""});
-  const auto convolve = dispatcher.findSchema({"mkldnn::_convolution_pointwise", ""});
+  const auto reorder = find_operator("mkldnn::_reorder_convolution_weight");
+  const auto convolve = find_operator("mkldnn::_convolution_pointwise");
   if (!x.is_cpu() || !reorder || !convolve || w.size(0) == 0) return std::nullopt;
   if (!onednn_takes(x.scalar_type())) return std::nullopt;
   const int64_t padding = w.size(2) / 2;
-  torch::jit::Stack stack{
-      w, pair(padding), pair(1), pair(1), 1, c10::List<int64_t>(x.sizes().vec())};
-  reorder->callBoxed(stack);
-  const Tensor packed = stack.front().toTensor();
+  const Tensor packed = call_for_tensor(
+      *reorder, {w, pair(padding), pair(1), pair(1), 1, c10::List<int64_t>(x.sizes().vec())});
   return Candidate{"packed channels-last", [x, packed, padding, op = *convolve] {
-                     torch::jit::Stack arguments{x,
-                                                 packed,
-                                                 c10::IValue(),
-                                                 pair(padding),
-                                                 pair(1),
-                                                 pair(1),
-                                                 1,
-                                                 "none",
-                                                 c10::List<std::optional<at::Scalar>>(),
-                                                 ""};
-                     op.callBoxed(arguments);
+                     call(op, {x, packed, c10::IValue(), pair(padding), pair(1), pair(1), 1, "none",
+                               c10::List<std::optional<at::Scalar>>(), ""});
                    }};
 }
 

@@ -420,11 +420,8 @@ void CpuNetwork::denoise_together(std::span<const Condition> conditions, const f
   }
 }
 
-Tensor CpuNetwork::denoise(const Tensor& x, const Tensor& sigma, const Tensor& labels) const {
-  const c10::NoGradGuard no_grad;
-  const int64_t n = x.size(0), image = x[0].numel();
-  const Tensor images = x.contiguous(), sigmas = sigma.contiguous();
-  const Tensor result = at::empty_like(images);
+CpuNetwork::Conditions CpuNetwork::conditions_of(int64_t n, const Tensor& sigmas,
+                                                 const Tensor& labels) const {
   const auto label_row = [&](int64_t i) -> const float* {
     return labels.defined()
                ? labels.const_data_ptr<float>() + (labels.size(0) == 1 ? 0 : i) * labels.size(1)
@@ -458,16 +455,23 @@ Tensor CpuNetwork::denoise(const Tensor& x, const Tensor& sigma, const Tensor& l
       std::memcpy(row_labels.mutable_data_ptr<float>() + r * labels.size(1), label_row(i),
                   static_cast<size_t>(labels.size(1)) * sizeof(float));
   }
-  const Tensor modulations = modulate(c_noise, row_labels, rows);
 
-  std::vector<Condition> conditions;
+  Conditions result{modulate(c_noise, row_labels, rows), {}};
   for (int64_t i = 0; i < n; ++i) {
     const float s = sigma_of(i), sd = static_cast<float>(options_.sigma_data);
     const float variance = s * s + sd * sd, root = std::sqrt(variance);
-    conditions.push_back(
-        {1 / root, sd * sd / variance, s * sd / root,
-         modulations.const_data_ptr<float>() + row_of[static_cast<size_t>(i)] * modulations_});
+    result.of_images.push_back({1 / root, sd * sd / variance, s * sd / root,
+                                result.modulations.const_data_ptr<float>() +
+                                    row_of[static_cast<size_t>(i)] * modulations_});
   }
+  return result;
+}
+
+Tensor CpuNetwork::denoise(const Tensor& x, const Tensor& sigma, const Tensor& labels) const {
+  const c10::NoGradGuard no_grad;
+  const int64_t n = x.size(0), image = x[0].numel();
+  const Tensor images = x.contiguous(), result = at::empty_like(images);
+  const Conditions conditions = conditions_of(n, sigma.contiguous(), labels);
 
   // Expanding weights should cost little beside the images that they serve, and the skips of these
   // images should not fill the memory.
@@ -476,7 +480,7 @@ Tensor CpuNetwork::denoise(const Tensor& x, const Tensor& sigma, const Tensor& l
   std::unique_lock<std::mutex> lock(expanded_in_use_, std::defer_lock);
   if (expanded_.defined()) lock.lock();
   for (int64_t begin = 0; begin < n; begin += together) {
-    const auto some = std::span(conditions)
+    const auto some = std::span(conditions.of_images)
                           .subspan(static_cast<size_t>(begin),
                                    static_cast<size_t>(std::min(together, n - begin)));
     denoise_together(some, images.const_data_ptr<float>() + begin * image,

@@ -58,6 +58,10 @@ class CpuNetwork {
     float c_in, c_skip, c_out;
     const float* modulations;
   };
+  struct Conditions {
+    Tensor modulations;  // [rows, modulations_], which the images point into
+    std::vector<Condition> of_images;
+  };
 
   Layer make_layer(const FoldedBlock& block, WeightPacker& packer) const;
   FusedConv make_conv(const Tensor& weight, int64_t size, int64_t padding) const;
@@ -65,6 +69,8 @@ class CpuNetwork {
   static void expand(const Layer& layer);
   /// All modulations c of all layers, [rows, modulations_] with one row for each condition.
   Tensor modulate(const Tensor& c_noise, const Tensor& labels, int64_t rows) const;
+  /// sigmas[n] or [1], labels[n,K] or [1,K] or undefined, contiguous.
+  Conditions conditions_of(int64_t n, const Tensor& sigmas, const Tensor& labels) const;
   /// out[N,C,R,R] = D(x[N,C,R,R]) for a few images.
   void denoise_together(std::span<const Condition> conditions, const float* x, float* out) const;
   Tensor scaled_input(const float* x, float c_in) const;
