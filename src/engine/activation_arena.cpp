@@ -230,8 +230,10 @@ void ActivationArena::run(int64_t key, const std::function<void()>& work) {
   const std::lock_guard lock(mutex_);
   planned_requests_ += run->planned_requests();
   if (noted) plans_.try_emplace(key, noted);
-  // The work has changed: note it anew the next time.
-  if (run->left_plan() && plans_[key] == plan) plans_.erase(key);
+  // The work has changed: note it anew the next time. Others may have found that out already.
+  if (const auto known = plans_.find(key);
+      run->left_plan() && known != plans_.end() && known->second == plan)
+    plans_.erase(known);
 }
 
 int64_t ActivationArena::planned_requests() const {

@@ -108,6 +108,19 @@ TEST(ActivationArena, OtherWorkThanBeforeIsNotedAnew) {
   EXPECT_EQ(arena.planned_requests() - before, 10);
 }
 
+TEST(ActivationArena, WorkThatTwoRunsFindChangedIsNotedAnew) {
+  ActivationArena arena;
+  const auto work = [&](const std::vector<int64_t>& sizes) { arena.run(1, [&] { chain(sizes); }); };
+  work({10});
+  arena.run(1, [&] {
+    work({20});  // leaves the plan, and so does the run around it
+    chain({30});
+  });
+  work({30});
+  work({30});
+  EXPECT_EQ(arena.planned_requests(), 4);
+}
+
 TEST(ActivationArena, TheOrderOfFreeingIsPartOfTheWork) {
   ActivationArena arena;
   Tensor outer;
