@@ -59,8 +59,7 @@ void add_sampler_options(CLI::App& command, SamplingArguments& a) {
       command, "--engine", a.engine, parse_engine, "NAME",
       "What computes the networks: auto, fast (on the CPU, float32 with an error of up to 1e-4; on "
       "CUDA, the engine's own kernels), int8 (on the CPU in float32: weights in 8 bits, less "
-      "memory, "
-      "about 1 % off), or reference (operator by operator as the original)",
+      "memory, about 1 % off), or reference (operator by operator as the original)",
       "auto");
   add_switch(command, "--fast", a.fast, "The same as --engine=fast");
 }

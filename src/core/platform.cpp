@@ -160,24 +160,28 @@ void release_freed_memory() {
 
 PageMemory::PageMemory(size_t size, Pages pages) : size_(size) {
   if (size == 0) return;  // mmap refuses empty ranges
-  // Huge pages must begin at multiples of their size: what lies before and behind is let go of.
   constexpr size_t huge = 2 << 20;
-  const size_t slack = pages == Pages::huge && size >= huge ? huge : 0;
+  size_t slack = 0;
+#ifdef MADV_HUGEPAGE
+  // Huge pages must begin at multiples of their size: what lies before and behind is let go of.
+  if (pages == Pages::huge && size >= huge) slack = huge;
+#else
+  (void)pages;
+#endif
   void* mapped = ::mmap(nullptr, size + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
                         /*fd=*/-1, 0);
   if (mapped == MAP_FAILED)
     throw Error("no memory for " + std::to_string(size >> 20) + " MiB: " + std::strerror(errno));
   data_ = static_cast<std::byte*>(mapped);
 #ifdef MADV_HUGEPAGE
-  if (slack > 0) {
-    const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-    const size_t before = (huge - reinterpret_cast<uintptr_t>(data_) % huge) % huge;
-    const size_t used = (size + page - 1) / page * page;
-    if (before > 0) ::munmap(data_, before);
-    data_ += before;
-    if (slack - before > used - size) ::munmap(data_ + used, size + slack - before - used);
-    ::madvise(data_, size, MADV_HUGEPAGE);  // if not: only slower
-  }
+  if (slack == 0) return;
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t before = (huge - reinterpret_cast<uintptr_t>(data_) % huge) % huge;
+  const size_t used = (size + page - 1) / page * page;
+  if (before > 0) ::munmap(data_, before);
+  data_ += before;
+  if (slack - before > used - size) ::munmap(data_ + used, size + slack - before - used);
+  ::madvise(data_, size, MADV_HUGEPAGE);  // if not: only slower
 #endif
 }
 

@@ -24,6 +24,14 @@ using Bytes = int8_t __attribute__((vector_size(16)));
 
 #define EDM2_INLINE [[gnu::always_inline]] inline
 
+#if defined(__AVX2__) && !defined(__AVX512F__)
+EDM2_INLINE Floats joined(const __m256 (&halves)[2]) {
+  Floats v;
+  std::memcpy(&v, halves, sizeof v);
+  return v;
+}
+#endif
+
 EDM2_INLINE Floats broadcast(float value) { return value - Floats{}; }
 
 EDM2_INLINE Floats load(const float* p) {
@@ -60,13 +68,11 @@ EDM2_INLINE void store(Bf16* p, Floats v) {
 EDM2_INLINE Floats load(const Half* p) {
 #if defined(__AVX512F__)
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-#elif defined(__F16C__)
+#elif defined(__AVX2__)  // comes with F16C here
   __m256 halves[2];
   for (int i = 0; i < 2; ++i)
     halves[i] = _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p) + i));
-  Floats v;
-  std::memcpy(&v, halves, sizeof v);
-  return v;
+  return joined(halves);
 #else
   Shorts narrow;
   std::memcpy(&narrow, p, sizeof narrow);
@@ -90,9 +96,7 @@ EDM2_INLINE Floats load(const int8_t* p) {
   for (int i = 0; i < 2; ++i)
     halves[i] = _mm256_cvtepi32_ps(
         _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + 8 * i))));
-  Floats v;
-  std::memcpy(&v, halves, sizeof v);
-  return v;
+  return joined(halves);
 #else
   Bytes narrow;
   std::memcpy(&narrow, p, sizeof narrow);
@@ -124,8 +128,7 @@ EDM2_INLINE Floats fused_multiply_add(Floats a, Floats b, Floats c) {
   std::memcpy(y, &b, sizeof b);
   std::memcpy(z, &c, sizeof c);
   for (int i = 0; i < 2; ++i) z[i] = _mm256_fmadd_ps(x[i], y[i], z[i]);
-  std::memcpy(&c, z, sizeof c);
-  return c;
+  return joined(z);
 #else
   Floats r;
   for (int i = 0; i < lanes; ++i) r[i] = __builtin_fmaf(a[i], b[i], c[i]);
@@ -140,8 +143,7 @@ EDM2_INLINE Floats square_root(Floats x) {
   __m256 halves[2];
   std::memcpy(halves, &x, sizeof x);
   for (__m256& half : halves) half = _mm256_sqrt_ps(half);
-  std::memcpy(&x, halves, sizeof x);
-  return x;
+  return joined(halves);
 #else
   Floats r;
   for (int i = 0; i < lanes; ++i) r[i] = __builtin_sqrtf(x[i]);

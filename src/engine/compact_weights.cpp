@@ -73,15 +73,10 @@ void arrange(const Half* rows, int64_t outputs, int64_t inputs, int64_t taps, in
   }
 }
 
-Tensor arranged(const Tensor& stored, int64_t block, int64_t in_block) {
-  const int64_t outputs = stored.size(0), inputs = stored.size(1),
-                taps = stored.size(2) * stored.size(3);
+void arrange(const Tensor& stored, int64_t block, int64_t in_block, const Tensor& to) {
   const Tensor rows = stored.contiguous();
-  const Tensor result =
-      tensor_in_huge_pages(blocks_of(outputs, block) * block * inputs * taps, at::kHalf);
-  arrange(halves(rows), outputs, inputs, taps, block, in_block,
-          static_cast<Half*>(result.mutable_data_ptr()));
-  return result;
+  arrange(halves(rows), rows.size(0), rows.size(1), rows.size(2) * rows.size(3), block, in_block,
+          static_cast<Half*>(to.mutable_data_ptr()));
 }
 
 /// Whether packed[blocks, ..., block], float32, holds the weights in that order.
@@ -89,9 +84,9 @@ bool is_in_order(const Tensor& packed, const Tensor& stored, int64_t block, int6
   const int64_t outputs = stored.size(0), size = stored[0].numel() * block;
   if (stored.size(1) % in_block != 0 || packed.numel() != blocks_of(outputs, block) * size)
     return false;
+  const Tensor expected = at::empty({size}, at::kHalf);
   for (int64_t first = 0; first < outputs; first += block) {
-    const Tensor expected =
-        arranged(stored.narrow(0, first, std::min(block, outputs - first)), block, in_block);
+    arrange(stored.narrow(0, first, std::min(block, outputs - first)), block, in_block, expected);
     const Tensor actual = packed.narrow(0, first / block * size, size).to(at::kHalf);
     if (std::memcmp(actual.const_data_ptr(), expected.const_data_ptr(), actual.nbytes()) != 0)
       return false;
@@ -138,7 +133,9 @@ CompactWeights::CompactWeights(const Tensor& stored, const Tensor& factors,
                                const WeightOrder& order, const ConvShape& shape, Storage storage)
     : description_(order.description), sizes_(stored.sizes().vec()), shape_(shape) {
   const int64_t outputs = stored.size(0), blocks = blocks_of(outputs, order.block);
-  values_ = arranged(stored, order.block, order.in_block).view({blocks, -1, order.block});
+  values_ = tensor_in_huge_pages(blocks * order.block * stored[0].numel(), at::kHalf)
+                .view({blocks, -1, order.block});
+  arrange(stored, order.block, order.in_block, values_);
   factors_ = at::zeros({blocks, 1, order.block}, at::kFloat);
   factors_.view({-1}).narrow(0, 0, outputs).copy_(factors);
   group_rows_ = values_.size(1);

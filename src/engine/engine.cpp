@@ -75,8 +75,7 @@ std::shared_ptr<Denoiser> make_denoiser(Snapshot snapshot, Precision precision, 
       (!device.is_cpu() ||
        activation_dtype(precision, snapshot.network.use_fp16, device) != at::kFloat))
     throw UsageError(
-        "weights of 8 bits are for the CPU and float32: --device=cpu "
-        "--precision=fp32");
+        "weights of 8 bits are for the CPU and float32: --device=cpu --precision=fp32");
   if (engine_takes(snapshot.network, precision, device, kind)) {
     const auto dtype = activation_dtype(precision, snapshot.network.use_fp16, device);
     if (device.is_cuda())
