@@ -50,19 +50,22 @@ Snapshot random_network(const NetworkOptions& options) {
   return snapshot;
 }
 
-SampleBenchmark benchmark_sampling(const SampleBenchmarkOptions& options) {
+SampleBenchmark benchmark_sampling(StoredSnapshot snapshot, const SampleBenchmarkOptions& options) {
   TORCH_CHECK(options.batch > 0 && options.seconds >= 0, "[benchmark_sampling] batch, seconds");
   const c10::NoGradGuard no_grad;
-  const NetworkOptions& net = options.network.network;
+  const NetworkOptions net = snapshot.description().network;
   SampleBenchmark result;
   for (const Operation& operation : trace_forward_pass(net).operations)
     result.flops += operation.flops;
-  for (const auto& [name, tensor] : options.network.tensors) result.parameters += tensor.numel();
+  for (const auto& [name, tensor] : snapshot.description().tensors)
+    result.parameters += tensor.numel();
 
   reset_peak_device_memory(options.device);
+  release_freed_memory();  // of what was before
+  reset_own_peak_memory();
   LapClock clock(options.device);
   const auto network =
-      make_denoiser(options.network, options.precision, options.device, options.engine);
+      make_denoiser(std::move(snapshot), options.precision, options.device, options.engine);
   result.setup_seconds = clock.lap();
   const Tensor x =
       at::randn({options.batch, net.img_channels, net.img_resolution, net.img_resolution})
@@ -78,6 +81,7 @@ SampleBenchmark benchmark_sampling(const SampleBenchmarkOptions& options) {
     return clock.lap();
   };
   result.first_seconds = evaluate();
+  evaluate();  // with memory that was planned in the first
   result.peak_memory = options.device.is_cpu() ? static_cast<double>(peak_resident_memory())
                                                : peak_device_memory(options.device).peak_allocated;
 

@@ -82,6 +82,8 @@ class Training {
 TrainBenchmark benchmark_training(const TrainBenchmarkOptions& options,
                                   const std::function<void(double)>& after_round) {
   TORCH_CHECK(options.batch > 0 && options.seconds >= 0, "[benchmark_training] batch, seconds");
+  release_freed_memory();  // of what was before
+  reset_own_peak_memory();
   Training training(options);
   reset_peak_device_memory(options.device);
   for (int i = 0; i < 2; ++i) training.step();  // pages, primitives

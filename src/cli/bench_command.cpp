@@ -214,38 +214,48 @@ NetworkOptions architecture_of(const std::string& preset) {
   return find_bench_subject(preset).network;
 }
 
-std::vector<std::pair<std::string, Snapshot>> load_subjects(const BenchSampleArguments& a,
-                                                            CommandContext& context) {
+struct BenchNetwork {
+  std::string name;
+  NetworkOptions options;
+  std::function<StoredSnapshot()> open;  // anew for each case, so that memory holds it once
+};
+
+std::vector<BenchNetwork> find_networks(const BenchSampleArguments& a, CommandContext& context) {
   if (a.random_weights && !a.nets.empty())
     throw UsageError("--random-weights goes with --preset; a network of --net has weights");
-  std::vector<std::pair<std::string, Snapshot>> subjects;
+  std::vector<BenchNetwork> networks;
   const auto load = [&](const std::string& name, const std::string& source) {
-    subjects.emplace_back(
-        name, load_network_source(source, context.fetch, *make_progress(ProgressStyle::quiet)));
+    const auto open = [source, &context] {
+      return open_network_source(source, context.fetch, *make_progress(ProgressStyle::quiet));
+    };
+    networks.push_back({name, open().description().network, open});
   };
   for (const std::string& net : a.nets) load(net, net);
   std::vector<std::string> presets = a.presets;
   const bool by_default = a.nets.empty() && presets.empty();
   if (by_default) presets = {"edm2-img512-xs"};
   for (const std::string& preset : presets)
-    if (a.random_weights || by_default)
-      subjects.emplace_back(preset, random_network(architecture_of(preset)));
-    else
+    if (a.random_weights || by_default) {
+      const NetworkOptions options = architecture_of(preset);
+      networks.push_back({preset, options, [options] { return random_network(options); }});
+    } else {
       load(preset, find_generate_preset(preset).net);
-  return subjects;
+    }
+  return networks;
 }
 
-std::string engine_of(const SampleBenchmarkOptions& o) {
-  if (!engine_takes(o.network.network, o.precision, o.device, o.engine)) return "reference";
+std::string engine_of(const NetworkOptions& net, const SampleBenchmarkOptions& o) {
+  if (!engine_takes(net, o.precision, o.device, o.engine)) return "reference";
   if (o.engine == EngineKind::int8) return "int8";
   return o.engine == EngineKind::fast ? "fast" : "engine";
 }
 
-Json to_json(const std::string& name, const SampleBenchmarkOptions& o, const SampleBenchmark& r) {
-  const NetworkOptions& net = o.network.network;
-  return {{"net", name},
+Json to_json(const BenchNetwork& network, const SampleBenchmarkOptions& o,
+             const SampleBenchmark& r) {
+  const NetworkOptions& net = network.options;
+  return {{"net", network.name},
           {"device", o.device.str()},
-          {"engine", engine_of(o)},
+          {"engine", engine_of(net, o)},
           {"precision", type_name(net, o.precision, o.device)},
           {"batch", o.batch},
           {"resolution", net.img_resolution},
@@ -268,28 +278,27 @@ void run_bench_sample(const BenchSampleArguments& a, CommandContext& context) {
   Json list = Json::array();
   Table table({"Network", "Engine", "Type", ">Batch", ">Pictures/s", ">ms/evaluation",
                ">Convolutions alone", ">Evaluation/convolutions", ">GFLOP/s", ">Peak memory"});
-  for (auto& [name, network] : load_subjects(a, context))
+  for (const BenchNetwork& network : find_networks(a, context))
     for (const std::string& device : a.devices)
       for (const EngineKind engine : a.engines)
         for (const Precision precision : a.precisions)
           for (const int64_t batch : a.batches) {
-            const SampleBenchmarkOptions o{.network = network,
-                                           .batch = batch,
+            const SampleBenchmarkOptions o{.batch = batch,
                                            .precision = precision,
                                            .device = select_device(device),
                                            .engine = engine,
                                            .seconds = a.seconds};
-            const SampleBenchmark r = benchmark_sampling(o);
+            const SampleBenchmark r = benchmark_sampling(network.open(), o);
             const auto ms = [](double seconds) { return formatted(seconds * 1e3, "%.1f"); };
             // 32 steps of Heun's method, as generate does by default, evaluate 63 times.
-            table.add({name, engine_of(o), type_name(network.network, precision, o.device),
-                       std::to_string(batch),
+            table.add({network.name, engine_of(network.options, o),
+                       type_name(network.options, precision, o.device), std::to_string(batch),
                        formatted(1 / (63 * r.seconds_per_image_evaluation), "%.3f"),
                        ms(r.seconds_per_image_evaluation), ms(r.convolution_floor_seconds),
                        formatted(r.ratio, "%.3f"),
                        formatted(r.flops / r.seconds_per_image_evaluation / 1e9, "%.1f"),
                        formatted(r.peak_memory / (1 << 30), "%.2f GiB")});
-            list.push_back(to_json(name, o, r));
+            list.push_back(to_json(network, o, r));
           }
   std::cout << (a.json ? list.dump(2) + "\n" : table.text());
 }

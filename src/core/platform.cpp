@@ -224,6 +224,7 @@ uint64_t resident_memory() {
 }
 
 uint64_t peak_resident_memory() {
+  if (const uint64_t peak = own_memory().peak; peak > 0) return peak;
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
@@ -334,18 +335,15 @@ void note_origin(const fs::path&, const std::string&) {}
 std::string noted_origin(const fs::path&) { return ""; }
 #endif
 
-MappedFile::MappedFile(const fs::path& path, Use use) {
-  // O_NONBLOCK: opening a named pipe must not wait for a writer.
-  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (file.get() < 0) fail("cannot open", path, errno);
+MappedFile::MappedFile(const fs::path& path, Use use) : MappedFile(RandomAccessFile(path), use) {}
+
+MappedFile::MappedFile(const RandomAccessFile& file, Use use) {
   struct stat info = {};
-  if (::fstat(file.get(), &info) != 0) fail("cannot read", path, errno);
-  if (!S_ISREG(info.st_mode))
-    throw Error("cannot read " + path.string() + ": it is not a regular file");
+  if (::fstat(file.fd_, &info) != 0) fail("cannot read", file.path_, errno);
   size_ = static_cast<size_t>(info.st_size);
   if (size_ == 0) return;  // mmap refuses empty ranges
-  void* data = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
-  if (data == MAP_FAILED) fail("cannot map", path, errno);
+  void* data = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd_, 0);
+  if (data == MAP_FAILED) fail("cannot map", file.path_, errno);
   if (use == Use::little) ::madvise(data, size_, MADV_RANDOM);  // if not: only slower
   data_ = static_cast<const std::byte*>(data);
 }

@@ -30,7 +30,7 @@ class CpuNetwork {
  public:
   /// dtype: of the activations, float32 or bfloat16. In float32, EngineKind::fast computes large
   /// 3x3 convolutions by Winograd's algorithm, int8 keeps weights in 8 bits.
-  CpuNetwork(Snapshot snapshot, c10::ScalarType dtype, EngineKind kind);
+  CpuNetwork(StoredSnapshot snapshot, c10::ScalarType dtype, EngineKind kind);
 
   /// x[N,C,R,R] float32; sigma[N] or [1], labels[N,K] or [1,K], or undefined where the network has
   /// none: float32. Returns D(x; sigma) [N,C,R,R] float32.

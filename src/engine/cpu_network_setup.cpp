@@ -24,8 +24,8 @@ bool weights_outweigh_images(const FoldedBlock& block, int64_t size) {
 
 }  // namespace
 
-CpuNetwork::CpuNetwork(Snapshot snapshot, c10::ScalarType dtype, EngineKind kind)
-    : options_(snapshot.network),
+CpuNetwork::CpuNetwork(StoredSnapshot snapshot, c10::ScalarType dtype, EngineKind kind)
+    : options_(snapshot.description().network),
       dtype_(dtype),
       winograd_(kind == EngineKind::fast && dtype == at::kFloat),
       int8_(kind == EngineKind::int8 && dtype == at::kFloat),

@@ -45,9 +45,9 @@ void CudaNetwork::run(cuda_passes::Passes::Run<Pass> run, const Pass& pass) cons
   run(pass, element_type(dtype_), current_stream(device_));
 }
 
-CudaNetwork::CudaNetwork(Snapshot snapshot, c10::ScalarType dtype, c10::Device device,
+CudaNetwork::CudaNetwork(StoredSnapshot snapshot, c10::ScalarType dtype, c10::Device device,
                          const cuda_passes::Passes& passes, std::unique_ptr<WorkRecorder> recorder)
-    : options_(snapshot.network),
+    : options_(snapshot.description().network),
       dtype_(dtype),
       device_(device),
       passes_(passes),

@@ -22,7 +22,7 @@ class CudaNetwork {
   /// dtype: of the activations, float16, bfloat16 or float32. `passes` must work on `device` and
   /// live as long. With a recorder, evaluations of a shape that was seen before are replayed as a
   /// whole.
-  CudaNetwork(Snapshot snapshot, c10::ScalarType dtype, c10::Device device,
+  CudaNetwork(StoredSnapshot snapshot, c10::ScalarType dtype, c10::Device device,
               const cuda_passes::Passes& passes, std::unique_ptr<WorkRecorder> recorder = nullptr);
 
   /// x[N,C,R,R] float32; sigma[N] or [1], labels[N,K] or [1,K], or undefined where the network has

@@ -17,8 +17,8 @@ template <class Network>
 class Engine : public Denoiser {
  public:
   template <class... Arguments>
-  Engine(Snapshot snapshot, c10::Device device, Arguments&&... arguments)
-      : options_(snapshot.network),
+  Engine(StoredSnapshot snapshot, c10::Device device, Arguments&&... arguments)
+      : options_(snapshot.description().network),
         device_(device),
         network_(std::move(snapshot), std::forward<Arguments>(arguments)...) {}
 
@@ -69,21 +69,21 @@ bool engine_takes(const NetworkOptions& options, Precision precision, c10::Devic
   return device.is_cpu() && (dtype == at::kFloat || dtype == at::kBFloat16);
 }
 
-std::shared_ptr<Denoiser> make_denoiser(Snapshot snapshot, Precision precision, c10::Device device,
-                                        EngineKind kind) {
+std::shared_ptr<Denoiser> make_denoiser(StoredSnapshot snapshot, Precision precision,
+                                        c10::Device device, EngineKind kind) {
+  const NetworkOptions& options = snapshot.description().network;
   if (kind == EngineKind::int8 &&
-      (!device.is_cpu() ||
-       activation_dtype(precision, snapshot.network.use_fp16, device) != at::kFloat))
+      (!device.is_cpu() || activation_dtype(precision, options.use_fp16, device) != at::kFloat))
     throw UsageError(
         "weights of 8 bits are for the CPU and float32: --device=cpu --precision=fp32");
-  if (engine_takes(snapshot.network, precision, device, kind)) {
-    const auto dtype = activation_dtype(precision, snapshot.network.use_fp16, device);
+  if (engine_takes(options, precision, device, kind)) {
+    const auto dtype = activation_dtype(precision, options.use_fp16, device);
     if (device.is_cuda())
       return std::make_shared<Engine<CudaNetwork>>(std::move(snapshot), device, dtype, device,
                                                    *passes_on_cuda(), cuda_graph_recorder(device));
     return std::make_shared<Engine<CpuNetwork>>(std::move(snapshot), device, dtype, kind);
   }
-  auto network = std::make_shared<Precond>(snapshot);
+  auto network = std::make_shared<Precond>(std::move(snapshot).load());
   network->precision = precision;
   network->to(device);
   return network;

@@ -68,19 +68,13 @@ Tensor FoldedWeight::tensor() const {
   return to;
 }
 
-NetworkFolder::NetworkFolder(Snapshot snapshot)
-    : snapshot_(std::move(snapshot)), plan_(plan_unet(snapshot_.network)) {}
-
-Tensor NetworkFolder::take(const std::string& name) {
-  for (auto& [own, tensor] : snapshot_.tensors)
-    if (own == name && tensor.defined()) return std::exchange(tensor, {}).to(at::kCPU);
-  throw Error("the snapshot lacks the parameter '" + name + "'");
-}
+NetworkFolder::NetworkFolder(StoredSnapshot snapshot)
+    : snapshot_(std::move(snapshot)), plan_(plan_unet(snapshot_.description().network)) {}
 
 /// What the layer multiplies with, times factor.
 FoldedWeight NetworkFolder::weight(const std::string& layer, double factor, const Tensor& gain) {
-  FoldedWeight result{take(layer + ".weight"), snapshot_.folded};
-  if (!snapshot_.folded) {
+  FoldedWeight result{snapshot_.take(layer + ".weight"), snapshot_.description().folded};
+  if (!snapshot_.description().folded) {
     const double root = std::sqrt(static_cast<double>(result.stored[0].numel()));
     // The quotient keeps the gain's type: a float16 snapshot rounds it to float16, as the original.
     factor *= gain.defined() ? gain.div(root).item<double>() : 1 / root;
@@ -91,10 +85,10 @@ FoldedWeight NetworkFolder::weight(const std::string& layer, double factor, cons
 
 FoldedEmbedding NetworkFolder::embedding() {
   const c10::NoGradGuard no_grad;
-  const NetworkOptions& options = snapshot_.network;
+  const NetworkOptions& options = snapshot_.description().network;
   FoldedEmbedding result;
-  result.fourier_freqs = take("unet.emb_fourier.freqs").to(at::kFloat);
-  result.fourier_phases = take("unet.emb_fourier.phases").to(at::kFloat);
+  result.fourier_freqs = snapshot_.take("unet.emb_fourier.freqs").to(at::kFloat);
+  result.fourier_phases = snapshot_.take("unet.emb_fourier.phases").to(at::kFloat);
   result.noise = weight("unet.emb_noise").tensor();
   if (options.label_dim > 0) {
     const auto [noise, label] = mp_sum_weights(options.label_balance);
@@ -108,7 +102,7 @@ FoldedEmbedding NetworkFolder::embedding() {
 
 FoldedBlock NetworkFolder::block(const BlockPlan& plan, bool encoder) {
   const c10::NoGradGuard no_grad;
-  const NetworkOptions& options = snapshot_.network;
+  const NetworkOptions& options = snapshot_.description().network;
   const std::string name = std::string(encoder ? "unet.enc." : "unet.dec.") + plan.name;
   FoldedBlock block;
   block.plan = plan;
@@ -123,7 +117,7 @@ FoldedBlock NetworkFolder::block(const BlockPlan& plan, bool encoder) {
   block.keep = keep * keep_x;
   block.res0 = weight(name + ".conv_res0", silu_scale);
   block.res1 = weight(name + ".conv_res1", silu_scale * add * keep_x);
-  block.embedding = weight(name + ".emb_linear", 1, take(name + ".emb_gain")).tensor();
+  block.embedding = weight(name + ".emb_linear", 1, snapshot_.take(name + ".emb_gain")).tensor();
   if (plan.in_channels != plan.out_channels)
     block.skip = weight(name + ".conv_skip", encoder ? 1 : block.keep);
   if (plan.takes_skip)
@@ -143,7 +137,7 @@ FoldedBlock NetworkFolder::block(const BlockPlan& plan, bool encoder) {
 
 FoldedWeight NetworkFolder::out_conv() {
   const c10::NoGradGuard no_grad;
-  return weight("unet.out_conv", 1, take("unet.out_gain"));
+  return weight("unet.out_conv", 1, snapshot_.take("unet.out_gain"));
 }
 
 /// How many of a decoder block's inputs come from the encoder: they are taken in reverse.

@@ -7,7 +7,7 @@
 
 #include "edm2/core/tensor.h"
 #include "edm2/nn/network_options.h"
-#include "edm2/nn/snapshot.h"
+#include "edm2/nn/stored_snapshot.h"
 #include "nn/unet_plan.h"
 
 namespace edm2 {
@@ -54,24 +54,23 @@ struct FoldedEmbedding {
   double weight_noise = 1;               ///< of the noise level's part; the label's is in `label`
 };
 
-/// Folds the weights of a snapshot one layer at a time, and lets go of those that it has folded, so
-/// that they need not all be in memory twice: each can be asked for once, different blocks by
-/// several threads at a time. All tensors that come out are on the CPU, and float32 but for what is
-/// stored. Throws Error if the snapshot lacks a tensor.
+/// Folds the weights of a snapshot one layer at a time, reads them when it gets there and lets go
+/// of them behind, so that they are not all in memory beside what is made of them: each can be
+/// asked for once, different blocks by several threads at a time. All tensors that come out are on
+/// the CPU, and float32 but for what is stored. Throws Error if the snapshot lacks a tensor.
 class NetworkFolder {
  public:
-  explicit NetworkFolder(Snapshot snapshot);
+  explicit NetworkFolder(StoredSnapshot snapshot);
   const UNetPlan& plan() const { return plan_; }
   FoldedEmbedding embedding();
   FoldedBlock block(const BlockPlan& plan, bool encoder);
   FoldedWeight out_conv();  ///< [C,in,3,3], with the gain
 
  private:
-  Tensor take(const std::string& name);
   FoldedWeight weight(const std::string& layer, double factor = 1, const Tensor& gain = {});
   int64_t skip_channels(const BlockPlan& plan) const;
 
-  Snapshot snapshot_;
+  StoredSnapshot snapshot_;
   UNetPlan plan_;
 };
 

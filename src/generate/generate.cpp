@@ -57,8 +57,8 @@ std::string file_name(int64_t seed, bool subdirs, const char* ending) {
 Sampler load_sampler(const GenerateOptions& options, Progress& progress,
                      const NetworkCallback& on_network) {
   const auto load = [&](const std::string& role, const std::string& source) {
-    Snapshot network = load_network_source(source, options.fetch, progress);
-    if (on_network) on_network(role, network);
+    StoredSnapshot network = open_network_source(source, options.fetch, progress);
+    if (on_network) on_network(role, network.description());
     return network;
   };
   select_device(options.device);  // wrong ones are told before a long download

@@ -38,19 +38,24 @@ fs::path find_network_file(const std::string& source, const FetchOptions& option
   return resolve_source(source, options, progress);
 }
 
-Snapshot load_network_source(const std::string& source, const FetchOptions& options,
-                             Progress& progress) {
+StoredSnapshot open_network_source(const std::string& source, const FetchOptions& options,
+                                   Progress& progress) {
   if (const auto run = parse_run_source(source)) return reconstruct(*run, progress);
   refuse_folder(source);
   const fs::path file = find_network_file(source, options, progress);
   try {
-    return load_snapshot(file);
+    return StoredSnapshot(file);
   } catch (const Error& error) {
     if (!is_web_address(source)) throw;
     throw Error(without_password(source) + " is not a usable network: " + error.what() +
                 "; to download it again, remove it with: edm2 cache clear " +
                 file.filename().string());
   }
+}
+
+Snapshot load_network_source(const std::string& source, const FetchOptions& options,
+                             Progress& progress) {
+  return open_network_source(source, options, progress).load();
 }
 
 }  // namespace edm2

@@ -49,8 +49,8 @@ void check_labels(const Denoiser& net, const Sampler& sampler) {
   }
 }
 
-Snapshot load_quietly(const std::string& source) {
-  return load_network_source(source, {}, *make_progress(ProgressStyle::quiet));
+StoredSnapshot open_quietly(const std::string& source) {
+  return open_network_source(source, {}, *make_progress(ProgressStyle::quiet));
 }
 
 /// Batches one after the other in one; tensors that are undefined stay so.
@@ -125,15 +125,16 @@ std::vector<int64_t> frame_steps(int64_t frames, int64_t num_steps) {
 
 Sampler::Sampler(const std::string& net, const std::string& device, Precision precision,
                  EncoderSetup encoder, EngineKind engine)
-    : Sampler(load_quietly(net), device, precision, std::move(encoder), engine) {}
+    : Sampler(open_quietly(net), device, precision, std::move(encoder), engine) {}
 
-Sampler::Sampler(Snapshot net, const std::string& device, Precision precision, EncoderSetup encoder,
-                 EngineKind engine)
+Sampler::Sampler(StoredSnapshot net, const std::string& device, Precision precision,
+                 EncoderSetup encoder, EngineKind engine)
     : precision_(precision), engine_(engine) {
   encoder.device = select_device(device);
-  encoder_ = make_encoder(net.encoder, std::move(encoder));
-  takes_label_vectors_ = net.network.label_dim > 0 && net.dataset && net.dataset->vector_labels;
-  activation_type_ = activation_dtype(precision, net.network.use_fp16, encoder.device);
+  const Snapshot& said = net.description();
+  encoder_ = make_encoder(said.encoder, std::move(encoder));
+  takes_label_vectors_ = said.network.label_dim > 0 && said.dataset && said.dataset->vector_labels;
+  activation_type_ = activation_dtype(precision, said.network.use_fp16, encoder.device);
   net_ = make_denoiser(std::move(net), precision, encoder.device, engine);
 }
 
@@ -141,10 +142,10 @@ Sampler::Sampler(std::shared_ptr<Denoiser> net, std::shared_ptr<const Encoder> e
     : net_(std::move(net)), encoder_(std::move(encoder)) {}
 
 void Sampler::set_guide(const std::string& gnet, double strength) {
-  set_guide(load_quietly(gnet), strength);
+  set_guide(open_quietly(gnet), strength);
 }
 
-void Sampler::set_guide(Snapshot gnet, double strength) {
+void Sampler::set_guide(StoredSnapshot gnet, double strength) {
   set_guide(make_denoiser(std::move(gnet), precision_, device(), engine_), strength);
 }
 

@@ -5,21 +5,14 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
-#include <vector>
+#include <utility>
 
 #include "core/parallel.h"
-#include "edm2/core/platform.h"
 
 namespace edm2 {
 namespace {
 
 constexpr size_t page = 4096;  // or a part of the system's, which then gives back less
-
-/// A tensor's place in the file and in memory.
-struct Place {
-  Tensor* tensor;
-  size_t in_file, in_memory, size;
-};
 
 /// A part of the file that a thread reads at a time.
 struct Piece {
@@ -35,46 +28,68 @@ bool lies_in(const Tensor& tensor, std::span<const std::byte> contents) {
 
 }  // namespace
 
-bool read_out_of_file(StateDict& tensors, std::span<const std::byte> contents,
-                      const std::filesystem::path& path) {
-  std::vector<Place> places;
-  size_t total = 0;
-  for (auto& [name, tensor] : tensors) {
+std::optional<FileTensors> FileTensors::leave(StateDict& tensors,
+                                              std::span<const std::byte> contents,
+                                              RandomAccessFile file) {
+  FileTensors result(std::move(file));
+  std::vector<std::pair<size_t, size_t>> ranges;  // begin, end
+  std::vector<size_t> left;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const Tensor& tensor = tensors[i].second;
+    result.offsets_.push_back(0);
     if (!lies_in(tensor, contents)) continue;
-    if (!tensor.is_contiguous()) return false;
+    if (!tensor.is_contiguous()) return std::nullopt;
     const auto* data = static_cast<const std::byte*>(tensor.const_data_ptr());
-    places.push_back(
-        {&tensor, static_cast<size_t>(data - contents.data()), total, tensor.nbytes()});
-    total += (tensor.nbytes() + page - 1) / page * page;
+    const auto begin = static_cast<size_t>(data - contents.data());
+    result.offsets_[i] = begin;
+    ranges.emplace_back(begin, begin + tensor.nbytes());
+    left.push_back(i);
   }
-  const auto by_place = [](const Place& a, const Place& b) { return a.in_file < b.in_file; };
-  std::vector<Place> in_order = places;
-  std::sort(in_order.begin(), in_order.end(), by_place);
-  for (size_t i = 1; i < in_order.size(); ++i)
-    if (in_order[i].in_file < in_order[i - 1].in_file + in_order[i - 1].size) return false;
+  std::sort(ranges.begin(), ranges.end());
+  for (size_t i = 1; i < ranges.size(); ++i)
+    if (ranges[i].first < ranges[i - 1].second) return std::nullopt;
+  for (const size_t i : left) {
+    Tensor& tensor = tensors[i].second;
+    tensor = at::empty(tensor.sizes(), tensor.options().device(at::kMeta));
+  }
+  return result;
+}
 
+Tensor FileTensors::read(size_t index, const Tensor& left) const {
+  const Tensor tensor = at::empty(left.sizes(), left.options().device(at::kCPU));
+  file_.read_at(offsets_.at(index),
+                {static_cast<std::byte*>(tensor.mutable_data_ptr()), tensor.nbytes()});
+  return tensor;
+}
+
+void FileTensors::read_all(StateDict& tensors) const {
   constexpr size_t piece_size = 4 << 20;
   std::vector<Piece> pieces;
-  for (const Place& place : in_order)
-    for (size_t done = 0; done < place.size; done += piece_size)
-      pieces.push_back(
-          {place.in_file + done, place.in_memory + done, std::min(piece_size, place.size - done)});
+  size_t total = 0;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    if (!tensors[i].second.is_meta()) continue;
+    const size_t size = tensors[i].second.nbytes();
+    for (size_t done = 0; done < size; done += piece_size)
+      pieces.push_back({offsets_.at(i) + done, total + done, std::min(piece_size, size - done)});
+    total += (size + page - 1) / page * page;
+  }
   const auto memory = std::make_shared<PageMemory>(total, PageMemory::Pages::huge);
-  const RandomAccessFile file(path);
   parallel_for(0, static_cast<int64_t>(pieces.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const Piece& piece = pieces[static_cast<size_t>(i)];
-      file.read_at(piece.in_file, {memory->data() + piece.in_memory, piece.size});
+      file_.read_at(piece.in_file, {memory->data() + piece.in_memory, piece.size});
     }
   });
-  for (const Place& place : places)
-    *place.tensor = at::from_blob(
-        memory->data() + place.in_memory, place.tensor->sizes(),
-        [memory, offset = place.in_memory, size = place.size](void*) {
-          memory->give_back(offset, size);
-        },
-        place.tensor->options());
-  return true;
+  size_t offset = 0;
+  for (auto& [name, tensor] : tensors) {
+    if (!tensor.is_meta()) continue;
+    const size_t size = tensor.nbytes();
+    tensor = at::from_blob(
+        memory->data() + offset, tensor.sizes(),
+        [memory, offset, size](void*) { memory->give_back(offset, size); },
+        tensor.options().device(at::kCPU));
+    offset += (size + page - 1) / page * page;
+  }
 }
 
 }  // namespace edm2

@@ -7,10 +7,8 @@
 #include <cstring>
 
 #include "edm2/core/error.h"
-#include "edm2/core/platform.h"
 #include "edm2/io/torch_file.h"
 #include "edm2/nn/state_report.h"
-#include "nn/file_tensors.h"
 #include "nn/snapshot_formats.h"
 
 namespace edm2 {
@@ -101,23 +99,6 @@ FileContents read_network(Bytes contents, const std::string& name, bool views) {
   FileContents result = read_container(contents, name, views);
   if (const auto* snapshot = std::get_if<Snapshot>(&result.contents)) check_snapshot(*snapshot);
   return result;
-}
-
-Snapshot load_snapshot(const std::filesystem::path& path) {
-  return with_file_name(path, [&] {
-    const MappedFile file(path, MappedFile::Use::little);
-    FileContents read = read_network(file.bytes(), path.string(), /*views=*/true);
-    if (auto* snapshot = std::get_if<Snapshot>(&read.contents))
-      if (!read_out_of_file(snapshot->tensors, file.bytes(), path))
-        read = read_network(file.bytes(), path.string(), /*views=*/false);
-    if (auto* snapshot = std::get_if<Snapshot>(&read.contents)) return std::move(*snapshot);
-    const PickleValue& root = std::get<BareWeights>(read.contents).torch_root;
-    if (is_training_state(root))
-      throw Error("this is a training state, not a network snapshot; edm2 convert makes one of it");
-    throw Error(
-        "this file holds bare tensors without the network's configuration; edm2 convert makes a "
-        "snapshot of it");
-  });
 }
 
 void check_format(const Snapshot& snapshot, SnapshotFormat format) {

@@ -44,9 +44,8 @@ class EngineGolden : public testing::TestWithParam<std::string> {
 TEST_P(EngineGolden, Inference) {
   if (!std::filesystem::exists(file(".pkl"))) EDM2_REQUIRE_REFERENCE();
   const NpzFile expected(file(".npz"));
-  const Snapshot snapshot = load_snapshot(file(".pkl"));
   // With options that the engine does not know it is the reference that answers.
-  const auto network = make_denoiser(snapshot, Precision::automatic, c10::kCPU);
+  const auto network = make_denoiser(StoredSnapshot(file(".pkl")), Precision::automatic, c10::kCPU);
   const Tensor x = expected.get("x"), sigma = expected.get("sigma");
   const Tensor labels = expected.contains("labels") ? expected.get("labels") : Tensor();
   EXPECT_LE(relative_error(network->denoise(x, sigma, labels), expected.get("D_x")), 1e-5);

@@ -8,12 +8,11 @@
 
 #include "edm2/core/device.h"
 #include "edm2/engine/engine.h"
-#include "edm2/nn/snapshot.h"
+#include "edm2/nn/stored_snapshot.h"
 
 namespace edm2 {
 
 struct SampleBenchmarkOptions {
-  Snapshot network;
   int64_t batch = 4;  ///< pictures evaluated together
   Precision precision = Precision::automatic;
   c10::Device device = c10::kCPU;
@@ -32,14 +31,16 @@ struct SampleBenchmark {
   double flops = 0;          ///< of one evaluation of one picture, as `edm2 flops` counts them
   double setup_seconds = 0;  ///< from weights in memory to a network that can be evaluated
   double first_seconds = 0;  ///< of the first evaluation of a batch
-  double peak_memory = 0;    ///< bytes: of the process while it sampled; on CUDA of the device
+  /// Bytes: the most that the process took while it made the network and evaluated it (on systems
+  /// that can forget what was before), without the measured convolutions; on CUDA of the device.
+  double peak_memory = 0;
   int64_t parameters = 0;
   int64_t rounds = 0;
 };
 
 /// Evaluates the network on random images of one noise level and different classes, and times the
 /// convolutions in between, round by round. The default random generator is used.
-SampleBenchmark benchmark_sampling(const SampleBenchmarkOptions& options);
+SampleBenchmark benchmark_sampling(StoredSnapshot snapshot, const SampleBenchmarkOptions& options);
 
 /// A network with random weights, all layers of which take part (as they do not in a network before
 /// its training, whose gains are 0).

@@ -98,6 +98,8 @@ class RandomAccessFile {
   const std::filesystem::path& path() const { return path_; }
 
  private:
+  friend class MappedFile;
+
   std::filesystem::path path_;
   int fd_ = -1;
 };
@@ -118,6 +120,8 @@ class MappedFile {
   };
   /// Throws Error if the file cannot be opened or is not a regular file.
   explicit MappedFile(const std::filesystem::path& path, Use use = Use::all);
+  /// The same file, even if there is another of that name by now.
+  explicit MappedFile(const RandomAccessFile& file, Use use = Use::all);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;

@@ -7,7 +7,7 @@
 
 #include "edm2/core/device.h"
 #include "edm2/nn/denoiser.h"
-#include "edm2/nn/snapshot.h"
+#include "edm2/nn/stored_snapshot.h"
 
 namespace edm2 {
 
@@ -29,10 +29,12 @@ bool engine_takes(const NetworkOptions& options, Precision precision, c10::Devic
 
 /// A network for inference, its weights folded (arXiv 2312.02696, Fig. 21, configuration G). An
 /// image comes out the same, to the last bit, in any batch and with any number of threads, and
-/// within 1e-5 of what `Precond` computes in float32. A snapshot that is moved in takes no memory
-/// beside the folded weights. Throws Error if the snapshot lacks a tensor, UsageError for int8 on
-/// CUDA or in another type than float32.
-std::shared_ptr<Denoiser> make_denoiser(Snapshot snapshot, Precision precision, c10::Device device,
+/// within 1e-5 of what `Precond` computes in float32. Weights are read and folded one after the
+/// other; a snapshot that is moved in takes no memory beside the folded ones. Throws Error if the
+/// snapshot lacks a tensor or cannot be read, UsageError for int8 on CUDA or in another type than
+/// float32.
+std::shared_ptr<Denoiser> make_denoiser(StoredSnapshot snapshot, Precision precision,
+                                        c10::Device device,
                                         EngineKind kind = EngineKind::automatic);
 
 }  // namespace edm2

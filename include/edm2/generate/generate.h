@@ -74,7 +74,8 @@ void validate(const GenerateOptions& options);
 /// sampler, guidance, class. Part of validate().
 void validate_sampling(const GenerateOptions& options);
 
-/// Called with each network that was read: "net" or "gnet".
+/// Called with each network, "net" or "gnet", as StoredSnapshot::description() has it: weights may
+/// be in their file still.
 using NetworkCallback = std::function<void(const std::string& role, const Snapshot& network)>;
 
 /// The networks and the encoder that the options name, ready to draw; tells what it loads. Seeds do

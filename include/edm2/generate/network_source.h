@@ -5,7 +5,7 @@
 #include <string>
 
 #include "edm2/io/source.h"
-#include "edm2/nn/snapshot.h"
+#include "edm2/nn/stored_snapshot.h"
 
 namespace edm2 {
 
@@ -18,6 +18,10 @@ namespace edm2 {
 /// Throws Error naming the source (not found, not downloaded, not a snapshot) and Interrupted.
 Snapshot load_network_source(const std::string& source, const FetchOptions& options,
                              Progress& progress);
+
+/// The same with weights that are not read yet, but for FOLDER@STD.
+StoredSnapshot open_network_source(const std::string& source, const FetchOptions& options,
+                                   Progress& progress);
 
 /// The file that load_network_source() reads, downloaded if need be. Not for FOLDER@STD.
 std::filesystem::path find_network_file(const std::string& source, const FetchOptions& options,

@@ -14,7 +14,7 @@
 #include "edm2/data/encoder.h"
 #include "edm2/diffusion/sampler.h"
 #include "edm2/engine/engine.h"
-#include "edm2/nn/snapshot.h"
+#include "edm2/nn/stored_snapshot.h"
 
 namespace edm2 {
 
@@ -66,7 +66,7 @@ class Sampler {
   explicit Sampler(const std::string& net, const std::string& device = "auto",
                    Precision precision = Precision::automatic, EncoderSetup encoder = {},
                    EngineKind engine = EngineKind::automatic);
-  explicit Sampler(Snapshot net, const std::string& device = "auto",
+  explicit Sampler(StoredSnapshot net, const std::string& device = "auto",
                    Precision precision = Precision::automatic, EncoderSetup encoder = {},
                    EngineKind engine = EngineKind::automatic);
   /// With a network and an encoder of one's own.
@@ -75,7 +75,7 @@ class Sampler {
   /// Guidance by another network (Autoguidance, or classifier-free with an unconditional one):
   /// options.guidance = `strength`. Throws Error if it makes other images or knows other classes.
   void set_guide(const std::string& gnet, double strength);
-  void set_guide(Snapshot gnet, double strength);
+  void set_guide(StoredSnapshot gnet, double strength);
   void set_guide(std::shared_ptr<Denoiser> gnet, double strength);
 
   /// One picture for each seed, in batches of at most max_batch_size; all of them are in memory at
