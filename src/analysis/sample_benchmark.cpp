@@ -7,6 +7,7 @@
 #include <chrono>
 
 #include "analysis/convolution_speed.h"
+#include "core/page_tensor.h"
 #include "core/peak_memory.h"
 #include "edm2/analysis/operation_counts.h"
 #include "edm2/core/platform.h"
@@ -46,7 +47,9 @@ Snapshot random_network(const NetworkOptions& options) {
   Snapshot snapshot;
   snapshot.network = options;
   for (auto& [name, tensor] : network.state_dict())
-    snapshot.tensors.emplace_back(name, tensor.to(at::kHalf));  // as snapshots are stored
+    // As snapshots are stored; in pages that are free for others as soon as they are done with.
+    snapshot.tensors.emplace_back(
+        name, tensor_in_huge_pages(tensor.numel(), at::kHalf).view(tensor.sizes()).copy_(tensor));
   return snapshot;
 }
 
