@@ -58,7 +58,7 @@ Sampler load_sampler(const GenerateOptions& options, Progress& progress,
                      const NetworkCallback& on_network) {
   const auto load = [&](const std::string& role, const std::string& source) {
     StoredSnapshot network = open_network_source(source, options.fetch, progress);
-    if (on_network) on_network(role, network.description());
+    if (on_network) on_network(role, network);
     return network;
   };
   select_device(options.device);  // wrong ones are told before a long download
@@ -158,12 +158,13 @@ Job prepare_job(const GenerateOptions& options, Progress& progress, const Proces
   const bool says_how = options.metadata || options.resume;
   NetworkDigests digests;
   std::vector<std::pair<std::string, std::filesystem::path>> files;
-  const auto on_network = [&](const std::string& role, const Snapshot& network) {
+  const auto on_network = [&](const std::string& role, const StoredSnapshot& network) {
     if (!says_how) return;
     const std::string& source = role == "net" ? options.net : *options.gnet;
     if (parse_run_source(source))
-      digests[role] = {"weights_sha256", std::async(std::launch::async,
-                                                    [network] { return weights_sha256(network); })};
+      digests[role] = {"weights_sha256",
+                       std::async(std::launch::async,
+                                  [copy = network.description()] { return weights_sha256(copy); })};
     else
       files.emplace_back(role, find_network_file(source, options.fetch, progress));
   };

@@ -170,8 +170,10 @@ Sampler load_network(const NetworkInput& input, const EvaluateOptions& options, 
   sampling.device = options.device;
   sampling.fetch = options.fetch;
   Sampler sampler =
-      load_sampler(sampling, progress, [&](const std::string& role, const Snapshot& network) {
-        (role == "net" ? files.net_sha256 : files.gnet_sha256) = weights_sha256(network);
+      load_sampler(sampling, progress, [&](const std::string& role, StoredSnapshot& network) {
+        Snapshot whole = std::move(network).load();
+        (role == "net" ? files.net_sha256 : files.gnet_sha256) = weights_sha256(whole);
+        network = std::move(whole);
       });
   sampler.encoder().load(progress);
   if (const auto vae = sampler.encoder().weights_file()) files.vae = SourceFile{sampling.vae, *vae};

@@ -12,7 +12,7 @@
 #include "edm2/core/progress.h"
 #include "edm2/generate/sampler.h"
 #include "edm2/io/source.h"
-#include "edm2/nn/snapshot.h"
+#include "edm2/nn/stored_snapshot.h"
 
 namespace edm2 {
 
@@ -74,9 +74,9 @@ void validate(const GenerateOptions& options);
 /// sampler, guidance, class. Part of validate().
 void validate_sampling(const GenerateOptions& options);
 
-/// Called with each network, "net" or "gnet", as StoredSnapshot::description() has it: weights may
-/// be in their file still.
-using NetworkCallback = std::function<void(const std::string& role, const Snapshot& network)>;
+/// Called with each network, "net" or "gnet", before it is set up: its weights may be in their file
+/// still, and may be replaced by the same in memory.
+using NetworkCallback = std::function<void(const std::string& role, StoredSnapshot& network)>;
 
 /// The networks and the encoder that the options name, ready to draw; tells what it loads. Seeds do
 /// not matter; the VAE of a latent network is loaded at once if the options have outputs with
