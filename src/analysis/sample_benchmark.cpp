@@ -3,10 +3,10 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
-#include <algorithm>
 #include <chrono>
 
 #include "analysis/convolution_speed.h"
+#include "core/measuring.h"
 #include "core/page_tensor.h"
 #include "core/peak_memory.h"
 #include "edm2/analysis/operation_counts.h"
@@ -30,12 +30,6 @@ class LapClock {
   c10::Device device_;
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
-
-double middle(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t n = values.size();
-  return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-}
 
 }  // namespace
 
@@ -63,9 +57,7 @@ SampleBenchmark benchmark_sampling(StoredSnapshot snapshot, const SampleBenchmar
   for (const auto& [name, tensor] : snapshot.description().tensors)
     result.parameters += tensor.numel();
 
-  reset_peak_device_memory(options.device);
-  release_freed_memory();  // of what was before
-  reset_own_peak_memory();
+  reset_peak_memory(options.device);
   LapClock clock(options.device);
   const auto network =
       make_denoiser(std::move(snapshot), options.precision, options.device, options.engine);
@@ -85,8 +77,7 @@ SampleBenchmark benchmark_sampling(StoredSnapshot snapshot, const SampleBenchmar
   };
   result.first_seconds = evaluate();
   evaluate();  // with memory that was planned in the first
-  result.peak_memory = options.device.is_cpu() ? static_cast<double>(peak_resident_memory())
-                                               : peak_device_memory(options.device).peak_allocated;
+  result.peak_memory = peak_memory(options.device);
 
   const auto dtype = activation_dtype(options.precision, net.use_fp16, options.device);
   std::vector<ConvolutionTimer> convolutions;
@@ -110,11 +101,11 @@ SampleBenchmark benchmark_sampling(StoredSnapshot snapshot, const SampleBenchmar
     passed += total.lap();
   }
   const auto batch = static_cast<double>(options.batch);
-  result.seconds_per_image_evaluation = middle(evaluations) / batch;
+  result.seconds_per_image_evaluation = median(evaluations) / batch;
   for (size_t i = 0; i < alone.size(); ++i)
     result.convolution_floor_seconds +=
-        middle(alone[i]) * static_cast<double>(convolutions[i].shape().count) / batch;
-  result.ratio = middle(ratios);
+        median(alone[i]) * static_cast<double>(convolutions[i].shape().count) / batch;
+  result.ratio = median(ratios);
   result.rounds = static_cast<int64_t>(evaluations.size());
   return result;
 }

@@ -82,15 +82,12 @@ class Training {
 TrainBenchmark benchmark_training(const TrainBenchmarkOptions& options,
                                   const std::function<void(double)>& after_round) {
   TORCH_CHECK(options.batch > 0 && options.seconds >= 0, "[benchmark_training] batch, seconds");
-  release_freed_memory();  // of what was before
-  reset_own_peak_memory();
   Training training(options);
-  reset_peak_device_memory(options.device);
+  reset_peak_memory(options.device);
   for (int i = 0; i < 2; ++i) training.step();  // pages, primitives
   TrainBenchmark result;
   result.parameters = training.num_parameters();
-  result.peak_memory = options.device.is_cpu() ? static_cast<double>(peak_resident_memory())
-                                               : peak_device_memory(options.device).peak_allocated;
+  result.peak_memory = peak_memory(options.device);
 
   const auto dtype = activation_dtype(options.precision, options.network.use_fp16, options.device);
   std::vector<ConvolutionTimer> convolutions;

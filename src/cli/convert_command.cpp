@@ -30,7 +30,7 @@ void run_convert(const ConvertArguments& a, CommandContext& context) {
   if (a.config) options.weights.config = read_config_file(*a.config);
   if (a.like)
     options.weights.config =
-        config_of(load_network_source(*a.like, context.fetch, *context.progress()));
+        config_of(open_network_source(*a.like, context.fetch, *context.progress()).description());
   options.input = find_network_file(a.input, context.fetch, *context.progress());
   try {
     convert_snapshot(options, *context.progress());

@@ -25,7 +25,8 @@ std::optional<NetworkFacts> describe_network(const std::string& source) {
     return NetworkFacts{published->size, published->options, count_parameters(published->options)};
   try {
     const auto quiet = make_progress(ProgressStyle::quiet);
-    const NetworkOptions options = load_network_source(source, {.offline = true}, *quiet).network;
+    const NetworkOptions options =
+        open_network_source(source, {.offline = true}, *quiet).description().network;
     return NetworkFacts{"", options, count_parameters(options)};
   } catch (const Error&) {
     return std::nullopt;

@@ -11,8 +11,10 @@
 #include <cstdlib>
 #include <optional>
 
+#include "core/peak_memory.h"
 #include "edm2/core/cpu.h"
 #include "edm2/core/error.h"
+#include "edm2/core/platform.h"
 
 namespace edm2 {
 namespace {
@@ -138,6 +140,17 @@ DeviceMemory peak_device_memory(const c10::Device& device) {
 
 void reset_peak_device_memory(const c10::Device& device) {
   if (auto* allocator = allocator_in_use(device)) allocator->resetPeakStats(index_of(device));
+}
+
+double peak_memory(const c10::Device& device) {
+  if (device.is_cuda()) return peak_device_memory(device).peak_allocated;
+  return static_cast<double>(own_memory().peak);
+}
+
+void reset_peak_memory(const c10::Device& device) {
+  release_freed_memory();
+  reset_own_peak_memory();
+  reset_peak_device_memory(device);
 }
 
 double free_device_memory(const c10::Device& device) {

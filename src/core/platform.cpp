@@ -26,7 +26,6 @@
 #include <utility>
 #include <vector>
 
-#include "core/peak_memory.h"
 #include "core/write_back.h"
 #include "edm2/core/error.h"
 
@@ -135,7 +134,14 @@ uint64_t left_in_container() {
 }  // namespace
 
 OwnMemory own_memory() {
-  return {kilobytes("/proc/self/status", "VmRSS"), kilobytes("/proc/self/status", "VmHWM")};
+  OwnMemory memory = {kilobytes("/proc/self/status", "VmRSS"),
+                      kilobytes("/proc/self/status", "VmHWM")};
+  if (memory.peak == 0) {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    memory.peak = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+  }
+  return memory;
 }
 
 void reset_own_peak_memory() { std::ofstream("/proc/self/clear_refs") << 5; }
@@ -221,13 +227,6 @@ uint64_t resident_memory() {
     if (ancestor == getpid()) total += figures.resident;
   }
   return total;
-}
-
-uint64_t peak_resident_memory() {
-  if (const uint64_t peak = own_memory().peak; peak > 0) return peak;
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
 }
 
 void install_interrupt_handlers() {

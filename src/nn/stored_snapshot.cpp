@@ -1,7 +1,7 @@
 #include "edm2/nn/stored_snapshot.h"
 
-#include <memory>
-#include <unordered_map>
+#include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "edm2/core/error.h"
@@ -12,25 +12,21 @@ namespace edm2 {
 
 struct StoredSnapshot::State {
   Snapshot snapshot;
-  std::shared_ptr<const FileTensors> file;        // or null
-  std::unordered_map<std::string, size_t> index;  // in snapshot.tensors
+  std::optional<FileTensors> file;
 };
 
-StoredSnapshot::StoredSnapshot(Snapshot snapshot) : state_(std::make_unique<State>()) {
-  state_->snapshot = std::move(snapshot);
-  const StateDict& tensors = state_->snapshot.tensors;
-  for (size_t i = 0; i < tensors.size(); ++i) state_->index.emplace(tensors[i].first, i);
-}
+StoredSnapshot::StoredSnapshot(Snapshot snapshot)
+    : state_(std::make_unique<State>(State{std::move(snapshot), {}})) {}
 
-StoredSnapshot::StoredSnapshot(const std::filesystem::path& path) : StoredSnapshot(Snapshot()) {
-  std::shared_ptr<const FileTensors> left;
-  Snapshot snapshot = with_file_name(path, [&] {
+StoredSnapshot::StoredSnapshot(const std::filesystem::path& path)
+    : state_(std::make_unique<State>()) {
+  state_->snapshot = with_file_name(path, [&] {
     RandomAccessFile file(path);
     const MappedFile contents(file, MappedFile::Use::little);
     FileContents read = read_network(contents.bytes(), path.string(), /*views=*/true);
     if (auto* found = std::get_if<Snapshot>(&read.contents)) {
-      if (auto tensors = FileTensors::leave(found->tensors, contents.bytes(), std::move(file)))
-        left = std::make_shared<FileTensors>(std::move(*tensors));
+      if (auto left = FileTensors::leave(found->tensors, contents.bytes(), std::move(file)))
+        state_->file.emplace(std::move(*left));
       else
         read = read_network(contents.bytes(), path.string(), /*views=*/false);
     }
@@ -42,8 +38,6 @@ StoredSnapshot::StoredSnapshot(const std::filesystem::path& path) : StoredSnapsh
         "this file holds bare tensors without the network's configuration; edm2 convert makes a "
         "snapshot of it");
   });
-  *this = StoredSnapshot(std::move(snapshot));
-  state_->file = std::move(left);
 }
 
 StoredSnapshot::~StoredSnapshot() = default;
@@ -53,13 +47,14 @@ StoredSnapshot& StoredSnapshot::operator=(StoredSnapshot&&) noexcept = default;
 const Snapshot& StoredSnapshot::description() const { return state_->snapshot; }
 
 Tensor StoredSnapshot::take(const std::string& name) {
-  const auto found = state_->index.find(name);
-  Tensor* const tensor =
-      found != state_->index.end() ? &state_->snapshot.tensors[found->second].second : nullptr;
-  if (tensor == nullptr || !tensor->defined())
+  StateDict& tensors = state_->snapshot.tensors;
+  const auto found = std::find_if(tensors.begin(), tensors.end(),
+                                  [&](const auto& entry) { return entry.first == name; });
+  if (found == tensors.end() || !found->second.defined())
     throw Error("the snapshot lacks the parameter '" + name + "'");
-  const Tensor taken = std::exchange(*tensor, {});
-  return taken.is_meta() ? state_->file->read(found->second, taken) : taken.cpu();
+  const Tensor taken = std::exchange(found->second, {});
+  if (!taken.is_meta()) return taken.cpu();
+  return state_->file->read(static_cast<size_t>(found - tensors.begin()), taken);
 }
 
 Snapshot StoredSnapshot::load() && {

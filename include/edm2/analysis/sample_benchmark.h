@@ -29,7 +29,7 @@ struct SampleBenchmark {
   /// Median over the rounds of evaluation / convolutions, measured one after the other.
   double ratio = 0;
   double flops = 0;          ///< of one evaluation of one picture, as `edm2 flops` counts them
-  double setup_seconds = 0;  ///< from weights in memory to a network that can be evaluated
+  double setup_seconds = 0;  ///< from the snapshot to a network that can be evaluated
   double first_seconds = 0;  ///< of the first evaluation of a batch
   /// Bytes: the most that the process took while it made the network and evaluated it (on systems
   /// that can forget what was before), without the measured convolutions; on CUDA of the device.
