@@ -17,24 +17,6 @@ namespace {
 constexpr double missing = std::numeric_limits<double>::quiet_NaN();
 constexpr const char* kimg_key = "Progress/kimg";
 
-/// Python writes NaN and Infinity, which are no JSON.
-std::string without_python_numbers(const std::string& line) {
-  std::string result;
-  bool in_text = false;
-  for (size_t i = 0; i < line.size(); ++i) {
-    if (line[i] == '"' && (i == 0 || line[i - 1] != '\\')) in_text = !in_text;
-    bool replaced = false;
-    for (const std::string word : {"NaN", "-Infinity", "Infinity"}) {
-      if (in_text || replaced || line.compare(i, word.size(), word) != 0) continue;
-      result += "null";
-      i += word.size() - 1;
-      replaced = true;
-    }
-    if (!replaced) result += line[i];
-  }
-  return result;
-}
-
 /// The numbers of a line; none if it is no status.
 std::optional<std::map<std::string, double>> parse_line(const std::string& line) {
   nlohmann::json object;

@@ -119,6 +119,7 @@ DatasetReport check_dataset(const SourceOptions& options, int threads, Progress&
   report.path = options.path;
   report.kind = source->kind();
   report.broken = source->refused();
+  report.notes = source->notes();
   describe_labels(*source, report);
 
   const auto count = static_cast<int64_t>(source->items().size());
@@ -171,6 +172,7 @@ nlohmann::ordered_json to_json(const DatasetReport& report) {
   for (const FileProblem& problem : report.broken)
     broken.push_back({{"name", problem.name}, {"reason", problem.reason}});
   json["duplicates"] = report.duplicates;
+  json["notes"] = report.notes;
   json["trainable"] = report.obstacles.empty();
   json["obstacles"] = report.obstacles;
   return json;
@@ -216,6 +218,7 @@ std::string to_text(const DatasetReport& report) {
               line += (line.empty() ? "" : " = ") + name;
             return line;
           });
+  for (const auto& note : report.notes) text += "Note: " + note + "\n";
   text += "Training:   ";
   if (report.obstacles.empty()) return text + "possible\n";
   text += "impossible\n";

@@ -107,6 +107,7 @@ void check_source(const PictureSource& source, const DatasetConvertOptions& opti
 DatasetConvertResult convert_dataset(const DatasetConvertOptions& options, Progress& progress) {
   check_options(options);
   const auto source = open_picture_source(options.source);
+  report_notes(*source, progress);
   DatasetConvertResult result;
   check_source(*source, options, result);
   const auto& items = source->items();

@@ -13,6 +13,7 @@
 #include "edm2/core/random.h"
 #include "edm2/io/image.h"
 #include "edm2/io/npz.h"
+#include "io/system_files.h"
 
 namespace edm2 {
 namespace {
@@ -68,6 +69,8 @@ ImageDataset::ImageDataset(ImageDatasetOptions options) : options_(std::move(opt
     throw Error("a dataset must keep at least one image, not " +
                 std::to_string(*options_.max_size));
   source_ = open_file_source(options_.path);
+  if (const std::string note = system_files_note(source_->system_files()); !note.empty())
+    notes_.push_back(note);
   for (const auto& name : source_->names())
     if (has_image_extension(name) || lower_extension(name) == ".npy") image_names_.push_back(name);
   if (image_names_.empty())

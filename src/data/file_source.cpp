@@ -10,6 +10,7 @@
 #include "data/picture_source.h"
 #include "edm2/core/error.h"
 #include "edm2/io/zip.h"
+#include "io/system_files.h"
 
 namespace edm2 {
 namespace fs = std::filesystem;
@@ -108,6 +109,7 @@ class Archive : public FileSource {
 void FileSource::set_names(std::vector<std::string> names) {
   std::sort(names.begin(), names.end());
   names.erase(std::unique(names.begin(), names.end()), names.end());
+  system_files_ = take_system_files(names);
   names_ = std::move(names);
 }
 

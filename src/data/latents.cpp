@@ -198,6 +198,7 @@ LatentResult run(const Work& work, const LatentOptions& options, Progress& progr
                  ProcessGroup& group) {
   check_options(options);
   const auto source = open_picture_source(options.source);
+  if (group.is_main()) report_notes(*source, progress);
   if (!source->refused().empty() && options.on_error == OnError::stop)
     throw Error("'" + source->refused().front().name + "' in '" + options.source.path +
                 "' is refused: " + source->refused().front().reason);

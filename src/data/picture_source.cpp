@@ -12,6 +12,7 @@
 #include "edm2/io/gzip.h"
 #include "edm2/io/tar.h"
 #include "edm2/io/zip.h"
+#include "io/system_files.h"
 
 namespace edm2 {
 namespace fs = std::filesystem;
@@ -29,6 +30,8 @@ class FilePictures : public PictureSource {
     for (const std::string& name : source_->names())
       if (is_wanted(name, content) && !refused_names.contains(name))
         items_.push_back({name, nullptr});
+    if (const std::string note = system_files_note(source_->system_files()); !note.empty())
+      notes_.push_back(note);
   }
   std::string kind() const override { return kind_; }
   std::vector<std::byte> read(size_t index) const override {
@@ -123,6 +126,10 @@ OnError parse_on_error(const std::string& text) {
 
 Image PictureSource::decode(size_t index, Channels channels) const {
   return decode_picture(read(index), items_.at(index).name, channels);
+}
+
+void report_notes(const PictureSource& source, Progress& progress) {
+  for (const std::string& note : source.notes()) progress.message("Note: " + note);
 }
 
 bool is_wanted(const std::string& name, SourceContent content) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "data/label_file.h"
+#include "edm2/core/progress.h"
 #include "edm2/data/source_options.h"
 #include "edm2/io/image.h"
 
@@ -26,6 +27,8 @@ class PictureSource {
   const std::vector<Item>& items() const { return items_; }
   /// What must not be used: names that climb out of the archive or stand in it twice.
   const std::vector<FileProblem>& refused() const { return refused_; }
+  /// What the user should know of how the source was read, a sentence each, without "Note: ".
+  const std::vector<std::string>& notes() const { return notes_; }
   /// "folder", "zip", "tar", "CIFAR", "MNIST".
   virtual std::string kind() const = 0;
   /// Throws Error naming the picture.
@@ -41,7 +44,11 @@ class PictureSource {
 
   std::vector<Item> items_;
   std::vector<FileProblem> refused_;
+  std::vector<std::string> notes_;
 };
+
+/// Tells the user the source's notes.
+void report_notes(const PictureSource& source, Progress& progress);
 
 /// Which files of a source count.
 bool is_wanted(const std::string& name, SourceContent content);

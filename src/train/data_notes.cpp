@@ -75,7 +75,7 @@ void check_label_kind(const ImageDataset& dataset, std::optional<LabelKind> want
 
 std::vector<std::string> notes_on_data(const ImageDataset& dataset, const EncoderOptions& encoder,
                                        const NetworkOptions& network) {
-  std::vector<std::string> notes;
+  std::vector<std::string> notes = dataset.notes();
   note_lost_attention(network, notes);
   note_scale(dataset, encoder, network.sigma_data, notes);
   if (dataset.label_kind() == LabelKind::vectors) {

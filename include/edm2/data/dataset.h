@@ -55,6 +55,8 @@ class ImageDataset {
   Item item(int64_t index) const;
   /// The label of an item, without decoding its image.
   Tensor label(int64_t index) const;
+  /// What the user should know of how the dataset was read, a sentence each.
+  const std::vector<std::string>& notes() const { return notes_; }
   /// The file of an item, for messages.
   const std::string& item_name(int64_t index) const;
 
@@ -71,7 +73,7 @@ class ImageDataset {
 
   ImageDatasetOptions options_;
   std::unique_ptr<FileSource> source_;
-  std::vector<std::string> image_names_;
+  std::vector<std::string> image_names_, notes_;
   std::vector<Entry> items_;
   std::vector<int64_t> image_shape_;
   c10::ScalarType image_type_ = c10::ScalarType::Byte;

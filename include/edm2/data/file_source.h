@@ -22,6 +22,9 @@ class FileSource {
   /// Names that no honest archive has: leading out of it, or standing in it twice. They are among
   /// names() too.
   const std::vector<FileProblem>& problems() const { return problems_; }
+  /// What systems leave behind ("._1.png", "__MACOSX/...", hidden files and folders), sorted. It is
+  /// not among names().
+  const std::vector<std::string>& system_files() const { return system_files_; }
   /// Whole contents. Throws Error naming the file: unreadable, damaged, larger than 4 GiB, or
   /// larger than 16 MiB and packed as only archives are that are made to fill the memory.
   virtual std::vector<std::byte> read(const std::string& name) const = 0;
@@ -31,7 +34,7 @@ class FileSource {
   std::vector<FileProblem> problems_;
 
  private:
-  std::vector<std::string> names_;
+  std::vector<std::string> names_, system_files_;
 };
 
 /// What datasets are read from: a directory (searched recursively, links to folders left out) or a

@@ -1,0 +1,54 @@
+#include "io/system_files.h"
+
+#include <algorithm>
+#include <cctype>
+#include <iterator>
+
+namespace edm2 {
+namespace {
+
+using namespace std::string_view_literals;
+
+// In lower case: Windows and macOS do not tell cases apart.
+constexpr std::string_view known[] = {
+    "$recycle.bin"sv, "@eadir"sv, "@syno"sv,      "__macosx"sv,  "desktop.ini"sv,
+    "ehthumbs.db"sv,  "icon\r"sv, "lost+found"sv, "thumbs.db"sv, "system volume information"sv,
+};
+
+bool is_leftover(std::string_view part) {
+  if (part.starts_with('.') && part != "."sv && part != ".."sv) return true;
+  std::string lower(part);
+  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return std::find(std::begin(known), std::end(known), lower) != std::end(known);
+}
+
+}  // namespace
+
+bool is_system_file(std::string_view relative_path) {
+  for (size_t begin = 0; begin <= relative_path.size();) {
+    const size_t end = std::min(relative_path.find_first_of("/\\", begin), relative_path.size());
+    if (is_leftover(relative_path.substr(begin, end - begin))) return true;
+    begin = end + 1;
+  }
+  return false;
+}
+
+std::vector<std::string> take_system_files(std::vector<std::string>& names) {
+  const auto middle = std::stable_partition(
+      names.begin(), names.end(), [](const std::string& name) { return !is_system_file(name); });
+  std::vector<std::string> taken(std::make_move_iterator(middle),
+                                 std::make_move_iterator(names.end()));
+  names.erase(middle, names.end());
+  return taken;
+}
+
+std::string system_files_note(const std::vector<std::string>& left_out) {
+  if (left_out.empty()) return "";
+  const bool one = left_out.size() == 1;
+  return "passed over " + std::to_string(left_out.size()) +
+         (one ? " file that systems leave behind: '"
+              : " files that systems leave behind, such as '") +
+         left_out.front() + "'";
+}
+
+}  // namespace edm2
