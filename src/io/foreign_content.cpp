@@ -11,11 +11,11 @@ namespace {
 
 using namespace std::string_view_literals;
 
-struct Kind {
+struct KnownContent {
   std::string_view beginning, words;
 };
 
-constexpr Kind kinds[] = {
+constexpr KnownContent known_contents[] = {
     {"version https://git-lfs.github.com/"sv,
      "a pointer of Git LFS in place of the file; 'git lfs pull' fetches it"sv},
     {"\x1f\x8b"sv, "a gzip file; unpack it first"sv},
@@ -57,7 +57,7 @@ std::string lower_without_blanks_in_front(std::string_view text) {
 std::string describe_content(std::span<const std::byte> beginning) {
   const std::string_view text(reinterpret_cast<const char*>(beginning.data()),
                               std::min(beginning.size(), content_beginning));
-  for (const Kind& kind : kinds)
+  for (const KnownContent& kind : known_contents)
     if (text.starts_with(kind.beginning)) return std::string(kind.words);
   const std::string lower = lower_without_blanks_in_front(text);
   const bool has_html = lower.find("<html") != std::string::npos;

@@ -10,7 +10,7 @@ namespace {
 using namespace std::string_view_literals;
 
 // In lower case: Windows and macOS do not tell cases apart.
-constexpr std::string_view known[] = {
+constexpr std::string_view system_names[] = {
     "$recycle.bin"sv, "@eadir"sv, "@syno"sv,      "__macosx"sv,  "desktop.ini"sv,
     "ehthumbs.db"sv,  "icon\r"sv, "lost+found"sv, "thumbs.db"sv, "system volume information"sv,
 };
@@ -19,7 +19,8 @@ bool is_leftover(std::string_view part) {
   if (part.starts_with('.') && part != "."sv && part != ".."sv) return true;
   std::string lower(part);
   for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return std::find(std::begin(known), std::end(known), lower) != std::end(known);
+  return std::find(std::begin(system_names), std::end(system_names), lower) !=
+         std::end(system_names);
 }
 
 }  // namespace

@@ -7,14 +7,14 @@ namespace {
 
 using namespace std::string_view_literals;
 
-struct Encoding {
+struct TextEncoding {
   size_t width = 1;  // bytes of a unit
   bool big_endian = false;
   size_t mark = 0;  // bytes of the byte-order mark
 };
 
 /// As RFC 4627 has it: the first two characters of JSON are ASCII.
-Encoding detect(std::string_view bytes) {
+TextEncoding encoding_of(std::string_view bytes) {
   if (bytes.starts_with("\xef\xbb\xbf"sv)) return {1, false, 3};
   if (bytes.starts_with("\xff\xfe\0\0"sv)) return {4, false, 4};
   if (bytes.starts_with("\0\0\xfe\xff"sv)) return {4, true, 4};
@@ -49,7 +49,7 @@ void append_utf8(std::string& text, uint32_t code) {
 }  // namespace
 
 std::string utf8_text(std::string_view bytes) {
-  const Encoding encoding = detect(bytes);
+  const TextEncoding encoding = encoding_of(bytes);
   bytes.remove_prefix(encoding.mark);
   if (encoding.width == 1) return std::string(bytes);
   const auto unit = [&](size_t at) {
