@@ -266,7 +266,7 @@ TEST(FileInfo, TheTextIsForReaders) {
 TEST(FileInfoGolden, FilesOfTheOriginal) {
   EDM2_REQUIRE_REFERENCE();
   const fs::path root = test::reference_dir();
-  const std::pair<const char*, const char*> files[] = {
+  const std::pair<fs::path, const char*> files[] = {
       {"denoiser/released_layout_torch21.pkl", "network snapshot"},
       {"phema/out/phema-0000049-0.050.pkl", "network snapshot"},
       {"phema/run", "folder of snapshots"},
@@ -274,15 +274,16 @@ TEST(FileInfoGolden, FilesOfTheOriginal) {
       {"training/main/training-state-0000001.pt", "training state"},
       {"training/digits16.zip", "dataset"},
       {"dataset/out/crop_64x64.zip", "dataset"},
-      {"vae/tiny_vae", "VAE folder"},
-      {"vae/tiny_vae/diffusion_pytorch_model.safetensors", "state dict of a VAE (AutoencoderKL)"},
       {"metrics/stats.pkl", "feature statistics"},
       {"metrics/stats_edm1_style.npz", "feature statistics"},
       {"metrics/tiny_dinov2.pth", "state dict of a vision transformer (DINOv2)"},
       {"toy/snap/clsA-layers04-dim32-b1024-iter0060.pkl", "pickle"},
-      {"sampler/edm_sampler.npz", "arrays"}};
+      {"sampler/edm_sampler.npz", "arrays"},
+      {test::data_dir() / "vae", "VAE folder"},
+      {test::data_dir() / "vae" / "diffusion_pytorch_model.safetensors",
+       "state dict of a VAE (AutoencoderKL)"}};
   for (const auto& [name, kind] : files) {
-    const Json info = describe_file(root / name);
+    const Json info = describe_file(root / name);  // an absolute name stands for itself
     EXPECT_EQ(info.at("kind"), kind) << name;
     EXPECT_FALSE(file_info_text(info).empty());
   }

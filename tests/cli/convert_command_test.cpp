@@ -23,12 +23,11 @@ using test::RunResult;
 }  // namespace
 
 TEST(ConvertCli, ThereAndBackBitForBit) {
-  std::vector<fs::path> inputs = {test::data_dir() / "denoiser" / "rgb8_multihead.pkl"};
-  if (fs::exists(test::reference_dir()))
-    for (const char* name : {"rgb16_cond", "lat8_cond_drop", "released_layout_torch21"})
-      inputs.push_back(test::reference_dir() / "denoiser" / (std::string(name) + ".pkl"));
-  for (const auto& input : inputs) {
-    SCOPED_TRACE(input);
+  EDM2_REQUIRE_REFERENCE();
+  for (const std::string file : {"rgb8_multihead.pkl", "rgb16_cond.pkl", "lat8_cond_drop.pkl",
+                                 "released_layout_torch21.pkl"}) {
+    SCOPED_TRACE(file);
+    const fs::path input = test::reference_dir() / "denoiser" / file;
     const test::TempDir dir;
     const Snapshot original = load_snapshot(input);
     fs::path from = input;

@@ -109,10 +109,7 @@ TEST(Presets, BundledModelsAreThere) {
 }
 
 TEST(PresetsGolden, TheWholeTableOfTheOriginal) {
-  EDM2_REQUIRE_REFERENCE();
-  const auto page = test::reference_dir().parent_path() / "spec" / "sampling.md";
-  if (!std::filesystem::exists(page)) GTEST_SKIP() << "no table at " << page;
-  const auto rows = table_rows(page, "edm2-");
+  const auto rows = table_rows(test::data_dir() / "reference" / "presets.md", "edm2-");
   ASSERT_EQ(rows.size(), 36u);
   for (const auto& row : rows) {
     ASSERT_EQ(row.size(), 5u);

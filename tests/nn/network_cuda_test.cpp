@@ -17,8 +17,9 @@ class NetworkCuda : public testing::Test {
     } catch (const Error& error) {
       GTEST_SKIP() << error.what();
     }
-    snapshot = load_snapshot(test::data_dir() / "denoiser" / "rgb8_multihead.pkl");
-    const NpzFile inputs(test::data_dir() / "denoiser" / "rgb8_multihead.npz");
+    EDM2_REQUIRE_REFERENCE();
+    snapshot = load_snapshot(test::reference_dir() / "denoiser" / "rgb8_multihead.pkl");
+    const NpzFile inputs(test::reference_dir() / "denoiser" / "rgb8_multihead.npz");
     x = inputs.get("x");
     sigma = inputs.get("sigma");
     expected = inputs.get("D_x");

@@ -11,8 +11,9 @@ namespace fs = std::filesystem;
 fs::path source_dir() { return fs::path(EDM2_SOURCE_DIR); }
 
 fs::path reference_dir() {
-  if (const char* dir = std::getenv("EDM2_REFERENCE_DIR")) return dir;
-  return source_dir().parent_path() / "shared" / "reference";
+  const char* chosen = std::getenv("EDM2_REFERENCE_DIR");
+  if (chosen != nullptr && *chosen != '\0') return chosen;
+  return data_dir() / "reference";
 }
 
 fs::path data_dir() { return source_dir() / "tests" / "data"; }

@@ -6,8 +6,8 @@
 
 namespace edm2::test {
 
-/// The folder of reference numbers computed by the original (outside the repository; may be
-/// missing).
+/// The folder of numbers computed by the original: the one that EDM2_REFERENCE_DIR names, else
+/// tests/data/reference, whose README.md says how they were made.
 std::filesystem::path reference_dir();
 
 /// The repository.
