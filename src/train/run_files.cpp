@@ -4,6 +4,7 @@
 
 #include "edm2/core/error.h"
 #include "edm2/io/atomic_file.h"
+#include "train/kept_settings.h"
 #include "train/stats_file.h"
 
 namespace edm2 {
@@ -14,10 +15,8 @@ constexpr const char* config_name = "training_options.json";
 constexpr const char* stats_name = "stats.jsonl";
 
 /// Says which settings of an earlier start of this run are now others.
-void report_changed_settings(const fs::path& file, const nlohmann::ordered_json& now, RunLog& log) {
-  const auto before = nlohmann::json::parse(read_text_file(file), nullptr, false);
-  if (before.is_discarded()) return;
-  for (const auto& change : nlohmann::json::diff(before, nlohmann::json(now)))
+void report_changed_settings(const nlohmann::json& before, const nlohmann::json& now, RunLog& log) {
+  for (const auto& change : nlohmann::json::diff(before, now))
     log.line(
         "Note: unlike at the start of this run, " + change["path"].get<std::string>() +
         (change.contains("value") ? " is now " + change["value"].dump() : " is no longer set"));
@@ -28,15 +27,25 @@ void report_changed_settings(const fs::path& file, const nlohmann::ordered_json&
 RunFiles::RunFiles(const TrainOptions& options, std::shared_ptr<Progress> progress)
     : log(progress), options_(options), progress_(std::move(progress)), folder_(options.outdir) {}
 
-void RunFiles::open(const nlohmann::ordered_json& config) {
+void RunFiles::open() {
   const bool existed = fs::exists(folder_.path());
   folder_.open();
   if (!existed) progress_->message("Creating output directory...");
   log.open(folder_.path() / "log.txt");
-  if (fs::exists(folder_.path() / config_name))
-    report_changed_settings(folder_.path() / config_name, config, log);
-  else
+}
+
+void RunFiles::note_settings(const nlohmann::ordered_json& config) {
+  if (!fs::exists(folder_.path() / config_name)) {
     folder_.publish(config_name, [&](const fs::path& path) { write_file(path, config.dump(2)); });
+    return;
+  }
+  nlohmann::json before = read_run_config(folder_.path()), now = config;
+  if (before.is_null()) return;
+  if (!newest_state_.empty()) {  // it does not start from another network any more
+    before.erase("init_from");
+    now.erase("init_from");
+  }
+  report_changed_settings(before, now, log);
 }
 
 std::optional<WholeState> RunFiles::newest_state() {

@@ -23,8 +23,11 @@ class RunFiles {
 
   RunLog log;
 
-  /// Makes the folder, or says what has changed since the run in it began. Throws Error.
-  void open(const nlohmann::ordered_json& config);
+  /// Makes the folder if it is not there, and takes it for this run. Throws Error.
+  void open();
+  /// After newest_state(): writes down what the run is trained with, or says what has changed since
+  /// the run in the folder began. Throws Error.
+  void note_settings(const nlohmann::ordered_json& config);
   /// The run is over: others may use the folder.
   void close() { folder_.close(); }
 

@@ -23,6 +23,7 @@
 #include "train/data_notes.h"
 #include "train/event_log.h"
 #include "train/gradient_average.h"
+#include "train/kept_settings.h"
 #include "train/run_files.h"
 #include "train/sample_grid.h"
 #include "train/summary.h"
@@ -93,7 +94,9 @@ struct Trainer::State {
   void prepare();
   void build_network();
   void start_loader();
+  nlohmann::ordered_json config() const;
   void resume();
+  void keep_settings_of(const fs::path& state);
   void initialize(std::optional<LoadedWeights> weights);
   RunEnd suspend(const std::string& reason);
   [[noreturn]] void explain(const Error& error);
@@ -129,8 +132,7 @@ double Trainer::last_learning_rate() const { return state_->last_lr; }
 const ImageDataset& Trainer::dataset() const { return *state_->dataset; }
 TrainOptions& Trainer::options() { return state_->options; }
 nlohmann::ordered_json Trainer::configuration() const {
-  return training_config(state_->options, state_->encoder->options(),
-                         state_->dataset->label_kind());
+  return with_kept_settings(state_->config(), state_->options.outdir);
 }
 
 void Trainer::load_data() {
@@ -203,7 +205,7 @@ void Trainer::State::set_up(bool measuring) {
     const auto& samples = options.samples;
     if (samples.every_nimg && *samples.every_nimg > 0)
       sample_grid = std::make_unique<SampleGrid>(options, *dataset, *encoder, log);
-    files.open(training_config(options, encoder->options(), dataset->label_kind()));
+    files.open();
   }
   log.line("Loading dataset...");
   log.line("Setting up encoder...");
@@ -272,6 +274,21 @@ void Trainer::use_batch(int64_t batch_gpu, int64_t rounds) {
   s.start_loader();
 }
 
+nlohmann::ordered_json Trainer::State::config() const {
+  return training_config(options, encoder->options(), dataset->label_kind());
+}
+
+/// From here on the options say what the training state has brought along.
+void Trainer::State::keep_settings_of(const fs::path& state) {
+  const nlohmann::json earlier = group.is_main() ? read_run_config(options.outdir) : nullptr;
+  std::string kept;
+  for (const auto& sentence : keep_settings(options, loss, ema->stds(), earlier))
+    kept += (kept.empty() ? "" : "; ") + sentence;
+  if (!kept.empty())
+    log.line("Note: the run goes on from " + state.filename().string() +
+             " with what that holds: " + kept);
+}
+
 /// The first process chooses the state, so that all resume from the same.
 void Trainer::State::resume() {
   std::optional<WholeState> state;
@@ -281,10 +298,14 @@ void Trainer::State::resume() {
     const PickleValue root = state ? std::move(state->root) : load_torch_file(chosen);
     run = load_training_state(chosen, root, *network, loss, *optimizer, *ema);
     log.line("Loading " + chosen.string() + " ... done");
+    keep_settings_of(chosen);
   }
   status_nimg = run.cur_nimg;
   restore_more();
-  if (group.is_main()) files.begin(run.cur_nimg);
+  if (group.is_main()) {
+    files.note_settings(config());
+    files.begin(run.cur_nimg);
+  }
   group.barrier();  // large files take their time
   check_same_weights(*network, group);
 }

@@ -57,7 +57,8 @@ class Trainer {
   const ImageDataset& dataset() const;
   /// May be changed until setup(); load_data() fills in what the dataset says of the network.
   TrainOptions& options();
-  /// After load_data(): what setup() writes as training_options.json.
+  /// After load_data(): what setup() writes as training_options.json; of a run that goes on, what
+  /// it is trained with.
   nlohmann::ordered_json configuration() const;
 
   /// To measure steps on this machine: builds everything, but writes nothing and takes up no

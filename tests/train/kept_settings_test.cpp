@@ -1,0 +1,142 @@
+#include "train/kept_settings.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "edm2/core/progress.h"
+#include "edm2/ema/power_function.h"
+#include "edm2/io/atomic_file.h"
+#include "edm2/train/trainer.h"
+#include "support/paths.h"
+#include "support/recording_progress.h"
+#include "support/small_models.h"
+
+namespace edm2 {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+namespace {
+
+const LossOptions state_loss = {.P_mean = -0.4, .P_std = 1, .sigma_data = 0.5};
+const std::vector<double> state_stds = {0.05, 0.1};
+
+TrainOptions options_for_a_short_run(const test::TempDir& dir) {
+  TrainOptions options;
+  options.data = dir / "data";
+  options.outdir = dir / "run";
+  options.network = test::tiny_options(3, 8, 8);
+  options.batch_size = options.total_nimg = 1024;
+  options.batch_gpu = 64;
+  options.status_nimg = std::nullopt;
+  options.snapshot_nimg = options.checkpoint_nimg = 1024;
+  options.device = "cpu";
+  options.tensorboard = false;
+  return options;
+}
+
+std::vector<std::string> notes_of(const std::vector<std::string>& lines) {
+  std::vector<std::string> notes;
+  for (const auto& line : lines)
+    if (line.starts_with("Note: ")) notes.push_back(line);
+  return notes;
+}
+
+}  // namespace
+
+TEST(KeptSettings, EachOptionThatIsNotUsed) {
+  struct Case {
+    std::function<void(TrainOptions&)> change;
+    std::vector<std::string> expected;
+  };
+  const std::vector<Case> cases = {
+      {[](TrainOptions&) {}, {}},
+      {[](TrainOptions& o) { o.seed = 7; }, {}},
+      {[](TrainOptions& o) { o.learning_rate.ref_lr = 1; }, {}},
+      {[](TrainOptions& o) { o.stds = {0.03}; }, {"--stds stays 0.05,0.1 (0.03 is not used)"}},
+      {[](TrainOptions& o) {
+         o.stds = {0.1, 0.05};
+       },
+       {"--stds stays 0.05,0.1 (0.1,0.05 is not used)"}},
+      {[](TrainOptions& o) { o.P_mean = -0.8; }, {"--P_mean stays -0.4 (-0.8 is not used)"}},
+      {[](TrainOptions& o) { o.P_std = 1.6; }, {"--P_std stays 1 (1.6 is not used)"}},
+      {[](TrainOptions& o) { o.init_from = "https://me:secret@host/net.pkl"; },
+       {"--init-from=https://host/net.pkl is not read"}},
+      {[](TrainOptions& o) { o.init_from = "first.pkl"; }, {}},
+      {[](TrainOptions& o) { o.samples.stds = {0.1}; }, {}},
+      {[](TrainOptions& o) {
+         o.stds = o.samples.stds = {0.03, 0.1};
+       },
+       {"--stds stays 0.05,0.1 (0.03,0.1 is not used)", "no samples are drawn of 0.03"}}};
+  const nlohmann::json earlier = {{"init_from", "first.pkl"}};
+  for (const Case& c : cases) {
+    TrainOptions options;
+    c.change(options);
+    EXPECT_EQ(keep_settings(options, state_loss, state_stds, earlier), c.expected);
+    EXPECT_EQ(options.stds, state_stds);
+    EXPECT_EQ(options.P_mean, state_loss.P_mean);
+    EXPECT_EQ(options.P_std, state_loss.P_std);
+  }
+  TrainOptions options;
+  options.init_from = "first.pkl";
+  EXPECT_EQ(keep_settings(options, state_loss, state_stds, nullptr).size(), 1u);
+}
+
+TEST(KeptSettings, AResumedRunSaysWhatItUses) {
+  const test::TempDir dir;
+  test::write_small_dataset(dir / "data");
+  const auto progress = std::make_shared<test::RecordingProgress>();
+  TrainOptions options = options_for_a_short_run(dir);
+  options.stds = {0.07, 0.12};
+  {
+    Trainer trainer(options, progress);
+    trainer.setup();
+    trainer.run();
+  }
+  EXPECT_THAT(notes_of(progress->messages), testing::IsEmpty());
+  const std::string config = read_text_file(dir / "run/training_options.json");
+  progress->messages.clear();
+
+  options.stds = {0.03};
+  options.P_mean = -1;
+  options.seed = 5;
+  options.total_nimg = 2048;
+  Trainer trainer(options, progress);
+  trainer.load_data();
+  EXPECT_EQ(trainer.configuration().at("ema_kwargs").at("stds"), nlohmann::json({0.07, 0.12}));
+  EXPECT_EQ(trainer.configuration().at("loss_kwargs").at("P_mean"), -0.4);
+  EXPECT_EQ(trainer.configuration().at("seed"), 5);
+  trainer.setup();
+  EXPECT_EQ(notes_of(progress->messages),
+            (std::vector<std::string>{
+                "Note: the run goes on from training-state-0000001.pt with what that holds: --stds "
+                "stays 0.07,0.12 (0.03 is not used); --P_mean stays -0.4 (-1 is not used)",
+                "Note: unlike at the start of this run, /seed is now 5",
+                "Note: unlike at the start of this run, /total_nimg is now 2048"}));
+  EXPECT_EQ(trainer.ema().stds(), (std::vector<double>{0.07, 0.12}));
+  EXPECT_EQ(trainer.options().stds, (std::vector<double>{0.07, 0.12}));
+  EXPECT_EQ(read_text_file(dir / "run/training_options.json"), config);
+  trainer.run();
+  EXPECT_TRUE(fs::exists(dir / "run/network-snapshot-0000002-0.070.pkl"));
+}
+
+TEST(KeptSettings, WithoutAStateTheNewOptionsCount) {
+  const test::TempDir dir;
+  test::write_small_dataset(dir / "data");
+  const auto progress = std::make_shared<test::RecordingProgress>();
+  TrainOptions options = options_for_a_short_run(dir);
+  Trainer(options, progress).setup();
+  progress->messages.clear();
+  options.stds = {0.03};
+  Trainer trainer(options, progress);
+  trainer.load_data();
+  EXPECT_EQ(trainer.configuration().at("ema_kwargs").at("stds"), nlohmann::json({0.03}));
+  trainer.setup();
+  EXPECT_THAT(notes_of(progress->messages),
+              testing::ElementsAre(HasSubstr("/ema_kwargs is now {")));
+  EXPECT_EQ(trainer.ema().stds(), (std::vector<double>{0.03}));
+}
+
+}  // namespace edm2
