@@ -174,7 +174,10 @@ std::vector<int64_t> parse_int_list(const std::string& text) {
     }
     const int64_t first = parse_int(item.substr(0, dash));
     const int64_t last = parse_int(item.substr(dash + 1));
-    if (last >= first && last - first >= longest_list)
+    if (last < first)
+      throw UsageError("'" + item + "' is a range without values; write '" + to_text(last) + "-" +
+                       to_text(first) + "'.");
+    if (last - first >= longest_list)
       throw UsageError("'" + item + "' has more than " + to_text(longest_list) + " values.");
     for (int64_t value = first; value <= last; ++value) values.push_back(value);
     if (static_cast<int64_t>(values.size()) > longest_list)

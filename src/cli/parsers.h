@@ -41,7 +41,7 @@ int64_t parse_nimg(const std::string& text, const IntRange& range = {});
 /// Seconds, > 0: "90s", "3h50m", "1d12h", "1.5h", "HH:MM:SS", "D-HH:MM:SS" (as Slurm prints them).
 double parse_duration(const std::string& text);
 
-/// "1,2,5-10": integers and inclusive ranges A-B of digits; empty if B < A.
+/// "1,2,5-10": integers and inclusive ranges A-B of digits, A <= B; never empty.
 std::vector<int64_t> parse_int_list(const std::string& text);
 /// "1,2,2" and "0.05,0.10": no ranges, at least one value, each within `range`.
 std::vector<int64_t> parse_ints(const std::string& text, const IntRange& range = {});
