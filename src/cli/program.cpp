@@ -183,6 +183,8 @@ Ending run_and_catch(CLI::App& app, CommandContext& context, int argc, const cha
     return wrong(error.what());
   } catch (const Interrupted& interrupted) {
     return {128 + interrupted.signal, "Interrupted."};
+  } catch (const GroupError& error) {
+    return {error.failure.exit_code, error.tell ? std::string("Error: ") + error.what() : ""};
   } catch (const std::bad_alloc&) {
     return failure("out of memory");
   } catch (const c10::Error& error) {

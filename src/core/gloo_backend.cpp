@@ -8,9 +8,10 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <cstdlib>
 #include <memory>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+
+#include "core/network_interfaces.h"
 
 namespace edm2 {
 namespace {
@@ -75,11 +76,11 @@ c10::intrusive_ptr<c10d::Backend> make_gloo_backend(const c10::intrusive_ptr<c10
                                                     const std::string& address) {
   // Who watches the group knows better than Gloo when to give up.
   const auto options = c10d::ProcessGroupGloo::Options::create(std::chrono::hours(24 * 365));
-  const char* interface = std::getenv("GLOO_SOCKET_IFNAME");  // as PyTorch users know it
-  options->devices.push_back(interface != nullptr && *interface != '\0'
-                                 ? c10d::ProcessGroupGloo::createDeviceForInterface(interface)
-                                 : c10d::ProcessGroupGloo::createDeviceForHostname(address));
-  options->threads = 2;
+  for (const std::string& interface : gloo_interfaces())
+    options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForInterface(interface));
+  if (options->devices.empty())
+    options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(address));
+  options->threads = 2 * static_cast<int>(options->devices.size());
   return c10::make_intrusive<c10d::ProcessGroupGloo>(store, rank, size, options);
 }
 

@@ -8,7 +8,7 @@
 namespace edm2 {
 
 /// Connects every process with every other; returns when that is done. `address`: of this process,
-/// as the others reach it (a host name or number); an empty one is found out by `master_addr`.
+/// as the others reach it (a host name or number), unless gloo_interfaces() names another way.
 c10::intrusive_ptr<c10d::Backend> make_gloo_backend(const c10::intrusive_ptr<c10d::Store>& store,
                                                     int rank, int size, const std::string& address);
 

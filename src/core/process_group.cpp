@@ -18,6 +18,7 @@
 #include "core/gloo_backend.h"
 #include "core/group_watch.h"
 #include "core/nccl_loader.h"
+#include "core/network_interfaces.h"
 
 namespace edm2 {
 namespace {
@@ -159,9 +160,14 @@ ProcessGroup::ProcessGroup(const ProcessEnvironment& environment, ProcessGroupOp
                 ": the group cannot come together: " + short_message(error));
   }
   try {
+    static_cast<void>(gloo_interfaces());  // says what is wrong with them, before Gloo does
     network_->gloo = connect_gloo(environment, network_->store, *network_->watch);
-  } catch (...) {
+  } catch (const Error& error) {
+    const auto [failure, tell] = network_->watch->report(error.what(), 1);
     static_cast<void>(network_.release());  // a thread still uses it
+    throw GroupError(failure, tell);
+  } catch (...) {
+    static_cast<void>(network_.release());
     throw;
   }
 }

@@ -18,6 +18,7 @@
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include "core/group_watch.h"
+#include "core/network_interfaces.h"
 
 extern char** environ;
 
@@ -256,6 +257,7 @@ class Launch {
 
 LaunchResult launch_processes(const std::filesystem::path& program,
                               const std::vector<std::string>& arguments, int count) {
+  static_cast<void>(gloo_interfaces());  // one error here instead of one from each process
   Launch launch(count);
   launch.start(program, arguments);
   return launch.wait();

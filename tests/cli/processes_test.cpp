@@ -28,6 +28,7 @@ using test::RunResult;
 using test::wait_until;
 using testing::HasSubstr;
 using Words = std::vector<std::string>;
+using Variables = std::map<std::string, std::optional<std::string>>;
 
 int count_of(const std::string& text, const std::string& part) {
   int count = 0;
@@ -88,7 +89,8 @@ class ProcessesCli : public testing::Test {
   /// Runs the program once for each rank, as a launcher does; `act` gets the process ids by rank
   /// when each process has drawn something.
   std::vector<RunResult> run_ranks(int size, const std::function<Words(int)>& words,
-                                   const std::function<void(const std::vector<int>&)>& act = {}) {
+                                   const std::function<void(const std::vector<int>&)>& act = {},
+                                   const std::function<Variables(int)>& variables = {}) {
     const std::string port = std::to_string(test::free_port());
     std::vector<RunResult> results(static_cast<size_t>(size));
     std::vector<std::atomic<int>> pids(static_cast<size_t>(size));
@@ -103,6 +105,8 @@ class ProcessesCli : public testing::Test {
                                {"MASTER_ADDR", "127.0.0.1"},
                                {"MASTER_PORT", port},
                                {"OMP_NUM_THREADS", "1"}};
+        if (variables)
+          for (const auto& [name, value] : variables(rank)) options.environment[name] = value;
         options.meanwhile = [&pids, i](int pid) { pids[i] = pid; };
         results[i] = run_edm2(words(rank), options);
       });
@@ -202,8 +206,11 @@ TEST_F(ProcessesCli, StartedByALauncher) {
 }
 
 TEST_F(ProcessesCli, NoSeedsAndFewerSeedsThanProcesses) {
-  const RunResult none = run_edm2(command("none", {"--seeds=5-1", "--nproc=2", "--quiet"}));
-  EXPECT_EQ(none.exit_code, 0) << none.err;
+  for (const char* seeds : {"--seeds=5-1", "--seeds=0-3,5-1", "--seeds=", "--seeds=,"}) {
+    const RunResult none = run_edm2(command("none", {seeds, "--nproc=2", "--quiet"}));
+    test::expect_error(none, 2, "Invalid value for '--seeds': '");
+    EXPECT_FALSE(fs::exists(dir / "none"));
+  }
   const RunResult few = run_edm2(
       command("few", {"--seeds=7", "--nproc=3", "--steps=2", "--quiet", "--npz", dir / "few.npz"}));
   EXPECT_EQ(few.exit_code, 0) << few.err;
@@ -221,6 +228,49 @@ TEST_F(ProcessesCli, ErrorsAreToldOnce) {
   EXPECT_EQ(usage.exit_code, 2);
   EXPECT_EQ(count_of(usage.err, "Error"), 1) << usage.err;
   EXPECT_FALSE(fs::exists(dir / "out"));
+}
+
+TEST_F(ProcessesCli, AWrongInterfaceIsToldOnceByItsName) {
+  const auto words = [&](const Words& more) {
+    Words all = command("out", {"--seeds=0-1", "--steps=1", "--quiet"});
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  for (const char* value : {"^lo", "=lo", "no-such0", "lo,no-such0", "lo,", "lo:0", "\x1b[31m"}) {
+    SCOPED_TRACE(value);
+    const RunResult run =
+        run_edm2(words({"--nproc=2"}), {.environment = {{"GLOO_SOCKET_IFNAME", value}}});
+    test::expect_error(run, 1, "the environment variable GLOO_SOCKET_IFNAME is '");
+    EXPECT_THAT(run.err, HasSubstr("lo (127.0.0.1)"));
+    EXPECT_EQ(count_of(run.err, "Error"), 1) << run.err;
+    EXPECT_EQ(run.err.find('\x1b'), std::string::npos);
+  }
+  EXPECT_FALSE(fs::exists(dir / "out"));
+  const RunResult twice =
+      run_edm2(words({"--nproc=2"}), {.environment = {{"GLOO_SOCKET_IFNAME", "lo,lo"}}});
+  EXPECT_EQ(twice.exit_code, 0) << twice.err;
+  EXPECT_TRUE(fs::exists(dir / "out" / "000001.png"));
+}
+
+TEST_F(ProcessesCli, AWrongInterfaceOfOneRankEndsAll) {
+  const auto results = run_ranks(
+      3,
+      [&](int) {
+        return command("out", {"--seeds=0-2", "--steps=1", "--quiet"});
+      },
+      {},
+      [](int rank) -> Variables {
+        if (rank != 1) return {};
+        return {{"GLOO_SOCKET_IFNAME", "no-such0"}};
+      });
+  std::string all;
+  for (const auto& result : results) {
+    EXPECT_EQ(result.exit_code, 1);
+    all += result.err;
+  }
+  EXPECT_THAT(all, HasSubstr("rank 1 on "));
+  EXPECT_THAT(all, HasSubstr("GLOO_SOCKET_IFNAME is 'no-such0'"));
+  EXPECT_EQ(count_of(all, "Error"), 1) << all;
 }
 
 TEST_F(ProcessesCli, AFailingRankStopsAllWithItsNameAndReason) {

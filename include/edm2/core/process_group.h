@@ -26,8 +26,10 @@ struct ProcessFailure {
 /// Another process of the group has failed; this one cannot go on.
 class GroupError : public Error {
  public:
-  explicit GroupError(ProcessFailure what) : Error(what.describe()), failure(std::move(what)) {}
+  explicit GroupError(ProcessFailure what, bool tells = true)
+      : Error(what.describe()), failure(std::move(what)), tell(tells) {}
   ProcessFailure failure;
+  bool tell;  ///< false: another process tells the user
 };
 
 struct ProcessGroupOptions {
@@ -52,7 +54,8 @@ class ProcessGroup {
   /// This process alone: no network, every call returns at once.
   static std::unique_ptr<ProcessGroup> single();
 
-  /// Meets the others. Throws GroupError, Error (a port in use, processes that do not come, ...).
+  /// Meets the others. Throws GroupError (with `tell` in one process alone where they have met but
+  /// cannot connect) and Error (a port in use, processes that do not come, ...).
   explicit ProcessGroup(const ProcessEnvironment& environment, ProcessGroupOptions options = {});
 
   /// Says good-bye and waits until the others have done so, or one has failed.

@@ -30,7 +30,8 @@ struct LaunchResult {
 /// passed on to them; if this process dies, so do they. If one dies, the others learn of it and
 /// end; what then still hangs is killed.
 ///
-/// Call it before the program has started threads. Throws Error if they cannot be started.
+/// Call it before the program has started threads. Throws Error if they cannot be started,
+/// or could not connect with each other as GLOO_SOCKET_IFNAME wants it.
 LaunchResult launch_processes(const std::filesystem::path& program,
                               const std::vector<std::string>& arguments, int count);
 
