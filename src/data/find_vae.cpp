@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "edm2/core/error.h"
-#include "edm2/io/atomic_file.h"
 #include "edm2/io/download_cache.h"
 
 namespace edm2 {
@@ -55,38 +54,21 @@ std::vector<fs::path> hub_caches(const FetchOptions& options) {
   return folders;
 }
 
-/// The folder holds a configuration and weights.
+/// The files in a folder of a model, a pipeline or a cache, if a configuration is among them.
 std::optional<AutoencoderFiles> complete_files(const fs::path& folder) {
   std::error_code ignored;
-  if (!fs::is_regular_file(folder / "config.json", ignored)) return std::nullopt;
+  if (!fs::is_directory(folder, ignored)) return std::nullopt;
   try {
-    return find_autoencoder_files(folder);
+    AutoencoderFiles files = find_autoencoder_files(folder);
+    if (files.config) return files;
   } catch (const Error&) {
-    return std::nullopt;
   }
+  return std::nullopt;
 }
 
-/// The model in one hub cache: the revision that "main" stands for, or any that is complete.
-std::optional<AutoencoderFiles> find_in_hub_cache(const fs::path& cache, std::string name) {
-  name.replace(name.find('/'), 1, "--");
-  const fs::path model = cache / ("models--" + name);
-  std::error_code failed;
-  std::vector<fs::path> revisions;
-  for (auto entry = fs::directory_iterator(model / "snapshots", failed);
-       !failed && entry != fs::directory_iterator(); entry.increment(failed))
-    revisions.push_back(entry->path());
-  std::sort(revisions.begin(), revisions.end());
-  std::string main;
-  try {
-    main = read_text_file(model / "refs" / "main", 1000);
-  } catch (const Error&) {  // then no revision is preferred
-  }
-  std::stable_partition(revisions.begin(), revisions.end(), [&](const fs::path& revision) {
-    return revision.filename() == main.substr(0, main.find_last_not_of("\r\n") + 1);
-  });
-  for (const fs::path& revision : revisions)
-    if (auto files = complete_files(revision)) return files;
-  return std::nullopt;
+/// "organisation/model" as caches of the hub name its folder.
+std::string cache_folder_name(std::string name) {
+  return "models--" + name.replace(name.find('/'), 1, "--");
 }
 
 }  // namespace
@@ -101,7 +83,7 @@ AutoencoderFiles find_vae(const std::string& name, const FetchOptions& options,
                               "machine";
   if (!is_hub_name(name)) throw Error(missing + "; name its folder or file with --vae=PATH");
   for (const fs::path& cache : hub_caches(options))
-    if (auto files = find_in_hub_cache(cache, name)) return *files;
+    if (auto files = complete_files(cache / cache_folder_name(name))) return *files;
   try {
     const auto fetch = [&](const char* file) {
       return resolve_source(page + "/resolve/main/" + file, options, progress);

@@ -1,70 +1,53 @@
-// Reading autoencoders as diffusers stores them.
+// Reading autoencoders: options, tensors, and whether they fit together.
 #include "nn/autoencoder_file.h"
 
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <map>
+#include <cstring>
+#include <iterator>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
 #include "edm2/io/atomic_file.h"
+#include "edm2/io/json.h"
 #include "edm2/io/safetensors.h"
 #include "edm2/io/torch_file.h"
 #include "edm2/nn/state_report.h"
+#include "io/foreign_content.h"
+#include "nn/autoencoder_names.h"
 
 namespace edm2 {
 namespace fs = std::filesystem;
 namespace {
 
 using nlohmann::json;
-using TensorMap = std::map<std::string, Tensor>;
 
-constexpr size_t longest_config = size_t{1} << 20;
-constexpr const char* weight_files[] = {"diffusion_pytorch_model.safetensors",
-                                        "diffusion_pytorch_model.bin"};
-
-// Until 2023 diffusers called the layers of attention differently.
-std::string current_name(const std::string& name) {
-  static constexpr std::pair<const char*, const char*> renamed[] = {{".query.", ".to_q."},
-                                                                    {".key.", ".to_k."},
-                                                                    {".value.", ".to_v."},
-                                                                    {".proj_attn.", ".to_out.0."}};
-  if (name.find(".attentions.") == std::string::npos) return name;
-  for (const auto& [old_part, new_part] : renamed)
-    if (const size_t position = name.find(old_part); position != std::string::npos)
-      return std::string(name).replace(position, std::string_view(old_part).size(), new_part);
-  return name;
-}
-
-bool is_attention_weight(const std::string& name) {
-  return name.find(".attentions.") != std::string::npos && name.ends_with(".weight");
-}
-
-/// By current names; weights of linear layers that were stored as 1x1 convolutions become matrices.
-TensorMap with_current_names(const StateDict& state) {
-  TensorMap tensors;
-  for (const auto& [name, tensor] : state) {
-    const std::string current = current_name(name);
-    const bool is_1x1 = tensor.dim() == 4 && tensor.size(2) == 1 && tensor.size(3) == 1;
-    const Tensor value = is_attention_weight(current) && is_1x1 ? tensor.flatten(1) : tensor;
-    if (!tensors.emplace(current, value).second)
-      throw Error("two tensors are named " + current + " (or were under an older name)");
-  }
-  return tensors;
+/// Of a config.json or an index.
+constexpr size_t longest_vae_config = size_t{1} << 20;
+/// What was stored as a convolution of kernel 1 for a linear layer, or the other way round. The
+/// numbers are the same in the same order.
+Tensor in_shape(const Tensor& tensor, at::IntArrayRef shape) {
+  const auto without_ones = [](at::IntArrayRef sizes) {
+    while (sizes.size() > 2 && sizes.back() == 1) sizes = sizes.slice(0, sizes.size() - 1);
+    return sizes;
+  };
+  return without_ones(tensor.sizes()) == without_ones(shape) ? tensor.reshape(shape) : tensor;
 }
 
 /// "a", "a and 1 other", "a and 7 others".
 std::string first_of(const std::vector<std::string>& names) {
-  std::string text = names.front().substr(0, 200);
+  std::string text = shown_name(names.front());
   if (names.size() > 1)
     text += " and " + std::to_string(names.size() - 1) + (names.size() == 2 ? " other" : " others");
   return text;
 }
 
-StateDict check_tensors(const AutoencoderOptions& options, const TensorMap& tensors) {
+StateDict check_tensors(const AutoencoderOptions& options, const NamedTensors& tensors) {
   const std::vector<StateEntry> layout = autoencoder_layout(options);
   std::vector<std::string> missing, unknown;
   std::vector<std::string> known;
@@ -86,7 +69,7 @@ StateDict check_tensors(const AutoencoderOptions& options, const TensorMap& tens
   }
   StateDict result;
   for (const StateEntry& entry : layout) {
-    const Tensor& tensor = tensors.at(entry.name);
+    const Tensor tensor = in_shape(tensors.at(entry.name), entry.shape);
     if (tensor.sizes() != at::IntArrayRef(entry.shape))
       throw Error("the tensor " + entry.name + " has the shape " + shape_text(tensor.sizes()) +
                   ", but the VAE's configuration demands " + shape_text(entry.shape));
@@ -100,7 +83,7 @@ StateDict check_tensors(const AutoencoderOptions& options, const TensorMap& tens
 
 // ---- Options from the tensors' shapes.
 
-int64_t size_of(const TensorMap& tensors, const std::string& name, int64_t dimension) {
+int64_t size_of(const NamedTensors& tensors, const std::string& name, int64_t dimension) {
   const auto entry = tensors.find(name);
   if (entry == tensors.end()) throw Error("this is not a VAE: it lacks the tensor " + name);
   if (entry->second.dim() <= dimension)
@@ -109,7 +92,7 @@ int64_t size_of(const TensorMap& tensors, const std::string& name, int64_t dimen
   return entry->second.size(dimension);
 }
 
-AutoencoderOptions infer_options(const TensorMap& tensors) {
+AutoencoderOptions infer_options(const NamedTensors& tensors) {
   AutoencoderOptions options;
   options.block_out_channels.clear();
   const auto block = [](size_t level, int64_t layer) {
@@ -138,44 +121,104 @@ AutoencoderOptions infer_options(const TensorMap& tensors) {
 
 // ---- Files.
 
-/// Parsed, or "discarded" if it is no JSON.
-json parse_config(const fs::path& path) {
-  return json::parse(read_text_file(path, longest_config), nullptr, /*allow_exceptions=*/false);
-}
-
-bool says_autoencoder(const fs::path& config) {
-  std::error_code error;
-  if (!fs::is_regular_file(config, error)) return false;
-  const json parsed = parse_config(config);
-  return parsed.is_object() && parsed.value("_class_name", json()) == "AutoencoderKL";
-}
-
 AutoencoderOptions read_config(const fs::path& path) {
+  const json config =
+      parse_json_file(read_text_file(path, longest_vae_config), "'" + path.string() + "'");
   try {
-    const json config = parse_config(path);
-    if (config.is_discarded()) throw Error("it is not valid JSON");
+    const json name = config.is_object() ? config.value("_class_name", json()) : json();
+    // The same network in JAX has the same configuration.
+    if (name.is_string() && name != "AutoencoderKL" && name != "FlaxAutoencoderKL")
+      throw Error("it is for " + shown_name(name.get<std::string>()) +
+                  ", another autoencoder than Stable Diffusion's AutoencoderKL");
     return autoencoder_options_from_json(config);
   } catch (const Error& problem) {
-    const std::string message = problem.what(), name = path.string();
-    if (message.find(name) != std::string::npos) throw;
-    throw Error(name + " does not describe a VAE: " + message);
+    throw Error(path.string() + " does not describe a VAE: " + problem.what());
   }
 }
 
-StateDict read_tensors(const fs::path& path) {
-  {
-    const MappedFile file(path);
-    if (is_safetensors(file.bytes())) return read_safetensors(file.bytes(), path.string()).tensors;
+/// The tensors in dicts within dicts, as checkpoints have them; their names joined by dots.
+class TensorWalk {
+ public:
+  StateDict tensors;
+
+  void visit(const PickleValue& value, const std::string& name, int depth = 0) {
+    constexpr int deepest = 10;
+    constexpr size_t most_values = 1'000'000;
+    if (depth > deepest || ++values_ > most_values)
+      throw Error("the file has too many values for a VAE");
+    if (value.is_tensor()) tensors.emplace_back(name, value.as_tensor());
+    if (!value.is_dict()) return;
+    for (const auto& [key, child] : value.items())
+      if (key.is_string())
+        visit(child, name.empty() ? key.as_string() : name + '.' + key.as_string(), depth + 1);
   }
-  return to_state_dict(load_torch_file(path));
+
+ private:
+  size_t values_ = 0;
+};
+
+/// All tensors of some files; those of safetensors point into them.
+class WeightFiles {
+ public:
+  void add(const fs::path& path) {
+    const MappedFile& file = *files_.emplace_back(std::make_unique<MappedFile>(path));
+    StateDict more;
+    if (is_safetensors(file.bytes())) {
+      more = view_safetensors(file.bytes(), path.string()).tensors;
+    } else if (is_torch_file(file.bytes())) {
+      const PickleValue root = read_torch_bytes(file.bytes(), path.string());
+      if (!root.is_dict()) throw Error("this is " + root.kind_name() + ", not a dict of tensors");
+      TensorWalk walk;
+      walk.visit(root, "");
+      more = std::move(walk.tensors);
+    } else {
+      throw Error("'" + path.string() +
+                  "' is no file of weights (neither safetensors nor a file of torch.save)" +
+                  in_brackets(describe_file(path)));
+    }
+    std::move(more.begin(), more.end(), std::back_inserter(tensors_));
+  }
+
+  /// Those of the VAE, with memory of their own, however large the checkpoint around them is.
+  NamedTensors take() const {
+    NamedTensors taken = with_current_names(tensors_);
+    for (auto& [name, tensor] : taken) {
+      const Tensor own = at::empty(tensor.sizes(), tensor.options());
+      if (tensor.nbytes() > 0)
+        std::memcpy(own.mutable_data_ptr(), tensor.const_data_ptr(), tensor.nbytes());
+      tensor = own;
+    }
+    return taken;
+  }
+
+ private:
+  std::vector<std::unique_ptr<MappedFile>> files_;
+  StateDict tensors_;
+};
+
+/// The files of an index, which says which of them has which tensor.
+std::vector<fs::path> shards_of(const fs::path& index) {
+  const json parsed =
+      parse_json_file(read_text_file(index, longest_vae_config), "'" + index.string() + "'");
+  const json map = parsed.is_object() ? parsed.value("weight_map", json()) : json();
+  std::set<fs::path> files;
+  for (const json& file : map.is_object() ? map : json::object()) {
+    const std::string name = file.is_string() ? file.get<std::string>() : "";
+    if (name.empty() || name == ".." || name.find_first_of("/\\") != std::string::npos)
+      throw Error("its weight_map names a file that is not beside it");
+    files.insert(index.parent_path() / name);
+  }
+  if (files.empty()) throw Error("it has no weight_map that names the files with the weights");
+  return {files.begin(), files.end()};
 }
 
-fs::path weights_in(const fs::path& folder) {
-  std::error_code error;
-  for (const char* name : weight_files)
-    if (fs::exists(folder / name, error)) return folder / name;
-  throw Error("the folder '" + folder.string() + "' holds no VAE: it has neither " +
-              weight_files[0] + " nor " + weight_files[1]);
+NamedTensors read_weight_files(const fs::path& path) {
+  WeightFiles files;
+  if (path.extension() == ".json")
+    for (const fs::path& shard : shards_of(path)) files.add(shard);
+  else
+    files.add(path);
+  return files.take();
 }
 
 }  // namespace
@@ -184,24 +227,11 @@ StateDict check_autoencoder_tensors(const AutoencoderOptions& options, const Sta
   return check_tensors(options, with_current_names(state));
 }
 
-AutoencoderFiles find_autoencoder_files(const fs::path& path) {
-  std::error_code error;
-  const fs::path beside = path.parent_path() / "config.json";
-  if (!fs::is_directory(path, error)) {
-    if (!fs::exists(path, error)) throw Error("there is no VAE at '" + path.string() + "'");
-    return {path, says_autoencoder(beside) ? std::optional(beside) : std::nullopt};
-  }
-  const fs::path weights = weights_in(path), config = path / "config.json";
-  if (!fs::exists(config, error))
-    throw Error("the folder '" + path.string() + "' has no config.json that describes its VAE");
-  return {weights, config};
-}
-
 AutoencoderWeights load_autoencoder(const AutoencoderFiles& files) {
   std::optional<AutoencoderOptions> options;
   if (files.config) options = read_config(*files.config);
   try {
-    const TensorMap tensors = with_current_names(read_tensors(files.weights));
+    const NamedTensors tensors = read_weight_files(files.weights);
     if (!options) options = infer_options(tensors);
     return {*options, check_tensors(*options, tensors)};
   } catch (const Error& problem) {

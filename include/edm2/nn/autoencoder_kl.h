@@ -53,19 +53,27 @@ struct AutoencoderWeights {
 };
 
 struct AutoencoderFiles {
-  std::filesystem::path weights;
+  std::filesystem::path weights;                ///< or the .index.json of weights in several files
   std::optional<std::filesystem::path> config;  ///< none: the tensors' shapes tell the options
 };
 
-/// The files of an autoencoder: those in a folder with `config.json` and
-/// `diffusion_pytorch_model.safetensors` (or `.bin`, a file of torch.save), or such a file alone
-/// with, if there is one, the config.json of an autoencoder beside it. Throws Error if the folder
-/// or the file is not there, or something is missing in the folder.
+/// The files of an autoencoder. In a folder, the first of these that is there:
+///   - `config.json` and `diffusion_pytorch_model.safetensors`, the same in several files with an
+///     index, or `.bin`, a file of torch.save; if there are only variants (`....fp16.safetensors`),
+///     the only one;
+///   - what the sub-folder `vae` holds, as in the folder of a pipeline;
+///   - what a revision holds, if it is the folder of a model in a cache of the Hugging Face hub:
+///     the one that "main" stands for, or any that is complete;
+///   - the only file of weights (.safetensors, .ckpt, .pt, .pth, .bin).
+/// A file stands for itself, with, if there is one, the config.json of an autoencoder beside it.
+/// Throws Error if the folder or the file is not there, something is missing in the folder, or it
+/// is not certain which file is meant.
 AutoencoderFiles find_autoencoder_files(const std::filesystem::path& path);
 
-/// Reads an autoencoder. Attention layers may have their old names (query, key, value, proj_attn)
-/// or the current ones. Names, shapes and completeness are checked. Nothing in the files is
-/// executed. Throws Error: one sentence that names the file and what is wrong.
+/// Reads an autoencoder by the names of diffusers, old and current, or of the latent-diffusion
+/// code; also from within a checkpoint, safetensors or a file of torch.save. Names, shapes and
+/// completeness are checked. Nothing in the files is executed. Throws Error: one sentence that
+/// names the file and what is wrong, or which other kind of autoencoder it is.
 AutoencoderWeights load_autoencoder(const AutoencoderFiles& files);
 /// The same with the files that find_autoencoder_files() finds.
 AutoencoderWeights load_autoencoder(const std::filesystem::path& path);
