@@ -73,6 +73,9 @@ ImageDataset::ImageDataset(ImageDatasetOptions options) : options_(std::move(opt
     notes_.push_back(note);
   for (const auto& name : source_->names())
     if (has_image_extension(name) || lower_extension(name) == ".npy") image_names_.push_back(name);
+  if (options_.sift)
+    for (std::string& note : options_.sift(*source_, image_names_))
+      notes_.push_back(std::move(note));
   if (image_names_.empty())
     throw Error("No image files found in the specified path '" + options_.path.string() + "'");
   cache_.resize(image_names_.size());
@@ -185,6 +188,10 @@ LabelKind ImageDataset::label_kind() const {
 double ImageDataset::label_length() const {
   if (!vector_labels_.defined()) return label_dim_ > 0 ? 1 : 0;
   return std::sqrt(vector_labels_.to(at::kDouble).square().sum(1).mean().item<double>());
+}
+
+std::vector<std::byte> ImageDataset::item_beginning(int64_t index, size_t size) const {
+  return source_->read_beginning(item_name(index), size);
 }
 
 const std::string& ImageDataset::item_name(int64_t index) const {

@@ -50,6 +50,16 @@ class Folder : public FileSource {
     return bytes;
   }
 
+  std::vector<std::byte> read_beginning(const std::string& name, size_t size) const override {
+    const fs::path path = root_ / name;
+    std::ifstream file(path, std::ios::binary);
+    std::vector<std::byte> bytes(size);
+    file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(size));
+    if (file.bad() || !file.is_open()) throw Error("cannot read '" + path.string() + "'");
+    bytes.resize(static_cast<size_t>(file.gcount()));
+    return bytes;
+  }
+
  private:
   void list(const fs::path& folder, const std::string& prefix, std::vector<fs::path>& above,
             std::vector<std::string>& names) const {
@@ -98,6 +108,9 @@ class Archive : public FileSource {
                   "unpack the archive into a folder");
     return zip_.read(name, max_file_bytes);
   }
+  std::vector<std::byte> read_beginning(const std::string& name, size_t size) const override {
+    return zip_.read_beginning(name, size);
+  }
 
  private:
   ZipReader zip_;
@@ -111,6 +124,12 @@ void FileSource::set_names(std::vector<std::string> names) {
   names.erase(std::unique(names.begin(), names.end()), names.end());
   system_files_ = take_system_files(names);
   names_ = std::move(names);
+}
+
+std::vector<std::byte> FileSource::read_beginning(const std::string& name, size_t size) const {
+  std::vector<std::byte> bytes = read(name);
+  bytes.resize(std::min(bytes.size(), size));
+  return bytes;
 }
 
 bool FileSource::contains(const std::string& name) const {

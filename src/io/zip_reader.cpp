@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <fstream>
+#include <limits>
 #include <numeric>
 #include <string_view>
 #include <utility>
@@ -65,6 +66,30 @@ std::string inflate_into(const RandomAccessFile& file, uint64_t offset, uint64_t
       return "is damaged: its packed data make no sense";
   }
   return filled == target.size() ? "" : "is damaged: it is shorter than the archive says";
+}
+
+/// Unpacks as much as fits into the target; how much that is. Less only if the data are damaged.
+size_t inflate_beginning(const RandomAccessFile& file, uint64_t offset, uint64_t packed_size,
+                         std::span<std::byte> target) {
+  z_stream stream = {};
+  if (inflateInit2(&stream, -MAX_WBITS) != Z_OK) return 0;
+  const std::unique_ptr<z_stream, int (*)(z_stream*)> closer(&stream, inflateEnd);
+  std::array<std::byte, 4096> packed;
+  stream.next_out = reinterpret_cast<Bytef*>(target.data());
+  stream.avail_out = static_cast<uInt>(target.size());
+  for (int status = Z_OK; status == Z_OK && stream.avail_out > 0;) {
+    if (stream.avail_in == 0) {
+      const auto part = static_cast<size_t>(std::min<uint64_t>(packed.size(), packed_size));
+      if (part == 0) break;
+      file.read_at(offset, std::span(packed).first(part));
+      offset += part;
+      packed_size -= part;
+      stream.next_in = reinterpret_cast<Bytef*>(packed.data());
+      stream.avail_in = static_cast<uInt>(part);
+    }
+    status = inflate(&stream, Z_NO_FLUSH);
+  }
+  return target.size() - stream.avail_out;
 }
 
 }  // namespace
@@ -182,6 +207,20 @@ std::vector<std::byte> ZipReader::read(size_t index, uint64_t max_bytes) const {
   }
   if (crc_of(bytes) != record.crc)
     throw Error("cannot read " + where + ": it is damaged (its CRC is another)");
+  return bytes;
+}
+
+std::vector<std::byte> ZipReader::read_beginning(const std::string& name, size_t size) const {
+  const auto found = index_.find(name);
+  if (found == index_.end()) throw Error("'" + path_.string() + "' has no entry '" + name + "'");
+  const ZipRecord& record = contents_->directory.records.at(found->second);
+  const uint64_t start = check_entry(found->second, std::numeric_limits<uint64_t>::max());
+  constexpr uint64_t most = uint64_t{1} << 24;
+  std::vector<std::byte> bytes(std::min({uint64_t{size}, record.size, most}));
+  if (record.method == stored)
+    contents_->file.read_at(start, bytes);
+  else
+    bytes.resize(inflate_beginning(contents_->file, start, record.packed_size, bytes));
   return bytes;
 }
 

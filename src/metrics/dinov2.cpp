@@ -17,7 +17,11 @@ constexpr double norm_epsilon = 1e-6;
 class Dinov2 final : public Detector {
  public:
   Dinov2(const DinoWeights& weights, const DinoOptions& options)
-      : Detector(options.detector), resize_(options.resize), gated_(weights.gated) {
+      : Detector(options.detector),
+        resize_(options.resize),
+        gated_(weights.gated),
+        network_(weights.name()),
+        customary_(weights.is_customary()) {
     dim_ = weights.dim();
     patch_size_ = weights.patch.weight.size(3);
     if (size % patch_size_ != 0)
@@ -27,10 +31,16 @@ class Dinov2 final : public Detector {
     if (heads_ == 0 || dim_ % heads_ != 0 || (options.num_heads == 0 && dim_ % 64 != 0))
       throw Error("the number of attention heads of this DINOv2 is unknown (it has " +
                   std::to_string(dim_) + " dimensions, which is no multiple of 64)");
-    const int64_t grid = size / patch_size_, tokens = 1 + grid * grid;
+    const bool has_registers = weights.registers.defined();
+    const int64_t grid = size / patch_size_,
+                  tokens = 1 + (has_registers ? weights.registers.size(0) : 0) + grid * grid;
     const auto place = at::TensorOptions(device()).dtype(dtype());
     class_token_ = weights.class_token.to(place);
-    positions_ = interpolate_positions(weights.positions, grid).to(place);
+    if (has_registers) registers_ = weights.registers.to(place);
+    positions_ =
+        interpolate_positions(weights.positions, grid,
+                              has_registers ? PositionResize::antialiased : PositionResize::plain)
+            .to(place);
     const auto linear = [&](const DinoWeights::Linear& l, int64_t rows,
                             Activation activation = Activation::none) {
       return FusedLinear(l.weight.to(place), l.bias.to(place), rows, activation);
@@ -46,6 +56,8 @@ class Dinov2 final : public Detector {
   }
 
   std::string name() const override { return "DINOv2Detector"; }
+  std::string network_name() const override { return "DINOv2 " + network_; }
+  bool is_customary() const override { return customary_; }
   int64_t feature_dim() const override { return dim_; }
   std::string resize_method() const override {
     return resize_ == DinoResize::torch ? "bicubic antialiased 224x224 (torch)"
@@ -56,7 +68,11 @@ class Dinov2 final : public Detector {
   Tensor forward(const Tensor& pixels) const override {
     const Tensor images = preprocess_for_dinov2(pixels, resize_).to(dtype());  // [N,3,224,224]
     Tensor x = patch_(patches(images)) + positions_;                           // [N,256,D]
-    x = at::cat({class_token_.expand({x.size(0), 1, dim_}), x}, 1);            // [N,257,D]
+    std::vector<Tensor> tokens = {class_token_.expand({x.size(0), 1, dim_})};
+    if (registers_.defined())
+      tokens.push_back(registers_.expand({x.size(0), registers_.size(0), dim_}));
+    tokens.push_back(x);
+    x = at::cat(tokens, 1);  // [N,257,D], or more with registers
     for (const Block& block : blocks_) {
       x = x + block.proj(attention(block.qkv(normalize(x, block.norm1))));
       x = x + block.fc2(gate(block.fc1(normalize(x, block.norm2))));
@@ -110,8 +126,11 @@ class Dinov2 final : public Detector {
 
   DinoResize resize_;
   bool gated_;
+  std::string network_;
+  bool customary_;
   int64_t dim_ = 0, patch_size_ = 0, heads_ = 0;
   Tensor class_token_;  // [D], with its position
+  Tensor registers_;    // [R,D], or undefined
   Tensor positions_;    // [T,D]
   FusedLinear patch_;
   std::vector<Block> blocks_;

@@ -41,7 +41,7 @@ Tensor preprocess_for_dinov2(const Tensor& pixels, DinoResize resize) {
   return (x / 255 - mean) / deviation;
 }
 
-Tensor interpolate_positions(const Tensor& positions, int64_t grid) {
+Tensor interpolate_positions(const Tensor& positions, int64_t grid, PositionResize resize) {
   const int64_t tokens = positions.size(0), dim = positions.size(1);
   if (tokens == grid * grid) return positions;
   const auto side = static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(tokens))));
@@ -49,8 +49,10 @@ Tensor interpolate_positions(const Tensor& positions, int64_t grid) {
     throw Error("the " + std::to_string(tokens) + " stored positions do not form a square");
   const double scale = (static_cast<double>(grid) + 0.1) / static_cast<double>(side);
   const Tensor stored = positions.reshape({1, side, side, dim}).permute({0, 3, 1, 2});
-  const Tensor resampled = at::upsample_bicubic2d(stored, {grid, grid}, /*align_corners=*/false,
-                                                  scale, scale);  // [1,D,grid,grid]
+  const Tensor resampled =  // [1,D,grid,grid]
+      resize == PositionResize::antialiased
+          ? at::_upsample_bicubic2d_aa(stored, {grid, grid}, /*align_corners=*/false)
+          : at::upsample_bicubic2d(stored, {grid, grid}, /*align_corners=*/false, scale, scale);
   return resampled.permute({0, 2, 3, 1}).reshape({grid * grid, dim});
 }
 

@@ -2,7 +2,9 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <string_view>
 
 #include "edm2/core/error.h"
@@ -34,8 +36,9 @@ void drop_chunk(std::string& name) {
 
 /// Hugging Face's names -> Meta's; queries, keys and values become one.
 StateDict from_hugging_face(const StateDict& state) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 11> renamed = {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 12> renamed = {
       {{"embeddings.cls_token", "cls_token"},
+       {"embeddings.register_tokens", "register_tokens"},
        {"embeddings.position_embeddings", "pos_embed"},
        {"embeddings.patch_embeddings.projection.", "patch_embed.proj."},
        {"encoder.layer.", "blocks."},
@@ -83,6 +86,11 @@ StateDict with_known_names(StateDict state) {
     }
   }
   throw Error("this is no DINOv2 vision transformer: it has no 'cls_token'");
+}
+
+bool is_square(int64_t number) {
+  const auto root = static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(number))));
+  return root * root == number;
 }
 
 int64_t count_blocks(const StateDict& state) {
@@ -158,20 +166,47 @@ DinoWeights::Block read_block(const Reader& reader, const std::string& prefix, i
 
 }  // namespace
 
+std::string DinoWeights::name() const {
+  struct Known {
+    int64_t dim;
+    size_t depth;
+    const char* size;
+  };
+  constexpr Known known[] = {{384, 12, "S"}, {768, 12, "B"}, {1024, 24, "L"}, {1536, 40, "g"}};
+  const auto found = std::find_if(std::begin(known), std::end(known), [&](const Known& size) {
+    return size.dim == dim() && size.depth == blocks.size();
+  });
+  const std::string patches = std::to_string(patch.weight.size(3));
+  std::string text = found != std::end(known)
+                         ? std::string("ViT-") + found->size + "/" + patches
+                         : "vision transformer of " + std::to_string(dim()) + " dimensions, " +
+                               std::to_string(blocks.size()) + " blocks and patches of " + patches;
+  if (registers.defined())
+    text += " with " + std::to_string(registers.size(0)) +
+            (registers.size(0) == 1 ? " register" : " registers");
+  return text;
+}
+
+bool DinoWeights::is_customary() const { return name() == "ViT-L/14"; }
+
 DinoWeights dinov2_weights(const StateDict& original) {
   const StateDict state = with_known_names(original);
   const Reader reader(state);
-  for (const char* name : {"register_tokens", "reg_token", "embeddings.register_tokens"})
-    if (reader.has(name))
-      throw Error("this DINOv2 has register tokens; FD-DINOv2 is defined by one without");
 
   DinoWeights weights;
   const int64_t dim = reader.size("cls_token", 2);
   const int64_t patch = reader.size("patch_embed.proj.weight", 3);
   const int64_t tokens = reader.size("pos_embed", 1);
-  const Tensor positions = reader.get("pos_embed", {1, tokens, dim})[0];  // [1+T,D]
-  weights.class_token = reader.get("cls_token", {1, 1, dim})[0][0] + positions[0];
-  weights.positions = positions.narrow(0, 1, tokens - 1).contiguous();
+  const Tensor positions = reader.get("pos_embed", {1, tokens, dim})[0];  // [1+T,D] or [T,D]
+  weights.class_token = reader.get("cls_token", {1, 1, dim})[0][0];
+  if (is_square(tokens)) {  // timm's files with registers: the class token has its position already
+    weights.positions = positions;
+  } else {
+    weights.class_token = weights.class_token + positions[0];
+    weights.positions = positions.narrow(0, 1, tokens - 1).contiguous();
+  }
+  for (const char* name : {"register_tokens", "reg_token"})
+    if (reader.has(name)) weights.registers = reader.get(name, {1, reader.size(name, 1), dim})[0];
   weights.patch = {reader.get("patch_embed.proj.weight", {dim, 3, patch, patch}),
                    reader.get("patch_embed.proj.bias", {dim})};
   const MlpShape mlp = mlp_shape(reader, "blocks.0.mlp.");

@@ -1,6 +1,7 @@
 // The tensors of a DINOv2 vision transformer by Meta's names, out of any known file.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "edm2/core/tensor.h"
@@ -20,12 +21,17 @@ struct DinoWeights {
   };
 
   Tensor class_token;  ///< [D], its position added
+  Tensor registers;    ///< [R,D] (arXiv 2309.16588), without positions; undefined: none
   Tensor positions;    ///< [T,D] of a square grid of patches, as stored
   Linear patch;        ///< weight [D,3,p,p]
   std::vector<Block> blocks;
   Norm norm;
   bool gated = false;  ///< the MLP is SwiGLU (ViT-g): fc1 makes gate and value, one after the other
 
+  /// What this network is called: "ViT-L/14", "ViT-S/14 with 4 registers", or its sizes.
+  std::string name() const;
+  /// Whether it is the one that FD-DINOv2 is defined by: ViT-L/14 without registers.
+  bool is_customary() const;
   int64_t dim() const { return class_token.size(0); }
 };
 

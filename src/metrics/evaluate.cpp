@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 
 #include "edm2/core/error.h"
@@ -31,6 +32,7 @@ class LoadedDetectors {
 
   std::vector<PassDetector> passes;
   std::vector<DetectorRecord> records;
+  std::map<DetectorKind, std::string> unusual;  ///< what a score by this detector must be told with
   const InceptionDetector* inception() const { return inception_.get(); }
 
  private:
@@ -50,7 +52,15 @@ class LoadedDetectors {
       detector = dinov2_.get();
     }
     passes.push_back({kind, detector});
-    records.push_back({kind, source, file, detector->resize_method(), detector->precision_name()});
+    if (!detector->is_customary()) {
+      unusual.emplace(kind,
+                      "the features are those of " + detector->network_name() +
+                          ", while FD-DINOv2 of papers is computed with ViT-L/14; compare the "
+                          "values with those of the same network only");
+      progress.message("Note: '" + file.string() + "': " + unusual.at(kind));
+    }
+    records.push_back({kind, source, file, detector->resize_method(), detector->precision_name(),
+                       detector->network_name()});
   }
 
   const DetectorSources& sources_;
@@ -156,6 +166,7 @@ std::unique_ptr<PictureSet> open_input(const PictureInput& input, const FetchOpt
   progress.message("Loading images from " + without_password(input.path) + " ...");
   auto pictures =
       open_pictures({resolve_source(input.path, fetch, progress), input.num, input.seed});
+  for (const std::string& note : pictures->notes()) progress.message("Note: " + note);
   const std::string found = "Found " + std::to_string(pictures->size()) + " images, but ";
   if (input.num && pictures->size() < *input.num && !input.allow_fewer)
     throw Error(found + "expected at least " + std::to_string(*input.num) +
@@ -278,7 +289,8 @@ Evaluation evaluate(const EvaluateOptions& options, ProcessGroup& group, Progres
 
   if (options.stats) save_statistics(*options.stats, images.statistics);
   if (options.features) save_features(*options.features, images);
-  const ScoreOptions how{options.error_bars, files.device, detectors->inception()};
+  const ScoreOptions how{options.error_bars, files.device, detectors->inception(),
+                         detectors->unusual};
   result.num_images = images.num_images;
   result.pictures_sha256 = images.pictures_sha256;
   result.scores = compute_scores(options.metrics, images, reference, how, progress, on_score);

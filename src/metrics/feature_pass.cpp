@@ -7,6 +7,8 @@
 #include "edm2/io/digest.h"
 #include "edm2/io/npz.h"
 #include "generate/background_jobs.h"
+#include "io/foreign_content.h"
+#include "metrics/names_found.h"
 
 namespace edm2 {
 namespace {
@@ -101,6 +103,10 @@ void save_features(const std::filesystem::path& path, const FeatureSet& set) {
 }
 
 std::vector<std::pair<std::string, Tensor>> load_features(const std::filesystem::path& path) {
+  std::error_code error;
+  if (std::filesystem::exists(path, error) && !is_zip_file(path))
+    throw Error("'" + path.string() + "' holds no features: it is no .npz archive" +
+                in_brackets(describe_file(path)));
   const NpzFile file(path);
   std::vector<std::pair<std::string, Tensor>> result;
   for (const DetectorKind kind : {DetectorKind::inception, DetectorKind::dinov2}) {
@@ -114,7 +120,9 @@ std::vector<std::pair<std::string, Tensor>> load_features(const std::filesystem:
     result.emplace_back(name, features.to(at::kFloat));
   }
   if (result.empty())
-    throw Error("'" + path.string() + "' holds no features (arrays 'fid' or 'fd_dinov2')");
+    throw Error("'" + path.string() + "' holds no features (arrays 'fid' or 'fd_dinov2'); it has " +
+                names_found(file.names()) +
+                (file.contains("mu") ? "; statistics are given as --ref" : ""));
   return result;
 }
 

@@ -37,6 +37,7 @@ class InceptionV3 final : public InceptionDetector {
   }
 
   std::string name() const override { return "InceptionV3Detector"; }
+  std::string network_name() const override { return "InceptionV3"; }
   int64_t feature_dim() const override { return 2048; }
   std::string resize_method() const override { return "bilinear 299x299 (TensorFlow 1)"; }
 

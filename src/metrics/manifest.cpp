@@ -135,6 +135,7 @@ NetworkInput to_network(const Json& manifest) {
 Json to_json(const Score& score) {
   Json json = {{"value", number(score.value)}};
   if (score.deviation) json["deviation"] = number(*score.deviation);
+  if (score.deviation_unknown) json["deviation"] = nullptr;
   if (score.bias) json["bias"] = number(*score.bias);
   if (!score.warnings.empty()) json["warnings"] = score.warnings;
   return json;
@@ -168,6 +169,7 @@ void write_manifest(const std::filesystem::path& path, const EvaluateOptions& op
   for (const DetectorRecord& detector : files.detectors)
     json["detectors"][statistics_name(detector.kind)] = {
         {"source", without_password(detector.source)},
+        {"network", detector.network},
         {"sha256", sha256_of_file(detector.file)},
         {"resize", detector.resize},
         {"precision", detector.precision}};

@@ -24,7 +24,7 @@ struct DetectorRecord {
   DetectorKind kind;
   std::string source;
   std::filesystem::path file;
-  std::string resize, precision;
+  std::string resize, precision, network;
 };
 
 /// The files behind an evaluation.

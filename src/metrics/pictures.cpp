@@ -3,15 +3,20 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <fstream>
 #include <numeric>
+#include <string_view>
 
 #include "core/ordered_workers.h"
 #include "edm2/core/error.h"
+#include "edm2/core/platform.h"
 #include "edm2/core/random.h"
 #include "edm2/data/dataset.h"
 #include "edm2/data/file_source.h"
 #include "edm2/io/digest.h"
 #include "edm2/io/npz.h"
+#include "metrics/names_found.h"
+#include "metrics/picture_choice.h"
 
 namespace edm2 {
 namespace {
@@ -22,6 +27,23 @@ namespace {
               ", expected 3 channels (RGB); 'edm2 dataset convert' makes such a dataset");
 }
 
+bool is_npy_file(const std::filesystem::path& path) {
+  char magic[6] = {};
+  std::ifstream file(path, std::ios::binary);
+  file.read(magic, sizeof magic);
+  return file && std::string_view(magic, sizeof magic) == "\x93NUMPY";
+}
+
+/// By what it holds: names need not tell.
+bool is_array_file(const std::filesystem::path& path) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) return false;
+  if (is_npy_file(path)) return true;
+  if (!is_zip_file(path)) return lower_extension(path.filename().string()) == ".npz";
+  const NpzFile file(path);
+  return file.contains("arr_0") || lower_extension(path.filename().string()) == ".npz";
+}
+
 class ImageFiles final : public PictureSet {
  public:
   explicit ImageFiles(const PictureSetOptions& options)
@@ -29,12 +51,15 @@ class ImageFiles final : public PictureSet {
                   .use_labels = false,
                   .max_size = options.max_size,
                   .random_seed = options.seed,
-                  .cache_bytes = 0}) {
+                  .cache_bytes = 0,
+                  .sift = sift_pictures}) {
     const Tensor first = dataset_.item(0).image;
     if (first.scalar_type() != at::kByte)
       throw Error("'" + options.path.string() +
                   "' holds latents, not pictures; metrics need the decoded pictures");
     if (first.size(0) != 3) refuse_channels(options.path.string(), first.size(0));
+    check_sizes(dataset_, options.path.string());
+    notes_ = dataset_.notes();
   }
   int64_t size() const override { return dataset_.size(); }
   Tensor picture(int64_t index) const override { return dataset_.item(index).image; }
@@ -47,9 +72,7 @@ class ImageArray final : public PictureSet {
  public:
   explicit ImageArray(const PictureSetOptions& options) {
     const std::string path = options.path.string();
-    const NpzFile file(options.path);
-    if (!file.contains("arr_0")) throw Error("'" + path + "' has no array 'arr_0' of pictures");
-    pictures_ = file.get("arr_0");
+    pictures_ = read_array(options.path);
     if (pictures_.dim() != 4 || pictures_.scalar_type() != at::kByte || pictures_.numel() == 0)
       throw Error("'arr_0' in '" + path + "' is not an array of 8-bit pictures [N,H,W,3]");
     if (pictures_.size(3) == 3)
@@ -69,6 +92,15 @@ class ImageArray final : public PictureSet {
   }
 
  private:
+  static Tensor read_array(const std::filesystem::path& path) {
+    if (is_npy_file(path)) return read_npy(MappedFile(path).bytes(), "'" + path.string() + "'");
+    const NpzFile file(path);
+    if (!file.contains("arr_0"))
+      throw Error("'" + path.string() + "' has no array 'arr_0' of pictures; it has " +
+                  names_found(file.names()));
+    return file.get("arr_0");
+  }
+
   Tensor pictures_;  // [N,3,H,W]
   std::vector<int64_t> order_;
 };
@@ -146,8 +178,7 @@ std::unique_ptr<PictureStream> PictureSet::stream(std::vector<Part> parts, int64
 }
 
 std::unique_ptr<PictureSet> open_pictures(const PictureSetOptions& options) {
-  if (lower_extension(options.path.filename().string()) == ".npz")
-    return std::make_unique<ImageArray>(options);
+  if (is_array_file(options.path)) return std::make_unique<ImageArray>(options);
   return std::make_unique<ImageFiles>(options);
 }
 

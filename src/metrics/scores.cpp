@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <map>
 
 #include "edm2/core/platform.h"
@@ -17,6 +18,7 @@ namespace {
 /// Fewer pictures than papers use make a Fréchet distance larger.
 constexpr int64_t customary_count = 50'000;
 constexpr int64_t jackknife_groups = 10;
+constexpr int64_t inception_parts = 10;
 
 class ScoreComputer {
  public:
@@ -39,11 +41,8 @@ class ScoreComputer {
         return frechet(metric);
       case MetricKind::kernel:
         return kernel(metric);
-      case MetricKind::inception_score: {
-        const auto score = inception_score(options_.inception->class_logits(
-            images_.find_features(statistics_name(metric.detector))));
-        return {metric.name, score.value, score.deviation};
-      }
+      case MetricKind::inception_score:
+        return inception(metric);
       case MetricKind::precision:
         return share(metric, manifold(metric).precision);
       case MetricKind::recall:
@@ -87,14 +86,47 @@ class ScoreComputer {
   Score kernel(const Metric& metric) const {
     const std::string name = statistics_name(metric.detector);
     const KernelDistanceOptions options{.device = options_.device};
-    const KernelDistance distance =
-        kernel_distance(images_.find_features(name), reference_.find_features(name), options);
-    Score score{metric.name, distance.value, distance.deviation};
-    if (distance.subset_size < options.subset_size)
-      score.warnings.push_back(metric.name + " is computed over subsets of " +
-                               std::to_string(distance.subset_size) + " images instead of " +
-                               std::to_string(options.subset_size) +
-                               ", so its deviation is larger than usual");
+    const Tensor images = images_.find_features(name), reference = reference_.find_features(name);
+    const KernelDistance distance = kernel_distance(images, reference, options);
+    const int64_t size = distance.subset_size, fewest = std::min(images.size(0), reference.size(0));
+    const std::string side = images.size(0) <= reference.size(0) ? "images" : "reference";
+    Score score{metric.name, distance.value};
+    if (fewest == size) {
+      score.deviation_unknown = true;
+      score.warnings.push_back(
+          metric.name + " has no error bar: each of its subsets holds all " + std::to_string(size) +
+          " pictures of the " + side +
+          (size < options.subset_size
+               ? " (they would have " + std::to_string(options.subset_size) + ")"
+               : ""));
+      return score;
+    }
+    score.deviation = distance.deviation;
+    if (fewest < 2 * size)
+      score.warnings.push_back("the error bar of " + metric.name +
+                               " is too small: its subsets of " + std::to_string(size) +
+                               " of the " + std::to_string(fewest) + " pictures of the " + side +
+                               " are mostly the same ones");
+    return score;
+  }
+
+  Score inception(const Metric& metric) const {
+    const Tensor features = images_.find_features(statistics_name(metric.detector));
+    const InceptionScore value =
+        inception_score(options_.inception->class_logits(features), inception_parts);
+    Score score{metric.name, value.value};
+    const int64_t count = features.size(0), smallest_part = count / inception_parts;
+    if (smallest_part < 2)
+      score.deviation_unknown = true;  // the score of a part with one picture is always 1
+    else
+      score.deviation = value.deviation;
+    if (count < customary_count)
+      score.warnings.push_back(
+          metric.name + " over " + std::to_string(count) + " images is smaller than over " +
+          std::to_string(customary_count) + ", because each of its ten parts has but " +
+          std::to_string(smallest_part) +
+          (count % inception_parts == 0 ? "" : " or " + std::to_string(smallest_part + 1)) +
+          "; compare it with values over equally many only");
     return score;
   }
 
@@ -108,7 +140,17 @@ class ScoreComputer {
                                {.device = options_.device});
   }
   static Score share(const Metric& metric, const ManifoldScores::Share& share) {
-    return {metric.name, share.value, share.error};
+    Score score{metric.name, share.value};
+    if (share.error > 0) {
+      score.deviation = share.error;
+    } else {
+      score.deviation_unknown = true;
+      score.warnings.push_back(
+          metric.name +
+          " has no error bar: all pictures count alike, which tells nothing of "
+          "how often others would");
+    }
+    return score;
   }
 
   const FeatureSet& images_;
@@ -132,7 +174,10 @@ std::vector<Score> compute_scores(const std::vector<Metric>& metrics, const Feat
     }
     check_interrupt();
     progress.message("Calculating " + metric.name + "...");
-    scores.push_back(computer.compute(metric));
+    Score score = computer.compute(metric);
+    if (const auto found = options.unusual.find(metric.detector); found != options.unusual.end())
+      score.warnings.push_back(found->second);
+    scores.push_back(std::move(score));
     if (on_score) on_score(scores.back());
   }
   return scores;

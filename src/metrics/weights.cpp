@@ -9,6 +9,7 @@
 #include "edm2/io/pickle.h"
 #include "edm2/io/safetensors.h"
 #include "edm2/io/torch_file.h"
+#include "io/foreign_content.h"
 
 namespace edm2 {
 namespace {
@@ -50,7 +51,8 @@ StateDict read(const std::filesystem::path& path) {
     return contents.size() >= size && std::memcmp(contents.data(), magic, size) == 0;
   };
   if (!begins_with("PK\x03\x04", 4) && !begins_with("\x80", 1))
-    throw Error("this is no file of weights (neither a torch file nor a pickle nor safetensors)");
+    throw Error("this is no file of weights (neither a torch file nor a pickle nor safetensors)" +
+                in_brackets(describe_file(path)));
   const bool is_torch =
       begins_with("PK\x03\x04", 4) || begins_with(legacy_magic, sizeof legacy_magic);
   TensorCollector collector;

@@ -32,6 +32,14 @@ Tensor random_pictures(int64_t count, uint64_t seed, int64_t size = 16) {
 
 std::string picture_name(int64_t index) { return "img" + std::to_string(1000 + index) + ".png"; }
 
+/// What is said of a DINOv2 that is not the one of the papers.
+std::string small_dino_note() {
+  return "Note: '" + test::shared_dinov2_file().string() +
+         "': the features are those of DINOv2 vision transformer of 64 dimensions, 2 blocks and "
+         "patches of 14, while FD-DINOv2 of papers is computed with ViT-L/14; compare the values "
+         "with those of the same network only\n";
+}
+
 class MetricsCli : public testing::Test {
  protected:
   MetricsCli() {
@@ -79,9 +87,8 @@ TEST_F(MetricsCli, PrintsAsTheOriginalDoes) {
   const std::string real = dir / "real", fake = dir / "fake", ref = dir / "sub/ref.pkl";
   const RunResult made = dino("ref", {"--data", real, "--dest", ref});
   ASSERT_EQ(made.exit_code, 0) << made.err;
-  EXPECT_EQ(made.out,
-            "Loading images from " + real +
-                " ...\nSetting up DINOv2Detector...\nCalculating feature statistics...\n");
+  EXPECT_EQ(made.out, "Loading images from " + real + " ...\nSetting up DINOv2Detector...\n" +
+                          small_dino_note() + "Calculating feature statistics...\n");
   EXPECT_EQ(load_statistics(ref).num_images, 30);
 
   const RunResult run = metrics("calc", {"--images", fake, "--ref", ref, "--num=25"});
@@ -93,8 +100,8 @@ TEST_F(MetricsCli, PrintsAsTheOriginalDoes) {
             "Loading feature statistics from " + ref +
                 " ...\nWarning: the reference has nothing for fid, which will be left out\n"
                 "Loading images from " +
-                fake +
-                " ...\nSetting up InceptionV3Detector...\nSetting up DINOv2Detector...\n"
+                fake + " ...\nSetting up InceptionV3Detector...\nSetting up DINOv2Detector...\n" +
+                small_dino_note() +
                 "Calculating feature statistics...\nNo statistics computed for fid -- skipping.\n"
                 "Calculating fd_dinov2...\n");
   EXPECT_THAT(run.out.substr(result), HasSubstr("\nfd_dinov2 = "));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -26,6 +27,9 @@ struct ImageDatasetOptions {
   bool xflip = false;                    ///< the mirrored images follow the others
   int64_t random_seed = 0;
   int64_t cache_bytes = int64_t{1} << 30;  ///< decoded images are kept while they fit
+  /// Takes what is not to be read out of the names of the pictures, and returns notes about it.
+  std::function<std::vector<std::string>(const FileSource&, std::vector<std::string>& names)> sift =
+      {};
 };
 
 /// Images in the order of their names; all of one shape. Items may be read by several threads at
@@ -59,6 +63,8 @@ class ImageDataset {
   const std::vector<std::string>& notes() const { return notes_; }
   /// The file of an item, for messages.
   const std::string& item_name(int64_t index) const;
+  /// The first bytes of that file.
+  std::vector<std::byte> item_beginning(int64_t index, size_t size) const;
 
  private:
   struct Entry {

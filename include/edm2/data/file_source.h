@@ -28,6 +28,8 @@ class FileSource {
   /// Whole contents. Throws Error naming the file: unreadable, damaged, larger than 4 GiB, or
   /// larger than 16 MiB and packed as only archives are that are made to fill the memory.
   virtual std::vector<std::byte> read(const std::string& name) const = 0;
+  /// The first `size` bytes, or all if there are fewer, for a look at the header.
+  virtual std::vector<std::byte> read_beginning(const std::string& name, size_t size) const;
 
  protected:
   void set_names(std::vector<std::string> names);

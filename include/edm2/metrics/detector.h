@@ -24,6 +24,10 @@ class Detector {
 
   /// The original's class name, e.g. "InceptionV3Detector".
   virtual std::string name() const = 0;
+  /// Which network it is: "InceptionV3", "DINOv2 ViT-L/14", "DINOv2 ViT-S/14 with 4 registers".
+  virtual std::string network_name() const { return name(); }
+  /// Whether it is the one that papers compute their scores with.
+  virtual bool is_customary() const { return true; }
   /// D, the length of a feature vector.
   virtual int64_t feature_dim() const = 0;
   /// How pictures are brought to the network's size, for the record.
@@ -78,8 +82,9 @@ struct DinoOptions {
 };
 
 /// DINOv2 vision transformer (arXiv 2304.07193) of any size (S, B, L, g; D = 384, 768, 1024, 1536),
-/// the features being its class token. Reads Meta's state dict, timm's and Hugging Face's names, in
-/// torch or safetensors files. Throws Error naming the file and what does not fit.
+/// with or without registers, the features being its class token. FD-DINOv2 of papers is that of
+/// ViT-L/14 without registers. Reads Meta's state dict, timm's and Hugging Face's names, in torch
+/// or safetensors files. Throws Error naming the file and what does not fit.
 std::unique_ptr<Detector> load_dinov2(const std::filesystem::path& path,
                                       const DinoOptions& options = {});
 

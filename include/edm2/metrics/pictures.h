@@ -43,7 +43,7 @@ class PictureStream {
 };
 
 struct PictureSetOptions {
-  /// Folder, .zip, or .npz with "arr_0": uint8 [N,H,W,3] or [N,3,H,W].
+  /// Folder, zip archive, .npz with "arr_0" or .npy: uint8 [N,H,W,3] or [N,3,H,W].
   std::filesystem::path path;
   std::optional<int64_t> max_size = {};  ///< keep that many, chosen by `seed` as the original does
   int64_t seed = 0;
@@ -56,12 +56,19 @@ class PictureSet {
   virtual int64_t size() const = 0;
   /// [3,H,W] uint8.
   virtual Tensor picture(int64_t index) const = 0;
+  /// What the user should know of what was taken for pictures, a sentence each.
+  const std::vector<std::string>& notes() const { return notes_; }
 
   /// The parts in this order, decoded ahead by `workers` threads.
   std::unique_ptr<PictureStream> stream(std::vector<Part> parts, int64_t workers) const;
+
+ protected:
+  std::vector<std::string> notes_;
 };
 
-/// Throws Error: no such path, no pictures, not 3 channels, not uint8, ...
+/// Of a folder or archive not read are what systems leave behind, sheets, strips and animations of
+/// 'edm2 generate', and exact copies that are named as such: notes() say so. Throws Error: no such
+/// path, no pictures, several sizes, not 3 channels, not uint8, ...
 std::unique_ptr<PictureSet> open_pictures(const PictureSetOptions& options);
 
 }  // namespace edm2

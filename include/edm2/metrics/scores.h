@@ -4,6 +4,7 @@
 #include <c10/core/Device.h>
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,6 +22,8 @@ struct Score {
   /// Standard error (fid, precision, ...), or deviation over subsets or parts of the pictures (kid,
   /// is), which is what papers state for these.
   std::optional<double> deviation = {};
+  /// There would be one, but the pictures are too few to tell it, or all alike: null in JSON.
+  bool deviation_unknown = false;
   /// What the limited number of pictures adds to the value on average.
   std::optional<double> bias = {};
   /// One sentence for each reason to doubt the value.
@@ -35,6 +38,8 @@ struct ScoreOptions {
   c10::Device device = c10::Device(c10::kCPU);
   /// For the Inception Score; may be null if that is not asked for.
   const InceptionDetector* inception = nullptr;
+  /// What the scores by a detector are warned of, where it is not the customary one.
+  std::map<DetectorKind, std::string> unusual = {};
 };
 
 /// Computes the metrics in their order. One whose statistics (or features) are missing in either

@@ -53,9 +53,11 @@ struct StatisticsFile {
   const FeatureStatistics* find(const std::string& name) const;
 };
 
-/// Reads statistics as the original and its predecessors write them. The extension decides: .npz
-/// (any case) holds "mu" and "sigma" of "fid", everything else is a pickled dict. Throws Error
-/// naming the file: not such a file, wrong shapes, NaN, a sigma that is not symmetric.
+/// Reads statistics, whatever the file is called: the original's pickled dict ("fid" and others
+/// with "mu" and "sigma" each), or one pair "mu" and "sigma" ("mean" and "cov"), which is taken for
+/// that of "fid", in an .npz archive (pytorch-fid, EDM1, clean-fid, guided-diffusion), a file of
+/// torch.save (caches of torch-fidelity), a pickle or safetensors. Throws Error naming the file and
+/// what it holds instead: not such a file, wrong shapes, NaN, a sigma that is not symmetric.
 StatisticsFile load_statistics(const std::filesystem::path& path);
 
 /// Throws the UsageError of a file name that cannot take statistics of these names: .npz holds

@@ -14,7 +14,8 @@
 
 namespace edm2 {
 
-/// "value", and "deviation", "bias", "warnings" where there are some.
+/// "value", and "deviation", "bias", "warnings" where there are some; "deviation": null where it
+/// cannot be told.
 nlohmann::ordered_json to_json(const Score& score);
 
 struct VerifyOptions {
