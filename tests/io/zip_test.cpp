@@ -36,6 +36,15 @@ TEST(ZipReader, ReadsStoredAndDeflatedEntries) {
   EXPECT_THROW(zip.read("b.txt", 999), Error);
 }
 
+TEST(ZipReader, ReadsBeginnings) {
+  const ZipReader zip(sample_zip());
+  for (const char* name : {"a.txt", "b.txt"})
+    for (const size_t size :
+         {size_t{0}, size_t{1}, size_t{5}, size_t{6}, size_t{999}, size_t{5000}})
+      EXPECT_EQ(to_text(zip.read_beginning(name, size)), to_text(zip.read(name)).substr(0, size));
+  EXPECT_THROW(zip.read_beginning("c.txt", 1), Error);
+}
+
 TEST(ZipReader, ArchivesAreKnownByTheirContents) {
   const test::TempDir dir;
   EXPECT_TRUE(is_zip_file(sample_zip()));

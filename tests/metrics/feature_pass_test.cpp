@@ -130,6 +130,18 @@ TEST(Pictures, ASubsetIsTheSameInEveryKindOfFile) {
   }
 }
 
+TEST(Pictures, ArraysAreKnownByTheirContents) {
+  const test::TempDir dir;
+  const Tensor pictures = random_pictures(4), nhwc = pictures.permute({0, 2, 3, 1}).contiguous();
+  for (const char* name : {"a.npz", "a", "a.npy", "a.zip"}) {
+    write_npz_pictures(dir / name, pictures);
+    EXPECT_TRUE(at::equal(open_pictures({dir / name})->picture(3), pictures[3])) << name;
+    write_file(dir / name, npy_bytes(nhwc));
+    if (std::string(name) != "a.zip")
+      EXPECT_TRUE(at::equal(open_pictures({dir / name})->picture(3), pictures[3])) << name;
+  }
+}
+
 TEST(Pictures, OddOnesAreToldInOneSentence) {
   const test::TempDir dir;
   const auto open_error = [&](const std::string& name) {
@@ -149,6 +161,8 @@ TEST(Pictures, OddOnesAreToldInOneSentence) {
   contains(open_error("y.npz"), "has no array 'arr_0'");
   write_npz(dir / "z.npz", {{"arr_0", at::zeros({3, 8, 8, 1}, at::kByte)}});
   contains(open_error("z.npz"), "have 1 channel, expected 3 channels");
+  write_npz(dir / "w.npz", {{"mu", at::zeros({3})}, {"sigma", at::eye(3)}});
+  contains(open_error("w.npz"), "has no array 'arr_0' of pictures; it has 'mu', 'sigma'");
   std::filesystem::create_directories(dir / "latents");
   std::ofstream(dir / "latents/a.npy", std::ios::binary) << npy_bytes(at::zeros({8, 4, 4}));
   contains(open_error("latents"), "holds latents, not pictures");

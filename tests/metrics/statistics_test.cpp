@@ -4,12 +4,15 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <functional>
 #include <limits>
 
 #include "edm2/core/error.h"
 #include "edm2/io/atomic_file.h"
 #include "edm2/io/npz.h"
 #include "edm2/io/pickle.h"
+#include "edm2/io/safetensors.h"
+#include "edm2/io/torch_file.h"
 #include "support/checks.h"
 #include "support/golden.h"
 
@@ -121,6 +124,83 @@ TEST(StatisticsFile, SurvivesBothFormats) {
               save_statistics(dir / "b.npz", {{{"fid", fid}, {"fd_dinov2", dino}}, 20});
             }).find("the statistics of fid alone"),
             std::string::npos);
+}
+
+// One pair of mean and covariance in every container, under every name of a file.
+TEST(StatisticsFile, ContentsCountAndNotNames) {
+  const test::TempDir dir;
+  const FeatureStatistics s = some_statistics(5);
+  const auto as_pickle = [&](PickleValue::TensorType type) {
+    return PickleValue::dict(
+        {{"mu", PickleValue(s.mu, type)}, {"sigma", PickleValue(s.sigma, type)}});
+  };
+  using Type = PickleValue::TensorType;
+  const std::vector<std::function<void(const std::string&)>> writers = {
+      [&](const std::string& file) {
+        write_npz(file, {{"mu", s.mu}, {"sigma", s.sigma}});
+      },
+      [&](const std::string& file) {  // guided-diffusion's, with the pictures and those of sFID
+        write_npz(file, {{"arr_0", at::zeros({2, 4, 4, 3}, at::kByte)},
+                         {"mu", s.mu},
+                         {"sigma", s.sigma},
+                         {"mu_s", at::zeros({2023})},
+                         {"sigma_s", at::zeros({2, 2})}});
+      },
+      [&](const std::string& file) {
+        write_npz(file, {{"mean", s.mu}, {"cov", s.sigma}});
+      },
+      [&](const std::string& file) {
+        save_safetensors(file, {{"mu", s.mu}, {"sigma", s.sigma}});
+      },
+      [&](const std::string& file) { write_pickle_file(file, as_pickle(Type::ndarray)); },
+      [&](const std::string& file) { save_torch_file(file, as_pickle(Type::tensor)); },
+      [&](const std::string& file) {  // the original's
+        write_pickle_file(file, PickleValue::dict({{"num_images", 20},
+                                                   {"fid", as_pickle(Type::ndarray)},
+                                                   {"fd_dinov2", as_pickle(Type::ndarray)}}));
+      }};
+  for (size_t i = 0; i < writers.size(); ++i)
+    for (const char* name : {"a.npz", "a.npy", "a.pkl", "a.pt", "a", "a.safetensors", "a.NPZ"}) {
+      SCOPED_TRACE(std::to_string(i) + " " + name);
+      writers[i](dir / name);
+      const StatisticsFile read = load_statistics(dir / name);
+      ASSERT_NE(read.find("fid"), nullptr);
+      EXPECT_TRUE(at::equal(read.find("fid")->mu, s.mu));
+      EXPECT_TRUE(at::equal(read.find("fid")->sigma, s.sigma));
+    }
+}
+
+TEST(StatisticsFile, OtherContentsAreNamed) {
+  const test::TempDir dir;
+  const std::string path = dir / "stats.npz";
+  const auto expect = [&](const std::string& words) {
+    const std::string message = test::error_of([&] { load_statistics(path); });
+    EXPECT_NE(message.find(words), std::string::npos) << message;
+    EXPECT_EQ(message.find(path), 0u) << message;
+    EXPECT_EQ(message.find_first_of("\n\x1b"), std::string::npos) << message;
+  };
+  write_npz(path, {{"pool_3\x1b", at::zeros({9, 4})}});
+  expect("it has 'pool_3?'");
+  write_npz(path, {{"fid", at::zeros({9, 4})}});
+  expect("it has 'fid'; it seems to be a file of features, which is given as --ref-features");
+  write_npz(path, {{"mu_s", at::zeros({4})}, {"sigma_s", at::eye(4)}});
+  expect("those named ..._s are of sFID");
+  std::vector<std::pair<std::string, Tensor>> many;
+  for (int i = 0; i < 9; ++i) many.emplace_back("x" + std::to_string(i), at::zeros({1}));
+  write_npz(path, many);
+  expect("'x5' and 3 others");
+  write_pickle_file(path, PickleValue::dict({{"raw_mean", 1.0}, {"num_items", 3}}));
+  expect("it has 'raw_mean', 'num_items'");
+  save_torch_file(path, PickleValue::list({1}));
+  expect("this is a list, not a dict");
+  write_file(path, npy_bytes(at::zeros({4})));
+  expect("(it is a numpy array)");
+  write_file(path, "version https://git-lfs.github.com/spec/v1\n");
+  expect("a pointer of Git LFS");
+  write_file(path, "<html>404</html>");
+  expect("a web page");
+  write_file(path, "");
+  expect("(it is empty)");
 }
 
 TEST(StatisticsFile, OddFilesAreNamed) {
