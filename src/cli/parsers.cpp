@@ -161,6 +161,18 @@ double parse_duration(const std::string& text) {
   return seconds;
 }
 
+namespace {
+/// A single number of a list that may have ranges, too.
+int64_t parse_item(const std::string& item) {
+  try {
+    return parse_int(item);
+  } catch (const UsageError& error) {
+    if (!std::string(error.what()).ends_with("is not a valid integer.")) throw;
+    throw UsageError("'" + item + "' is not a valid integer, nor a range such as 5-10.");
+  }
+}
+}  // namespace
+
 std::vector<int64_t> parse_int_list(const std::string& text) {
   std::vector<int64_t> values;
   for (const std::string& item : split_at_commas(text)) {
@@ -169,7 +181,7 @@ std::vector<int64_t> parse_int_list(const std::string& text) {
                           std::all_of(item.begin(), item.begin() + dash, is_digit) &&
                           std::all_of(item.begin() + dash + 1, item.end(), is_digit);
     if (!is_range) {
-      values.push_back(parse_int(item));
+      values.push_back(parse_item(item));
       continue;
     }
     const int64_t first = parse_int(item.substr(0, dash));

@@ -130,7 +130,7 @@ TEST(Command, UsageErrors) {
             "Got unexpected extra argument (y).\n");
   EXPECT_EQ(usage_error({"group", "paint"}), "No such command 'paint'.\n");
   EXPECT_EQ(usage_error({"group", "draw", "--outdir=x", "--seeds=a"}),
-            "Invalid value for '--seeds': 'a' is not a valid integer.\n");
+            "Invalid value for '--seeds': 'a' is not a valid integer, nor a range such as 5-10.\n");
   EXPECT_EQ(usage_error({"group", "draw", "--outdir=x", "--S_steps=0"}),
             "Invalid value for '--S_steps': 0 is not in the range x>=1.\n");
   EXPECT_EQ(usage_error({"group", "draw", "--outdir=x", "--cond", "maybe"}),

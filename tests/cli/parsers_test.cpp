@@ -120,6 +120,8 @@ TEST(Parsers, IntList) {
   for (const char* text :
        {"", "a", "1,", ",1", "1-", "1-b", "-1-2", "1-2-3", "1--2", "1.5", "1, 2-3"})
     EXPECT_THAT(error_of([&] { parse_int_list(text); }), HasSubstr("2: '")) << text;
+  EXPECT_EQ(error_of([] { parse_int_list("1,10..20"); }),
+            "2: '10..20' is not a valid integer, nor a range such as 5-10.");
   // The original makes an empty list of these, draws nothing and says nothing.
   for (const char* text : {"9-0", "1,2,9-0", "9-0,4", "1-0"})
     EXPECT_THAT(error_of([&] { parse_int_list(text); }), HasSubstr("is a range without values"));
