@@ -4,11 +4,13 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <sstream>
 
 #include "edm2/core/error.h"
 #include "edm2/io/atomic_file.h"
 #include "edm2/io/json.h"
+#include "io/foreign_content.h"
 
 namespace edm2 {
 namespace fs = std::filesystem;
@@ -52,7 +54,8 @@ RunCurves read_run_curves(const fs::path& run) {
   RunCurves curves;
   curves.name = run_name(run);
   std::vector<std::map<std::string, double>> lines;
-  std::istringstream text(read_text_file(file, size_t{1} << 30));
+  const std::string contents = read_text_file(file, size_t{1} << 30);
+  std::istringstream text(contents);
   for (std::string line; std::getline(text, line);) {
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     auto numbers = parse_line(line);
@@ -65,7 +68,9 @@ RunCurves read_run_curves(const fs::path& run) {
     lines.push_back(std::move(*numbers));
   }
   if (lines.empty())
-    throw Error("'" + file.string() + "' holds no status lines; is it the stats.jsonl of a run?");
+    throw Error("'" + file.string() + "' holds no status lines" +
+                in_brackets(describe_content(std::as_bytes(std::span(contents)))) +
+                "; is it the stats.jsonl of a run?");
   for (size_t i = 0; i < lines.size(); ++i) {
     curves.kimg.push_back(lines[i].at(kimg_key));
     for (const auto& [key, value] : lines[i]) {

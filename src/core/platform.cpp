@@ -292,7 +292,8 @@ RandomAccessFile::RandomAccessFile(fs::path path) : path_(std::move(path)) {
   struct stat info = {};
   if (::fstat(file.get(), &info) != 0) fail("cannot read", path_, errno);
   if (!S_ISREG(info.st_mode))
-    throw Error("cannot read " + path_.string() + ": it is not a regular file");
+    throw Error("cannot read " + path_.string() + ": it is " +
+                (S_ISDIR(info.st_mode) ? "a folder, and a file is needed" : "not a regular file"));
   fd_ = file.release();
 }
 

@@ -12,16 +12,28 @@ namespace fs = std::filesystem;
 std::vector<std::string> list_names(const ReconstructOptions& options, Progress& progress) {
   if (is_web_address(options.indir)) return list_web_folder(options.indir, options.fetch, progress);
   std::error_code ignored;
-  if (!fs::is_directory(options.indir, ignored)) throw Error("Input directory does not exist");
+  if (!fs::is_directory(options.indir, ignored))
+    throw Error("Input directory does not exist: '" + options.indir + "'");
   return list_folder(options.indir);
 }
 
-int64_t choose_time(const std::vector<SnapshotFile>& files, std::optional<int64_t> kimg) {
-  if (files.empty()) throw Error("No valid input pickles found");
-  if (!kimg) return files.back().nimg;
+// The original's sentences, and behind them what they leave open.
+[[noreturn]] void fail_without_files(const ReconstructOptions& options) {
+  const bool filtered = options.filter.prefix.has_value() || !options.filter.stds.empty();
+  throw Error("No valid input pickles found: '" + without_password(options.indir) +
+              "' has no files named like network-snapshot-0001048-0.100.pkl" +
+              (filtered ? " that --inprefix and --instd let through" : ""));
+}
+
+int64_t choose_time(const std::vector<SnapshotFile>& files, const ReconstructOptions& options) {
+  if (files.empty()) fail_without_files(options);
+  if (!options.outkimg) return files.back().nimg;
   for (const SnapshotFile& file : files)
-    if (file.name.kimg == *kimg) return file.nimg;
-  throw Error("Reconstruction time must match one of the input pickles");
+    if (file.name.kimg == *options.outkimg) return file.nimg;
+  throw Error("Reconstruction time must match one of the input pickles: there is none of " +
+              std::to_string(*options.outkimg) + " kimg, they are from " +
+              std::to_string(files.front().name.kimg) + " to " +
+              std::to_string(files.back().name.kimg));
 }
 
 std::vector<PlannedResult> choose_results(const ReconstructOptions& options, int64_t nimg,
@@ -56,10 +68,10 @@ ReconstructPlan plan_reconstruction(const ReconstructOptions& options, Progress&
   SnapshotList list = select_snapshots(list_names(options, progress), options.filter);
   for (const std::string& note : list.notes) progress.message(note);
   ReconstructPlan plan;
-  plan.nimg = choose_time(list.files, options.outkimg);
+  plan.nimg = choose_time(list.files, options);
   for (SnapshotFile& file : list.files)
     if (file.nimg > 0 && file.nimg <= plan.nimg) plan.files.push_back(std::move(file));
-  if (plan.files.empty()) throw Error("No valid input pickles found");
+  if (plan.files.empty()) fail_without_files(options);
   check_no_duplicates(plan.files);
 
   plan.format = options.format.value_or(plan.files.front().name.format);

@@ -93,6 +93,22 @@ TEST_F(RunCurvesTest, LeavesOutTornAndForeignLines) {
   EXPECT_THROW(read_run_curves(dir_ / "missing"), Error);
 }
 
+TEST_F(RunCurvesTest, SaysWhatAnotherFileIs) {
+  const std::pair<const char*, const char*> files[] = {
+      {"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "'git lfs pull'"},
+      {"<!DOCTYPE html><html></html>", "web page"},
+      {"\x1f\x8b\x08", "gzip"},
+      {"no lines of that kind\n", "holds no status lines; is it the stats.jsonl of a run?"}};
+  for (const auto& [text, expected] : files) {
+    try {
+      read_run_curves(write("run", text));
+      FAIL() << text;
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find(expected), std::string::npos) << error.what();
+    }
+  }
+}
+
 TEST_F(RunFigureTest, HasAPanelForEachMetricThatThereIs) {
   EXPECT_EQ(titles(run_figure({curves("a")}, {})),
             (std::vector<std::string>{"Loss", "Loss by noise level",

@@ -281,13 +281,17 @@ TEST(Reconstruct, WrongInputsAreNamedAndNothingIsWritten) {
   const ReconstructOptions good = run.options({0.07});
   ReconstructOptions options = good;
   options.indir = (run.dir / "missing").string();
-  EXPECT_EQ(error_of(options), "Input directory does not exist");
+  EXPECT_EQ(error_of(options), "Input directory does not exist: '" + options.indir + "'");
   options = good;
   options.outkimg = 5;
-  EXPECT_EQ(error_of(options), "Reconstruction time must match one of the input pickles");
+  EXPECT_EQ(error_of(options),
+            "Reconstruction time must match one of the input pickles: there is none of 5 kimg, "
+            "they are from 1 to 2");
   options = good;
   options.filter.prefix = "other";
-  EXPECT_EQ(error_of(options), "No valid input pickles found");
+  EXPECT_EQ(error_of(options), "No valid input pickles found: '" + run.indir.string() +
+                                   "' has no files named like network-snapshot-0001048-0.100.pkl "
+                                   "that --inprefix and --instd let through");
   options = good;
   options.outstds = {0.0701, 0.0702};
   EXPECT_NE(error_of(options).find("phema-0000002-0.070.pkl"), std::string::npos);
