@@ -10,6 +10,7 @@
 #include "data/picture_source.h"
 #include "edm2/core/error.h"
 #include "edm2/io/zip.h"
+#include "io/foreign_content.h"
 #include "io/system_files.h"
 
 namespace edm2 {
@@ -38,11 +39,24 @@ class Folder : public FileSource {
   }
 
   std::vector<std::byte> read(const std::string& name) const override {
-    const fs::path path = root_ / name;
+    const uint64_t size = size_of(root_ / name);
+    if (size > max_file_bytes)
+      throw Error("'" + (root_ / name).string() + "' is larger than 4 GiB");
+    return read_first(root_ / name, size);
+  }
+  std::vector<std::byte> read_beginning(const std::string& name, uint64_t size) const override {
+    return read_first(root_ / name, std::min(size, size_of(root_ / name)));
+  }
+
+ private:
+  static uint64_t size_of(const fs::path& path) {
     std::error_code error;
     const uintmax_t size = fs::file_size(path, error);
     if (error) throw Error("cannot read '" + path.string() + "': " + error.message());
-    if (size > max_file_bytes) throw Error("'" + path.string() + "' is larger than 4 GiB");
+    return size;
+  }
+
+  static std::vector<std::byte> read_first(const fs::path& path, uint64_t size) {
     std::vector<std::byte> bytes(size);
     std::ifstream file(path, std::ios::binary);
     file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(size));
@@ -50,17 +64,6 @@ class Folder : public FileSource {
     return bytes;
   }
 
-  std::vector<std::byte> read_beginning(const std::string& name, size_t size) const override {
-    const fs::path path = root_ / name;
-    std::ifstream file(path, std::ios::binary);
-    std::vector<std::byte> bytes(size);
-    file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(size));
-    if (file.bad() || !file.is_open()) throw Error("cannot read '" + path.string() + "'");
-    bytes.resize(static_cast<size_t>(file.gcount()));
-    return bytes;
-  }
-
- private:
   void list(const fs::path& folder, const std::string& prefix, std::vector<fs::path>& above,
             std::vector<std::string>& names) const {
     std::error_code error;
@@ -73,13 +76,27 @@ class Folder : public FileSource {
       std::error_code ignored;
       if (entry->is_directory(ignored)) {
         if (follow_links_ || !entry->is_symlink(ignored))
-          list(entry->path(), name + '/', above, names);
+          list_inner(entry->path(), name + '/', above, names);
       } else {
         names.push_back(name);
       }
     }
     if (error) throw Error("cannot list the folder '" + folder.string() + "': " + error.message());
     above.pop_back();
+  }
+
+  /// What systems leave behind may be closed ("lost+found") or lead anywhere, which is no reason to
+  /// stop.
+  void list_inner(const fs::path& folder, const std::string& prefix, std::vector<fs::path>& above,
+                  std::vector<std::string>& names) const {
+    const size_t depth = above.size();
+    try {
+      list(folder, prefix, above, names);
+    } catch (const Error&) {
+      if (!is_system_file(prefix)) throw;
+      above.resize(depth);
+      names.push_back(prefix + "...");
+    }
   }
 
   fs::path root_;
@@ -94,27 +111,30 @@ class Archive : public FileSource {
       if (!name.ends_with('/')) names.push_back(std::move(name));
     std::vector<std::string> harmless = names;
     refuse_hostile_names(harmless, problems_);
-    for (const ZipReader::Entry& entry : zip_.entries()) sizes_[entry.name] = &entry;
+    for (size_t i = 0; i < zip_.entries().size(); ++i) places_[zip_.entries()[i].name] = i;
     set_names(std::move(names));
   }
   std::vector<std::byte> read(const std::string& name) const override {
-    const auto found = sizes_.find(name);
-    if (found != sizes_.end() &&
-        found->second->size > most_unpacked_bytes(found->second->packed_size))
+    const auto found = places_.find(name);
+    if (found == places_.end())
+      return zip_.read(name, max_file_bytes);  // says that it is not there
+    const ZipReader::Entry& entry = zip_.entries()[found->second];
+    if (entry.size > most_unpacked_bytes(entry.packed_size))
       throw Error("'" + name + "' in '" + zip_.path().string() + "' would grow from " +
-                  std::to_string(found->second->packed_size) + " to " +
-                  std::to_string(found->second->size) +
+                  std::to_string(entry.packed_size) + " to " + std::to_string(entry.size) +
                   " bytes, as in archives that are made to fill the memory; if it is meant so, "
                   "unpack the archive into a folder");
-    return zip_.read(name, max_file_bytes);
+    return zip_.read(found->second, max_file_bytes);
   }
-  std::vector<std::byte> read_beginning(const std::string& name, size_t size) const override {
-    return zip_.read_beginning(name, size);
+  std::vector<std::byte> read_beginning(const std::string& name, uint64_t size) const override {
+    const auto found = places_.find(name);
+    if (found == places_.end()) return zip_.read(name, size);
+    return zip_.read_beginning(found->second, size);
   }
 
  private:
   ZipReader zip_;
-  std::unordered_map<std::string, const ZipReader::Entry*> sizes_;
+  std::unordered_map<std::string, size_t> places_;  // the last one of a name counts
 };
 
 }  // namespace
@@ -124,12 +144,6 @@ void FileSource::set_names(std::vector<std::string> names) {
   names.erase(std::unique(names.begin(), names.end()), names.end());
   system_files_ = take_system_files(names);
   names_ = std::move(names);
-}
-
-std::vector<std::byte> FileSource::read_beginning(const std::string& name, size_t size) const {
-  std::vector<std::byte> bytes = read(name);
-  bytes.resize(std::min(bytes.size(), size));
-  return bytes;
 }
 
 bool FileSource::contains(const std::string& name) const {
@@ -151,7 +165,8 @@ std::unique_ptr<FileSource> open_file_source(const fs::path& path) {
   if (lower_extension(path.filename().string()) != ".zip" ? !is_zip_file(path)
                                                           : !fs::exists(path, error))
     throw Error("Path must point to a directory or zip: '" + path.string() + "' " +
-                (fs::exists(path, error) ? "is neither" : "does not exist"));
+                (fs::exists(path, error) ? "is neither" + in_brackets(describe_file(path))
+                                         : std::string("does not exist")));
   return open_zip(path);
 }
 

@@ -35,9 +35,9 @@ uint32_t crc_of(std::span<const std::byte> bytes) {
 }
 
 /// Unpacks `packed_size` bytes of the file into exactly target.size() bytes; otherwise says what is
-/// wrong.
+/// wrong. `beginning`: there may be more.
 std::string inflate_into(const RandomAccessFile& file, uint64_t offset, uint64_t packed_size,
-                         std::span<std::byte> target) {
+                         std::span<std::byte> target, bool beginning = false) {
   z_stream stream = {};
   if (inflateInit2(&stream, -MAX_WBITS) != Z_OK) return "there is no memory to unpack it";
   const std::unique_ptr<z_stream, int (*)(z_stream*)> closer(&stream, inflateEnd);
@@ -55,6 +55,7 @@ std::string inflate_into(const RandomAccessFile& file, uint64_t offset, uint64_t
       stream.avail_in = static_cast<uInt>(part);
     }
     const bool full = filled == target.size();
+    if (full && beginning) return "";
     const uint64_t room = full ? 1 : std::min<uint64_t>(target.size() - filled, 1 << 30);
     stream.next_out = reinterpret_cast<Bytef*>(full ? beyond : target.data() + filled);
     stream.avail_out = static_cast<uInt>(room);
@@ -66,30 +67,6 @@ std::string inflate_into(const RandomAccessFile& file, uint64_t offset, uint64_t
       return "is damaged: its packed data make no sense";
   }
   return filled == target.size() ? "" : "is damaged: it is shorter than the archive says";
-}
-
-/// Unpacks as much as fits into the target; how much that is. Less only if the data are damaged.
-size_t inflate_beginning(const RandomAccessFile& file, uint64_t offset, uint64_t packed_size,
-                         std::span<std::byte> target) {
-  z_stream stream = {};
-  if (inflateInit2(&stream, -MAX_WBITS) != Z_OK) return 0;
-  const std::unique_ptr<z_stream, int (*)(z_stream*)> closer(&stream, inflateEnd);
-  std::array<std::byte, 4096> packed;
-  stream.next_out = reinterpret_cast<Bytef*>(target.data());
-  stream.avail_out = static_cast<uInt>(target.size());
-  for (int status = Z_OK; status == Z_OK && stream.avail_out > 0;) {
-    if (stream.avail_in == 0) {
-      const auto part = static_cast<size_t>(std::min<uint64_t>(packed.size(), packed_size));
-      if (part == 0) break;
-      file.read_at(offset, std::span(packed).first(part));
-      offset += part;
-      packed_size -= part;
-      stream.next_in = reinterpret_cast<Bytef*>(packed.data());
-      stream.avail_in = static_cast<uInt>(part);
-    }
-    status = inflate(&stream, Z_NO_FLUSH);
-  }
-  return target.size() - stream.avail_out;
 }
 
 }  // namespace
@@ -193,6 +170,20 @@ uint64_t ZipReader::check_entry(size_t index, uint64_t max_bytes) const {
   return start;
 }
 
+std::vector<std::byte> ZipReader::read_beginning(size_t index, uint64_t size) const {
+  const ZipRecord& record = contents_->directory.records.at(index);
+  const uint64_t start = check_entry(index, std::numeric_limits<uint64_t>::max());
+  std::vector<std::byte> bytes(std::min(size, record.size));
+  if (record.method == stored) {
+    contents_->file.read_at(start, bytes);
+  } else if (const std::string problem = inflate_into(contents_->file, start, record.packed_size,
+                                                      bytes, /*beginning=*/true);
+             !problem.empty()) {
+    throw Error("'" + record.name + "' in '" + path_.string() + "' " + problem);
+  }
+  return bytes;
+}
+
 std::vector<std::byte> ZipReader::read(size_t index, uint64_t max_bytes) const {
   const ZipRecord& record = contents_->directory.records.at(index);
   const std::string where = "'" + record.name + "' in '" + path_.string() + "'";
@@ -207,20 +198,6 @@ std::vector<std::byte> ZipReader::read(size_t index, uint64_t max_bytes) const {
   }
   if (crc_of(bytes) != record.crc)
     throw Error("cannot read " + where + ": it is damaged (its CRC is another)");
-  return bytes;
-}
-
-std::vector<std::byte> ZipReader::read_beginning(const std::string& name, size_t size) const {
-  const auto found = index_.find(name);
-  if (found == index_.end()) throw Error("'" + path_.string() + "' has no entry '" + name + "'");
-  const ZipRecord& record = contents_->directory.records.at(found->second);
-  const uint64_t start = check_entry(found->second, std::numeric_limits<uint64_t>::max());
-  constexpr uint64_t most = uint64_t{1} << 24;
-  std::vector<std::byte> bytes(std::min({uint64_t{size}, record.size, most}));
-  if (record.method == stored)
-    contents_->file.read_at(start, bytes);
-  else
-    bytes.resize(inflate_beginning(contents_->file, start, record.packed_size, bytes));
   return bytes;
 }
 

@@ -38,11 +38,9 @@ TEST(ZipReader, ReadsStoredAndDeflatedEntries) {
 
 TEST(ZipReader, ReadsBeginnings) {
   const ZipReader zip(sample_zip());
-  for (const char* name : {"a.txt", "b.txt"})
-    for (const size_t size :
-         {size_t{0}, size_t{1}, size_t{5}, size_t{6}, size_t{999}, size_t{5000}})
-      EXPECT_EQ(to_text(zip.read_beginning(name, size)), to_text(zip.read(name)).substr(0, size));
-  EXPECT_THROW(zip.read_beginning("c.txt", 1), Error);
+  for (size_t i = 0; i < zip.entries().size(); ++i)
+    for (const uint64_t size : std::vector<uint64_t>{0, 1, 5, 6, 999, 5000})
+      EXPECT_EQ(to_text(zip.read_beginning(i, size)), to_text(zip.read(i)).substr(0, size));
 }
 
 TEST(ZipReader, ArchivesAreKnownByTheirContents) {

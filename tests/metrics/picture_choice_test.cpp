@@ -163,9 +163,9 @@ TEST_F(PictureChoice, SeveralSizesAreToldAtOnce) {
   for (int i = 0; i < 9; ++i) picture("a" + std::to_string(i) + ".png", 8, 8, uint64_t(i));
   picture("b.png", 16, 8);
   picture("c.png", 8, 9);
-  EXPECT_THAT(test::error_of([&] { open_pictures({dir.path()}); }),
-              HasSubstr("2 of 11 are not 8x8 as 'a0.png' is, the first of them is 'b.png' (16x8); "
-                        "all images must have one size"));
+  const std::string message = test::error_of([&] { open_pictures({dir.path()}); });
+  for (const char* words : {"b.png", "2 of 11", "all images must have one size"})
+    EXPECT_THAT(message, HasSubstr(words));
 }
 
 }  // namespace edm2

@@ -28,8 +28,9 @@ class FileSource {
   /// Whole contents. Throws Error naming the file: unreadable, damaged, larger than 4 GiB, or
   /// larger than 16 MiB and packed as only archives are that are made to fill the memory.
   virtual std::vector<std::byte> read(const std::string& name) const = 0;
-  /// The first `size` bytes, or all if there are fewer, for a look at the header.
-  virtual std::vector<std::byte> read_beginning(const std::string& name, size_t size) const;
+  /// The first bytes, at most `size`. Throws Error naming the file, but damage behind them does not
+  /// show.
+  virtual std::vector<std::byte> read_beginning(const std::string& name, uint64_t size) const = 0;
 
  protected:
   void set_names(std::vector<std::string> names);

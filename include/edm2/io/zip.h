@@ -46,9 +46,8 @@ class ZipReader {
   std::vector<std::byte> read(const std::string& name, uint64_t max_bytes = default_limit) const;
   std::vector<std::byte> read(size_t index, uint64_t max_bytes = default_limit) const;
 
-  /// The first `size` bytes of an entry, or all if it has fewer, at most 16 MiB. They are not
-  /// compared with the entry's CRC. Throws Error as read() does.
-  std::vector<std::byte> read_beginning(const std::string& name, size_t size) const;
+  /// The first bytes of an entry, at most `size`; nothing is compared with its CRC-32.
+  std::vector<std::byte> read_beginning(size_t index, uint64_t size) const;
 
   static constexpr uint64_t default_limit = uint64_t{16} << 30;
 
