@@ -15,6 +15,7 @@
 #include "edm2/io/torch_file.h"
 #include "edm2/io/zip.h"
 #include "edm2/nn/state_report.h"
+#include "io/foreign_content.h"
 #include "nn/snapshot_formats.h"
 
 namespace edm2 {
@@ -85,7 +86,8 @@ void add_picture(InfoJson& info, Bytes contents, const fs::path& path) {
   try {
     image = decode_image(contents, path.string());
   } catch (const Error&) {
-    throw Error("this is no network, training state, dataset, statistics, array or picture");
+    throw Error("this is no network, training state, dataset, statistics, array or picture" +
+                in_brackets(describe_content(contents)));
   }
   info["kind"] = "picture";
   info["width"] = image.width;
@@ -129,11 +131,10 @@ void add_file(InfoJson& info, const fs::path& path, const FileInfoOptions& optio
     add_zip(info, contents, path, options);
   } else if (is_torch_file(contents)) {
     add_torch_file(info, contents, path, options);
-  } else if (has_magic(contents, "\x80")) {
+  } else if (is_pickle(contents)) {
     info["container"] = "pickle";
     const PickleValue root = read_pickle(contents, path.string());
-    const PickleValue* ema = root.is_dict() ? root.find("ema") : nullptr;
-    if (ema && ema->is_object() && ema->class_name() == "Precond") {
+    if (holds_network_object(root)) {
       const Snapshot snapshot = snapshot_from_pickle(root);
       check_snapshot(snapshot);
       add_snapshot(info, snapshot, options);

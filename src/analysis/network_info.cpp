@@ -65,6 +65,7 @@ void add_config(InfoJson& info, const Snapshot& snapshot) {
   for_each_field(snapshot.network, [&](const char* name, const auto&) {
     info["network"][name] = config.at("network").at(name);
   });
+  if (!snapshot.network.has_logvar) info["network"]["has_logvar"] = false;
   for (const char* key : {"encoder", "dataset", "loss", "folded"})
     if (config.contains(key)) info[key] = config.at(key);
 }
@@ -186,13 +187,14 @@ void add_tensors(InfoJson& info, const StateDict& tensors, const FileInfoOptions
 void add_snapshot(InfoJson& info, const Snapshot& snapshot, const FileInfoOptions& options) {
   info["kind"] = "network snapshot";
   add_config(info, snapshot);
+  add_notes(info, snapshot.notes);
   add_tensors(info, snapshot.tensors, options);
 }
 
 void add_safetensors(InfoJson& info, Bytes contents, const std::filesystem::path& path,
                      const FileInfoOptions& options) {
   info["container"] = "safetensors";
-  FileContents file = read_network(contents, path.string(), /*views=*/false);
+  FileContents file = read_network(contents, path.string());
   if (const auto* snapshot = std::get_if<Snapshot>(&file.contents)) {
     add_snapshot(info, *snapshot, options);
     return;
@@ -206,7 +208,7 @@ void add_safetensors(InfoJson& info, Bytes contents, const std::filesystem::path
 void add_torch_file(InfoJson& info, Bytes contents, const std::filesystem::path& path,
                     const FileInfoOptions& options) {
   info["container"] = "torch";
-  FileContents file = read_network(contents, path.string(), /*views=*/false);
+  FileContents file = read_network(contents, path.string());
   if (const auto* snapshot = std::get_if<Snapshot>(&file.contents)) {
     add_snapshot(info, *snapshot, options);
     return;

@@ -51,6 +51,14 @@ void to_float(const Kernels& kernels, c10::ScalarType dtype, const void* in, flo
       return read_as<c10::BFloat16>(in, out, count);
     case c10::kDouble:
       return read_as<double>(in, out, count);
+    case c10::kFloat8_e4m3fn:
+      return read_as<c10::Float8_e4m3fn>(in, out, count);
+    case c10::kFloat8_e5m2:
+      return read_as<c10::Float8_e5m2>(in, out, count);
+    case c10::kFloat8_e4m3fnuz:
+      return read_as<c10::Float8_e4m3fnuz>(in, out, count);
+    case c10::kFloat8_e5m2fnuz:
+      return read_as<c10::Float8_e5m2fnuz>(in, out, count);
     default:
       TORCH_CHECK(false, "no floating-point numbers: ", dtype);
   }
@@ -68,6 +76,14 @@ void from_float(const Kernels& kernels, c10::ScalarType dtype, const float* in, 
       return write_as<c10::BFloat16>(in, out, count);
     case c10::kDouble:
       return write_as<double>(in, out, count);
+    case c10::kFloat8_e4m3fn:
+      return write_as<c10::Float8_e4m3fn>(in, out, count);
+    case c10::kFloat8_e5m2:
+      return write_as<c10::Float8_e5m2>(in, out, count);
+    case c10::kFloat8_e4m3fnuz:
+      return write_as<c10::Float8_e4m3fnuz>(in, out, count);
+    case c10::kFloat8_e5m2fnuz:
+      return write_as<c10::Float8_e5m2fnuz>(in, out, count);
     default:
       TORCH_CHECK(false, "no floating-point numbers: ", dtype);
   }

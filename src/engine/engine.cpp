@@ -4,6 +4,7 @@
 
 #include "core/side_library.h"
 #include "edm2/core/error.h"
+#include "edm2/nn/finite.h"
 #include "edm2/nn/network.h"
 #include "engine/cpu_network.h"
 #include "engine/cuda_graph.h"
@@ -83,7 +84,13 @@ std::shared_ptr<Denoiser> make_denoiser(StoredSnapshot snapshot, Precision preci
                                                    *passes_on_cuda(), cuda_graph_recorder(device));
     return std::make_shared<Engine<CpuNetwork>>(std::move(snapshot), device, dtype, kind);
   }
-  auto network = std::make_shared<Precond>(std::move(snapshot).load());
+  std::shared_ptr<Precond> network;
+  {
+    const Snapshot whole = std::move(snapshot).load();
+    const std::string damaged = first_not_finite(whole.tensors);
+    if (!damaged.empty()) throw NotFiniteError(damaged);
+    network = std::make_shared<Precond>(whole);
+  }
   network->precision = precision;
   network->to(device);
   return network;

@@ -9,6 +9,7 @@
 
 #include "core/parallel.h"
 #include "edm2/core/error.h"
+#include "edm2/nn/finite.h"
 #include "edm2/nn/layers.h"
 #include "nn/fused_kernels.h"
 
@@ -71,9 +72,15 @@ Tensor FoldedWeight::tensor() const {
 NetworkFolder::NetworkFolder(StoredSnapshot snapshot)
     : snapshot_(std::move(snapshot)), plan_(plan_unet(snapshot_.description().network)) {}
 
+Tensor NetworkFolder::take(const std::string& name) {
+  Tensor tensor = snapshot_.take(name);
+  if (!all_finite(tensor)) throw NotFiniteError(name);
+  return tensor;
+}
+
 /// What the layer multiplies with, times factor.
 FoldedWeight NetworkFolder::weight(const std::string& layer, double factor, const Tensor& gain) {
-  FoldedWeight result{snapshot_.take(layer + ".weight"), snapshot_.description().folded};
+  FoldedWeight result{take(layer + ".weight"), snapshot_.description().folded};
   if (!snapshot_.description().folded) {
     const double root = std::sqrt(static_cast<double>(result.stored[0].numel()));
     // The quotient keeps the gain's type: a float16 snapshot rounds it to float16, as the original.
@@ -87,8 +94,8 @@ FoldedEmbedding NetworkFolder::embedding() {
   const c10::NoGradGuard no_grad;
   const NetworkOptions& options = snapshot_.description().network;
   FoldedEmbedding result;
-  result.fourier_freqs = snapshot_.take("unet.emb_fourier.freqs").to(at::kFloat);
-  result.fourier_phases = snapshot_.take("unet.emb_fourier.phases").to(at::kFloat);
+  result.fourier_freqs = take("unet.emb_fourier.freqs").to(at::kFloat);
+  result.fourier_phases = take("unet.emb_fourier.phases").to(at::kFloat);
   result.noise = weight("unet.emb_noise").tensor();
   if (options.label_dim > 0) {
     const auto [noise, label] = mp_sum_weights(options.label_balance);
@@ -117,7 +124,7 @@ FoldedBlock NetworkFolder::block(const BlockPlan& plan, bool encoder) {
   block.keep = keep * keep_x;
   block.res0 = weight(name + ".conv_res0", silu_scale);
   block.res1 = weight(name + ".conv_res1", silu_scale * add * keep_x);
-  block.embedding = weight(name + ".emb_linear", 1, snapshot_.take(name + ".emb_gain")).tensor();
+  block.embedding = weight(name + ".emb_linear", 1, take(name + ".emb_gain")).tensor();
   if (plan.in_channels != plan.out_channels)
     block.skip = weight(name + ".conv_skip", encoder ? 1 : block.keep);
   if (plan.takes_skip)
@@ -137,7 +144,7 @@ FoldedBlock NetworkFolder::block(const BlockPlan& plan, bool encoder) {
 
 FoldedWeight NetworkFolder::out_conv() {
   const c10::NoGradGuard no_grad;
-  return weight("unet.out_conv", 1, snapshot_.take("unet.out_gain"));
+  return weight("unet.out_conv", 1, take("unet.out_gain"));
 }
 
 /// How many of a decoder block's inputs come from the encoder: they are taken in reverse.

@@ -57,7 +57,8 @@ struct FoldedEmbedding {
 /// Folds the weights of a snapshot one layer at a time, reads them when it gets there and lets go
 /// of them behind, so that they are not all in memory beside what is made of them: each can be
 /// asked for once, different blocks by several threads at a time. All tensors that come out are on
-/// the CPU, and float32 but for what is stored. Throws Error if the snapshot lacks a tensor.
+/// the CPU, and float32 but for what is stored. Throws Error if the snapshot lacks a tensor, and
+/// NotFiniteError.
 class NetworkFolder {
  public:
   explicit NetworkFolder(StoredSnapshot snapshot);
@@ -67,6 +68,7 @@ class NetworkFolder {
   FoldedWeight out_conv();  ///< [C,in,3,3], with the gain
 
  private:
+  Tensor take(const std::string& name);
   FoldedWeight weight(const std::string& layer, double factor = 1, const Tensor& gain = {});
   int64_t skip_channels(const BlockPlan& plan) const;
 

@@ -5,11 +5,13 @@
 #include <cstdio>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "edm2/core/error.h"
 #include "edm2/ema/run_source.h"
 #include "edm2/generate/network_source.h"
 #include "edm2/io/digest.h"
+#include "edm2/nn/finite.h"
 #include "edm2/nn/snapshot_tools.h"
 #include "generate/label_source.h"
 #include "generate/output.h"
@@ -52,6 +54,25 @@ std::string file_name(int64_t seed, bool subdirs, const char* ending) {
   return std::string(folder) + name;
 }
 
+/// What `load` returns; weights that are not finite are an error of that network.
+template <class Load>
+auto naming_source(const std::string& source, const Load& load) {
+  try {
+    return load();
+  } catch (const NotFiniteError& error) {
+    throw Error(without_password(source) + ": " + error.what());
+  }
+}
+
+std::function<void(int64_t)> tell_once(Progress& progress) {
+  return [&progress, told = false](int64_t seed) mutable {
+    if (std::exchange(told, true)) return;
+    progress.message("Warning: the picture of seed " + std::to_string(seed) +
+                     " has values that are not finite (NaN or infinity), and comes out black where "
+                     "they are; if the network overflows in float16, --precision=fp32 draws it");
+  };
+}
+
 }  // namespace
 
 Sampler load_sampler(const GenerateOptions& options, Progress& progress,
@@ -67,15 +88,20 @@ Sampler load_sampler(const GenerateOptions& options, Progress& progress,
   encoder.vae = options.vae;
   encoder.fetch = options.fetch;
   encoder.batch_size = options.encoder_batch_size;
-  Sampler sampler(load("net", options.net), options.device, options.precision, encoder,
-                  options.engine);
+  Sampler sampler = naming_source(options.net, [&] {
+    return Sampler(load("net", options.net), options.device, options.precision, encoder,
+                   options.engine);
+  });
+  sampler.on_not_finite = tell_once(progress);
   sampler.options = options.sampler;
   sampler.class_idx = options.class_idx;
   set_labels(sampler, options, progress);
   sampler.max_batch_size = options.max_batch_size;
   if (options.sampler.guidance != 1) {
     progress.message("Loading guiding network from " + without_password(*options.gnet) + " ...");
-    sampler.set_guide(load("gnet", *options.gnet), options.sampler.guidance);
+    naming_source(*options.gnet, [&] {
+      sampler.set_guide(load("gnet", *options.gnet), options.sampler.guidance);
+    });
   } else if (options.gnet) {
     progress.message("Note: --gnet has no effect without --guidance");
   }

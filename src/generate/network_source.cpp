@@ -20,6 +20,11 @@ Snapshot reconstruct(const RunSource& source, Progress& progress) {
   return snapshots.reconstruct(source.std, nimg);
 }
 
+StoredSnapshot with_notes_told(StoredSnapshot snapshot, Progress& progress) {
+  for (const std::string& note : snapshot.description().notes) progress.message("Note: " + note);
+  return snapshot;
+}
+
 void refuse_folder(const std::string& source) {
   std::error_code ignored;
   if (fs::is_directory(source, ignored))
@@ -40,11 +45,12 @@ fs::path find_network_file(const std::string& source, const FetchOptions& option
 
 StoredSnapshot open_network_source(const std::string& source, const FetchOptions& options,
                                    Progress& progress) {
-  if (const auto run = parse_run_source(source)) return reconstruct(*run, progress);
+  if (const auto run = parse_run_source(source))
+    return with_notes_told(reconstruct(*run, progress), progress);
   refuse_folder(source);
   const fs::path file = find_network_file(source, options, progress);
   try {
-    return StoredSnapshot(file);
+    return with_notes_told(StoredSnapshot(file), progress);
   } catch (const Error& error) {
     if (!is_web_address(source)) throw;
     throw Error(without_password(source) + " is not a usable network: " + error.what() +

@@ -184,6 +184,11 @@ GeneratedBatch Sampler::generate_one_batch(std::span<const int64_t> seeds, bool 
   };
   GeneratedBatch batch = generate_batch(*net_, gnet_ ? *gnet_ : *net_, *encoder_, seeds, class_idx,
                                         options, decode, after_step, label_of_seed);
+  if (on_not_finite) {
+    const Tensor finite = batch.latents.isfinite().flatten(1).all(1).cpu();  // [N]
+    for (size_t i = 0; i < seeds.size(); ++i)
+      if (!finite[static_cast<int64_t>(i)].item<bool>()) on_not_finite(seeds[i]);
+  }
   if (!steps.empty()) {
     add_stage(batch.images);  // the last stage is the picture itself
     batch.frames = stages;

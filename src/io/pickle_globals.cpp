@@ -35,6 +35,7 @@ enum class Meaning {
   make_tuple,
   make_bytes,
   make_complex,
+  plain_object,
   reconstructor,
   first_argument,
 };
@@ -75,6 +76,7 @@ constexpr auto known_globals = std::to_array<KnownGlobal>({
     {"torch", "IntStorage", M::storage, at::kInt},
     {"torch", "LongStorage", M::storage, at::kLong},
     {"torch", "BoolStorage", M::storage, at::kBool},
+    {"torch", "ComplexFloatStorage", M::storage, at::kComplexFloat},
     {"torch", "float16", M::dtype, at::kHalf},
     {"torch", "float32", M::dtype, at::kFloat},
     {"torch", "float64", M::dtype, at::kDouble},
@@ -85,6 +87,15 @@ constexpr auto known_globals = std::to_array<KnownGlobal>({
     {"torch", "int32", M::dtype, at::kInt},
     {"torch", "int64", M::dtype, at::kLong},
     {"torch", "bool", M::dtype, at::kBool},
+    {"torch", "uint16", M::dtype, at::kUInt16},
+    {"torch", "uint32", M::dtype, at::kUInt32},
+    {"torch", "uint64", M::dtype, at::kUInt64},
+    {"torch", "complex64", M::dtype, at::kComplexFloat},
+    {"torch", "float8_e4m3fn", M::dtype, at::kFloat8_e4m3fn},
+    {"torch", "float8_e5m2", M::dtype, at::kFloat8_e5m2},
+    {"torch", "float8_e4m3fnuz", M::dtype, at::kFloat8_e4m3fnuz},
+    {"torch", "float8_e5m2fnuz", M::dtype, at::kFloat8_e5m2fnuz},
+    {"torch", "float8_e8m0fnu", M::dtype, at::kFloat8_e8m0fnu},
     {"torch", "Size", M::size},
     {"torch", "device", M::device},
     {"torch.nn.modules.container", "ModuleDict", M::module},
@@ -112,7 +123,15 @@ constexpr auto known_globals = std::to_array<KnownGlobal>({
     {"builtins", "tuple", M::make_tuple},
     {"builtins", "bytearray", M::make_bytes},
     {"builtins", "complex", M::make_complex},
+    {"builtins", "object", M::plain_object},
     {"copyreg", "_reconstructor", M::reconstructor},
+    // What checkpoints of training programs keep their options in.
+    {"argparse", "Namespace", M::module},
+    {"types", "SimpleNamespace", M::module},
+    {"lightning_fabric.utilities.data", "AttributeDict", M::make_dict},
+    {"lightning.fabric.utilities.data", "AttributeDict", M::make_dict},
+    {"pytorch_lightning.utilities.parsing", "AttributeDict", M::make_dict},
+    {"lightning.pytorch.utilities.parsing", "AttributeDict", M::make_dict},
     {"torch.jit._pickle", "build_intlist", M::first_argument},
     {"torch.jit._pickle", "build_doublelist", M::first_argument},
     {"torch.jit._pickle", "build_boollist", M::first_argument},
@@ -208,14 +227,24 @@ PickleValue reconstruct_persistent(const PickleValue& meta, PickleContext& conte
   if (!state.is_dict()) throw Error("the state of a persistent object is " + state.kind_name());
   const std::string& class_name = meta.at("class_name").as_string();
   if (class_name.size() > 200) throw Error("a persistent object has an impossible class name");
-  // The Python text is dropped: it is never run, and whoever writes objects brings their own.
-  return context.adopt(PickleValue::persistent(class_name, state, {}));
+  PickleValue object = context.adopt(PickleValue::persistent(class_name, state, {}));
+  // The Python text is never run; who reads networks looks at what it defines.
+  const PickleValue* source = meta.find("module_src");
+  if (source && source->is_string()) pickle_object(object)->source = *source;
+  return object;
+}
+
+// A share in the bytes: the value may go before what is read from them.
+SharedBytes require_bytes(const PickleValue& value) {
+  const auto* bytes = pickle_as<PickleBytes>(value);
+  if (!bytes) throw Error("expected bytes, found " + value.kind_name());
+  return bytes->bytes;
 }
 
 PickleValue load_from_bytes(const PickleValue& data, PickleContext& context) {
   if (context.stream_depth > 0) throw Error("torch streams are nested in each other");
   ++context.stream_depth;
-  PickleValue storage = read_torch_stream(as_byte_span(data.as_bytes()), context);
+  PickleValue storage = read_torch_stream(require_bytes(data), context);
   --context.stream_depth;
   if (storage.kind() != PickleValue::Kind::storage)
     throw Error("a torch stream holds " + storage.kind_name() + " instead of a storage");
@@ -226,6 +255,21 @@ PickleValue empty_array(Arguments arguments) {
   if (known(argument(arguments, 0)).meaning != M::array_class)
     throw Error("an array is made of another class than numpy.ndarray");
   return make_pickle(PickleEmptyArray{});
+}
+
+// copyreg._reconstructor(class, base, state): how protocols 0 and 1 make objects. A class made of
+// dict gets its items at once.
+PickleValue reconstruct(Arguments arguments, PickleContext& context) {
+  const PickleValue& cls = argument(arguments, 0);
+  const Meaning base = known(argument(arguments, 1)).meaning;
+  PickleValue object = new_object(cls, PickleValue::tuple(), context);
+  if (base == M::plain_object) return object;
+  const PickleValue& items = argument(arguments, 2);
+  if (base != M::make_dict || !object.is_dict() || !items.is_dict())
+    throw Error("an object of the class " + full_name(known(cls)) + " cannot be made this way");
+  context.spend_operations(items.size());
+  for (const auto& [key, value] : items.items()) set_item(object, key, value);
+  return object;
 }
 
 PickleValue call(const KnownGlobal& function, Arguments arguments, PickleContext& context) {
@@ -276,7 +320,7 @@ PickleValue call(const KnownGlobal& function, Arguments arguments, PickleContext
     case M::array_dtype:
       return numpy_dtype(argument(arguments, 0));
     case M::reconstructor:
-      return new_object(argument(arguments, 0), PickleValue::tuple(), context);
+      return reconstruct(arguments, context);
     default:
       throw Error("the class " + full_name(function) + " is called as a function");
   }
@@ -299,7 +343,9 @@ PickleValue find_global(std::string_view module, std::string_view name,
         PickleGlobal{std::string(module), std::string(name), &script_class}));
   throw Error("forbidden global " + std::string(module.substr(0, longest)) + '.' +
               std::string(name.substr(0, longest)) +
-              ": no network, state or statistics file needs it, so the file is not opened");
+              ": no network, state or statistics file needs it, so the file is not opened (if it "
+              "holds a whole module, an optimizer or options as Python objects, save the weights "
+              "alone: torch.save(module.state_dict(), FILE))");
 }
 
 PickleValue call_global(const PickleValue& callable, const PickleValue& arguments,

@@ -6,12 +6,13 @@
 #include <cstring>
 #include <iterator>
 
+#include "io/foreign_content.h"
 #include "io/pickle_opcodes.h"
 
 namespace edm2::detail {
 namespace {
 
-constexpr size_t longest_line = 4096;     // text opcodes: names and decimal numbers
+constexpr size_t longest_line = 4096;     // names and decimal numbers of text opcodes
 constexpr size_t longest_integer = 4096;  // bytes
 
 [[noreturn]] void truncated() { throw Error("the data end too early (a truncated file?)"); }
@@ -67,9 +68,7 @@ bool is_ascii(std::string_view text) {
                      [](char c) { return static_cast<uint8_t>(c) < 128; });
 }
 
-PickleValue bytes_view(std::string_view view) {
-  return make_pickle(PickleBytes{{}, view, /*is_view=*/true});
-}
+PickleValue make_bytes(SharedBytes bytes) { return make_pickle(PickleBytes{std::move(bytes)}); }
 
 }  // namespace
 
@@ -108,12 +107,17 @@ std::string_view PickleMachine::take(uint64_t count) {
   return {begin, static_cast<size_t>(count)};
 }
 
-std::string_view PickleMachine::take_line() {
-  const size_t limit = std::min(data_.size() - position_, longest_line);
+SharedBytes PickleMachine::take_bytes(uint64_t count) {
+  take(count);
+  return data_.part(position_ - count, count);
+}
+
+std::string_view PickleMachine::take_line(size_t longest) {
+  const size_t limit = std::min(data_.size() - position_, longest);
   const auto* begin = reinterpret_cast<const char*>(data_.data()) + position_;
   const auto* end = static_cast<const char*>(limit ? std::memchr(begin, '\n', limit) : nullptr);
   if (!end) {
-    if (limit == longest_line) throw Error("a line of the pickle is too long");
+    if (limit == longest) throw Error("a line of the pickle is too long");
     truncated();
   }
   position_ += static_cast<size_t>(end - begin) + 1;
@@ -200,6 +204,14 @@ void PickleMachine::push_decimal(std::string_view text) {
   push(value);
 }
 
+void PickleMachine::push_real(std::string_view text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size())
+    throw Error("a number of the pickle is malformed");
+  push(value);
+}
+
 bool PickleMachine::number_op(uint8_t code) {
   switch (code) {
     case op::none:
@@ -230,10 +242,13 @@ bool PickleMachine::number_op(uint8_t code) {
       push(take_double());
       return true;
     case op::long_text:
-      push_decimal(take_line());
+      push_decimal(take_line(longest_line));
+      return true;
+    case op::float_text:
+      push_real(take_line(longest_line));
       return true;
     case op::int_text: {
-      const std::string_view line = take_line();
+      const std::string_view line = take_line(longest_line);
       if (line == "00" || line == "01")
         push(line == "01");
       else
@@ -246,8 +261,8 @@ bool PickleMachine::number_op(uint8_t code) {
 }
 
 bool PickleMachine::text_op(uint8_t code) {
-  const auto push_python2_string = [&](std::string_view text) {
-    push(is_ascii(text) ? PickleValue(text) : bytes_view(text));
+  const auto push_python2_string = [&](const SharedBytes& text) {
+    push(is_ascii(text.text()) ? PickleValue(text.text()) : make_bytes(text));
   };
   switch (code) {
     case op::bin_unicode:
@@ -260,23 +275,23 @@ bool PickleMachine::text_op(uint8_t code) {
       push(take(take_length(8)));
       return true;
     case op::unicode_text:
-      push(decode_raw_unicode(take_line()));
+      push(decode_raw_unicode(take_line(data_.size() + 1)));  // bytes in protocol 0, too
       return true;
     case op::bin_bytes:
-      push(bytes_view(take(take_length(4))));
+      push(make_bytes(take_bytes(take_length(4))));
       return true;
     case op::short_bin_bytes:
-      push(bytes_view(take(take_length(1))));
+      push(make_bytes(take_bytes(take_length(1))));
       return true;
     case op::bin_bytes8:
     case op::byte_array8:
-      push(bytes_view(take(take_length(8))));
+      push(make_bytes(take_bytes(take_length(8))));
       return true;
     case op::short_bin_string:
-      push_python2_string(take(take_length(1)));
+      push_python2_string(take_bytes(take_length(1)));
       return true;
     case op::bin_string:
-      push_python2_string(take(take_length(4)));
+      push_python2_string(take_bytes(take_length(4)));
       return true;
     default:
       return false;
@@ -362,7 +377,7 @@ bool PickleMachine::container_op(uint8_t code) {
 
 bool PickleMachine::stack_op(uint8_t code) {
   const auto text_index = [&] {
-    push_decimal(take_line());
+    push_decimal(take_line(longest_line));
     return static_cast<uint64_t>(pop().as_int());
   };
   switch (code) {
@@ -410,8 +425,8 @@ bool PickleMachine::stack_op(uint8_t code) {
 bool PickleMachine::object_op(uint8_t code) {
   switch (code) {
     case op::global: {
-      const std::string_view module = take_line();
-      push(find_global(module, take_line(), context_));
+      const std::string_view module = take_line(longest_line);
+      push(find_global(module, take_line(longest_line), context_));
       return true;
     }
     case op::stack_global: {
@@ -456,21 +471,38 @@ namespace edm2 {
 
 namespace {
 
-PickleValue read(std::span<const std::byte> data, const std::string& name, bool views) {
+PickleValue run_pickle(const SharedBytes& data, const std::string& name, bool views) {
   return detail::guarded_read(name, [&] {
-    detail::PickleContext context(data.size(), views);
-    return context.finish(detail::PickleMachine(data, context).run());
+    try {
+      detail::PickleContext context(data, views);
+      return context.finish(detail::PickleMachine(data, context).run());
+    } catch (const Error&) {
+      const std::string found = describe_content(data.span());
+      if (found.empty()) throw;
+      throw Error("this is no pickle" + in_brackets(found));
+    }
   });
 }
 
 }  // namespace
 
 PickleValue read_pickle(std::span<const std::byte> data, const std::string& name) {
-  return read(data, name, /*views=*/false);
+  return run_pickle(SharedBytes::borrowed(data), name, /*views=*/false);
 }
 
-PickleValue view_pickle(std::span<const std::byte> data, const std::string& name) {
-  return read(data, name, /*views=*/true);
+PickleValue view_pickle(const SharedBytes& data, const std::string& name) {
+  return run_pickle(data, name, /*views=*/true);
+}
+
+bool is_pickle(std::span<const std::byte> contents) {
+  const std::string_view text(reinterpret_cast<const char*>(contents.data()), contents.size());
+  if (text.empty()) return false;
+  if (static_cast<uint8_t>(text.front()) == detail::op::proto) return true;
+  if (text.back() != detail::op::stop) return false;
+  for (const char* beginning : {"(d", "(lp", "(tp", "}q", "}r", "]q", "]r", ")q", "ccopy_reg\n",
+                                "ccopyreg\n", "ccollections\n", "cdnnlib", "ctorch"})
+    if (text.starts_with(beginning)) return true;
+  return text == "}." || text == "].";
 }
 
 }  // namespace edm2

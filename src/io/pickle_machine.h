@@ -2,7 +2,6 @@
 #pragma once
 
 #include <functional>
-#include <list>
 #include <map>
 #include <optional>
 #include <span>
@@ -23,8 +22,8 @@ using Bytes = std::span<const std::byte>;
 // when they go.
 class PickleContext {
  public:
-  explicit PickleContext(size_t input_bytes, bool views = false)
-      : views(views), bytes_left_(2 * input_bytes + 65536) {}
+  explicit PickleContext(const SharedBytes& input, bool views = false)
+      : input_(input), views_(views), bytes_left_(3 * input.size() + 65536) {}
   ~PickleContext();
   PickleContext(const PickleContext&) = delete;
   PickleContext& operator=(const PickleContext&) = delete;
@@ -36,8 +35,11 @@ class PickleContext {
   // Remembers a value that holds other values.
   PickleValue adopt(PickleValue container);
 
-  // Input that values may point into until finish().
-  const std::string& keep(std::string input) { return inputs_.emplace_back(std::move(input)); }
+  // Storages in these bytes stay where they are: views are wanted, and the bytes are the input's
+  // own and not what the machine has made.
+  bool leaves_in_place(const SharedBytes& bytes) const {
+    return views_ && bytes.same_owner(input_);
+  }
 
   // Checks that `root` is acyclic and not too deep, and makes it independent of the input: bytes
   // are copied, tensors made contiguous. Returns root.
@@ -45,13 +47,13 @@ class PickleContext {
 
   int stream_depth = 0;         // 1 inside the bytes of _load_from_bytes
   bool script_classes = false;  // inside of a file that may be a TorchScript archive
-  const bool views;             // storages in legacy torch streams stay where they are in the input
 
  private:
+  const SharedBytes input_;
+  const bool views_;
   uint64_t operations_left_ = uint64_t{1} << 23;
   uint64_t bytes_left_;
   std::vector<PickleValue> containers_;
-  std::list<std::string> inputs_;
 };
 
 // Executes the opcodes of one pickle.
@@ -60,8 +62,8 @@ class PickleMachine {
   // Turns the persistent id of a torch storage into the storage.
   using PersistentLoad = std::function<PickleValue(const PickleValue& id)>;
 
-  PickleMachine(Bytes data, PickleContext& context, PersistentLoad persistent_load = {})
-      : data_(data), context_(context), persistent_load_(std::move(persistent_load)) {}
+  PickleMachine(SharedBytes data, PickleContext& context, PersistentLoad persistent_load = {})
+      : data_(std::move(data)), context_(context), persistent_load_(std::move(persistent_load)) {}
 
   // Runs to STOP. Throws Error.
   PickleValue run();
@@ -78,7 +80,8 @@ class PickleMachine {
 
   // Input.
   std::string_view take(uint64_t count);
-  std::string_view take_line();
+  SharedBytes take_bytes(uint64_t count);
+  std::string_view take_line(size_t longest);
   template <class T>
   T take_integer();
   uint64_t take_length(int width);
@@ -95,12 +98,13 @@ class PickleMachine {
   void get(uint64_t index);
   void push_integer(std::string_view little_endian);
   void push_decimal(std::string_view text);
+  void push_real(std::string_view text);
   void push_sequence(PickleValue::Kind kind, std::vector<PickleValue> elements);
   void push_global(std::string_view module, std::string_view name);
   void append(std::vector<PickleValue> elements);
   void add_items(std::vector<PickleValue> keys_and_values);
 
-  Bytes data_;
+  SharedBytes data_;
   size_t position_ = 0;
   PickleContext& context_;
   PersistentLoad persistent_load_;
@@ -137,12 +141,12 @@ PickleValue numpy_from_buffer(std::span<const PickleValue> arguments, PickleCont
 // torch_legacy.cpp, torch_zip.cpp: whole torch.save streams.
 bool is_torch_legacy(Bytes data);
 bool is_zip(Bytes data);
-PickleValue read_torch_legacy(Bytes data, PickleContext& context);
-PickleValue read_torch_zip(Bytes data, PickleContext& context);
+PickleValue read_torch_legacy(const SharedBytes& data, PickleContext& context);
+PickleValue read_torch_zip(const SharedBytes& data, PickleContext& context);
 // An entry beside data.pkl, if it is there.
 std::optional<std::string> read_torch_zip_entry(Bytes data, const std::string& name);
-inline PickleValue read_torch_stream(Bytes data, PickleContext& context) {
-  return is_zip(data) ? read_torch_zip(data, context) : read_torch_legacy(data, context);
+inline PickleValue read_torch_stream(const SharedBytes& data, PickleContext& context) {
+  return is_zip(data.span()) ? read_torch_zip(data, context) : read_torch_legacy(data, context);
 }
 
 // Runs `read` and turns whatever it throws into an Error that begins with the name of the file.

@@ -18,15 +18,13 @@ struct PickleString {
 };
 
 struct PickleBytes {
-  std::string owned;
-  std::string_view view;  // while reading: into the input; own() makes it independent
-  bool is_view = false;
+  SharedBytes bytes;         // while reading, often a part of the input
+  bool independent = false;  // they have memory of their own
 
-  std::string_view get() const { return is_view ? view : std::string_view(owned); }
   void own() {
-    if (!is_view) return;
-    owned.assign(view);
-    is_view = false;
+    if (independent) return;
+    bytes = SharedBytes(std::string(bytes.text()));
+    independent = true;
   }
 };
 
@@ -69,7 +67,8 @@ struct PickleStorage {
 };
 
 struct PickleObject {
-  std::string module, class_name, source;
+  std::string module, class_name;
+  PickleValue source;  // a string, which many objects share, or None
   PickleValue state;
 };
 

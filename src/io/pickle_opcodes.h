@@ -8,7 +8,7 @@ namespace edm2::detail::op {
 constexpr uint8_t mark = '(', stop = '.', pop = '0', pop_mark = '1', dup = '2';
 constexpr uint8_t none = 'N', new_true = 0x88, new_false = 0x89;
 constexpr uint8_t int_text = 'I', long_text = 'L', bin_int = 'J', bin_int1 = 'K', bin_int2 = 'M';
-constexpr uint8_t long1 = 0x8a, long4 = 0x8b, bin_float = 'G';
+constexpr uint8_t long1 = 0x8a, long4 = 0x8b, bin_float = 'G', float_text = 'F';
 constexpr uint8_t short_bin_string = 'U', bin_string = 'T';
 constexpr uint8_t unicode_text = 'V', bin_unicode = 'X', short_bin_unicode = 0x8c,
                   bin_unicode8 = 0x8d;

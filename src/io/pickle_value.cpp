@@ -94,7 +94,7 @@ PickleValue PickleValue::set(std::vector<PickleValue> elements) {
 }
 
 PickleValue PickleValue::bytes(std::string data) {
-  return make_pickle(PickleBytes{std::move(data), {}, false});
+  return make_pickle(PickleBytes{SharedBytes(std::move(data)), /*independent=*/true});
 }
 
 PickleValue PickleValue::global(std::string module, std::string name) {
@@ -109,7 +109,7 @@ PickleValue PickleValue::module(std::string module, std::string class_name, Pick
 
 PickleValue PickleValue::persistent(std::string class_name, PickleValue state, std::string source) {
   return make_pickle(std::make_unique<PickleObject>(
-      PickleObject{{}, std::move(class_name), std::move(source), std::move(state)}));
+      PickleObject{{}, std::move(class_name), PickleValue(source), std::move(state)}));
 }
 
 PickleValue::Kind PickleValue::kind() const {
@@ -206,7 +206,7 @@ const std::string& PickleValue::as_string() const {
 }
 
 std::string_view PickleValue::as_bytes() const {
-  return require<PickleBytes>(*this, "bytes").get();
+  return require<PickleBytes>(*this, "bytes").bytes.text();
 }
 
 const Tensor& PickleValue::as_tensor() const {
@@ -282,7 +282,11 @@ const std::string& PickleValue::class_name() const {
 }
 
 const PickleValue& PickleValue::state() const { return require_object(*this).state; }
-const std::string& PickleValue::source() const { return require_object(*this).source; }
+const std::string& PickleValue::source() const {
+  static const std::string nothing;
+  const PickleValue& source = require_object(*this).source;
+  return source.is_string() ? source.as_string() : nothing;
+}
 
 PickleValue to_pickle(const StateDict& state) {
   PickleValue result = PickleValue::ordered_dict();

@@ -27,10 +27,38 @@ struct NamedType {
   const char* name;
   at::ScalarType type;
 };
-constexpr NamedType types[] = {{"F64", at::kDouble},    {"F32", at::kFloat}, {"F16", at::kHalf},
-                               {"BF16", at::kBFloat16}, {"I64", at::kLong},  {"I32", at::kInt},
-                               {"I16", at::kShort},     {"I8", at::kChar},   {"U8", at::kByte},
+constexpr NamedType types[] = {{"F64", at::kDouble},
+                               {"F32", at::kFloat},
+                               {"F16", at::kHalf},
+                               {"BF16", at::kBFloat16},
+                               {"F8_E4M3", at::kFloat8_e4m3fn},
+                               {"F8_E5M2", at::kFloat8_e5m2},
+                               {"F8_E8M0", at::kFloat8_e8m0fnu},
+                               {"F8_E4M3FNUZ", at::kFloat8_e4m3fnuz},
+                               {"F8_E5M2FNUZ", at::kFloat8_e5m2fnuz},
+                               {"C64", at::kComplexFloat},
+                               {"I64", at::kLong},
+                               {"I32", at::kInt},
+                               {"I16", at::kShort},
+                               {"I8", at::kChar},
+                               {"U64", at::kUInt64},
+                               {"U32", at::kUInt32},
+                               {"U16", at::kUInt16},
+                               {"U8", at::kByte},
                                {"BOOL", at::kBool}};
+
+// Types of the format that libtorch has no tensors of.
+struct PackedType {
+  const char* name;
+  unsigned bits;
+};
+constexpr PackedType packed_types[] = {{"F4", 4}, {"F6_E2M3", 6}, {"F6_E3M2", 6}};
+
+// A file that is right, but holds what cannot be kept here.
+class UnsupportedType : public Error {
+ public:
+  using Error::Error;
+};
 
 const char* type_name(at::ScalarType type) {
   for (const auto& entry : types)
@@ -38,19 +66,32 @@ const char* type_name(at::ScalarType type) {
   throw Error(std::string("safetensors files cannot hold tensors of type ") + c10::toString(type));
 }
 
-at::ScalarType type_of(const json& name) {
-  for (const auto& entry : types)
-    if (name == entry.name) return entry.type;
-  throw Error("a tensor has the unknown type " +
-              name.dump(-1, ' ', true, json::error_handler_t::replace));
-}
-
 struct TensorEntry {
   std::string name;
   at::ScalarType type = at::kFloat;
+  const PackedType* packed = nullptr;  // in place of `type`
   std::vector<int64_t> shape;
   uint64_t begin = 0, end = 0;
+
+  unsigned bits() const {
+    return packed ? packed->bits : 8 * static_cast<unsigned>(c10::elementSize(type));
+  }
 };
+
+void set_type(const json& name, TensorEntry& entry) {
+  for (const auto& known : types)
+    if (name == known.name) {
+      entry.type = known.type;
+      return;
+    }
+  for (const PackedType& known : packed_types)
+    if (name == known.name) {
+      entry.packed = &known;
+      return;
+    }
+  throw Error("the tensor has the unknown type " +
+              name.dump(-1, ' ', true, json::error_handler_t::replace).substr(0, 100));
+}
 
 uint64_t header_length(Bytes contents) {
   uint64_t length = 0;
@@ -65,6 +106,9 @@ uint64_t header_length(Bytes contents) {
 json parse_header(Bytes header) {
   const auto* begin = reinterpret_cast<const char*>(header.data());
   if (header.empty() || *begin != '{') throw Error("the header is no JSON object");
+  // The JSON reader would take a zero byte for the end.
+  if (std::find(header.begin(), header.end(), std::byte{0}) != header.end())
+    throw Error("the header is padded with zero bytes instead of blanks");
   std::vector<std::set<std::string>> names;
   const auto check = [&](int depth, json::parse_event_t event, json& parsed) {
     using Event = json::parse_event_t;
@@ -91,29 +135,41 @@ TensorEntry parse_entry(const std::string& name, const json& entry, uint64_t dat
   if (!entry.is_object() || entry.size() != 3 || !entry.contains("dtype") ||
       !entry.contains("shape") || !entry.contains("data_offsets"))
     throw Error("a tensor needs exactly dtype, shape and data_offsets");
-  TensorEntry result{name, type_of(entry["dtype"]), {}, 0, 0};
+  TensorEntry result;
+  result.name = name;
+  set_type(entry["dtype"], result);
   const json &shape = entry["shape"], &offsets = entry["data_offsets"];
   if (!shape.is_array() || shape.size() > most_dimensions || !offsets.is_array() ||
       offsets.size() != 2)
     throw Error("a shape or an offset is malformed");
   // The product that counts empty dimensions as 1 bounds every stride.
-  uint64_t bytes = c10::elementSize(result.type), padded = bytes;
+  uint64_t bits = result.bits(), padded = bits;
   for (const json& dimension : shape) {
     const uint64_t size = as_unsigned(dimension);
     if (__builtin_mul_overflow(padded, std::max<uint64_t>(size, 1), &padded) || padded > uint64_t{1}
-                                                                                             << 48)
+                                                                                             << 51)
       throw Error("a tensor has an impossible shape");
-    bytes *= size;
+    bits *= size;
     result.shape.push_back(static_cast<int64_t>(size));
   }
   result.begin = as_unsigned(offsets[0]);
   result.end = as_unsigned(offsets[1]);
-  if (result.end < result.begin || result.end > data_size || result.end - result.begin != bytes)
+  if (result.end < result.begin || result.end > data_size ||
+      result.end - result.begin != (bits + 7) / 8)
     throw Error("the offsets do not fit the shape or the file (a truncated file?)");
   return result;
 }
 
+void refuse_packed(const TensorEntry& entry) {
+  if (!entry.packed) return;
+  throw UnsupportedType("the tensor '" + entry.name.substr(0, 100) + "' has the type " +
+                        entry.packed->name + ", which packs numbers of " +
+                        std::to_string(entry.packed->bits) +
+                        " bits and is not supported; store it as F16 or F8_E4M3");
+}
+
 std::map<std::string, std::string> parse_metadata(const json& metadata) {
+  if (metadata.is_null()) return {};
   if (!metadata.is_object()) throw Error("__metadata__ is no JSON object");
   std::map<std::string, std::string> result;
   for (const auto& [key, value] : metadata.items()) {
@@ -133,17 +189,18 @@ Tensor copy_tensor(const TensorEntry& entry, Bytes data) {
   return tensor;
 }
 
-Tensor view_tensor(const TensorEntry& entry, Bytes data) {
+Tensor view_tensor(const TensorEntry& entry, const SharedBytes& data) {
   // Bytes of bools may have to be changed.
-  if (entry.type == at::kBool) return copy_tensor(entry, data);
+  if (entry.type == at::kBool) return copy_tensor(entry, data.span());
   auto* place = const_cast<std::byte*>(data.data() + entry.begin);
-  return at::from_blob(place, entry.shape, entry.type);
+  return at::from_blob(
+      place, entry.shape, [data](void*) {}, entry.type);
 }
 
-SafetensorsFile parse(Bytes contents, bool views) {
-  const uint64_t length = header_length(contents);
-  const json header = parse_header(contents.subspan(sizeof length, length));
-  const Bytes data = contents.subspan(sizeof length + length);
+SafetensorsFile parse(const SharedBytes& contents, bool views) {
+  const uint64_t length = header_length(contents.span());
+  const json header = parse_header(contents.part(sizeof length, length).span());
+  const SharedBytes data = contents.from(sizeof length + length);
 
   SafetensorsFile result;
   std::vector<TensorEntry> entries;
@@ -167,9 +224,10 @@ SafetensorsFile parse(Bytes contents, bool views) {
     covered = entry.end;
   }
   if (covered != data.size()) throw Error("the file has data that belong to no tensor");
+  for (const TensorEntry& entry : entries) refuse_packed(entry);
   for (const TensorEntry& entry : entries)
     result.tensors.emplace_back(entry.name,
-                                views ? view_tensor(entry, data) : copy_tensor(entry, data));
+                                views ? view_tensor(entry, data) : copy_tensor(entry, data.span()));
   return result;
 }
 
@@ -237,9 +295,11 @@ bool is_safetensors(Bytes contents) {
 
 namespace {
 
-SafetensorsFile read(Bytes contents, const std::string& name, bool views) {
+SafetensorsFile parse_naming(const SharedBytes& contents, const std::string& name, bool views) {
   try {
     return parse(contents, views);
+  } catch (const UnsupportedType& error) {
+    throw Error(name + ": " + error.what());
   } catch (const Error& error) {
     throw Error(name + ": not a readable safetensors file: " + error.what());
   }
@@ -248,11 +308,11 @@ SafetensorsFile read(Bytes contents, const std::string& name, bool views) {
 }  // namespace
 
 SafetensorsFile read_safetensors(Bytes contents, const std::string& name) {
-  return read(contents, name, /*views=*/false);
+  return parse_naming(SharedBytes::borrowed(contents), name, /*views=*/false);
 }
 
-SafetensorsFile view_safetensors(Bytes contents, const std::string& name) {
-  return read(contents, name, /*views=*/true);
+SafetensorsFile view_safetensors(const SharedBytes& contents, const std::string& name) {
+  return parse_naming(contents, name, /*views=*/true);
 }
 
 SafetensorsFile load_safetensors(const std::filesystem::path& path) {

@@ -4,6 +4,7 @@
 
 #include "edm2/core/platform.h"
 #include "edm2/io/zip.h"
+#include "io/foreign_content.h"
 #include "io/pickle_machine.h"
 #include "io/pickle_writer.h"
 
@@ -22,9 +23,11 @@ PickleValue load_torch_file(const std::filesystem::path& path) {
 
 PickleValue read_torch_bytes(Bytes contents, const std::string& name) {
   return guarded_read(name, [&] {
-    if (!is_torch_file(contents)) throw Error("not a file of torch.save");
-    PickleContext context(contents.size());
-    return context.finish(read_torch_stream(contents, context));
+    if (!is_torch_file(contents))
+      throw Error("not a file of torch.save" + in_brackets(describe_content(contents)));
+    const SharedBytes data = SharedBytes::borrowed(contents);
+    PickleContext context(data);
+    return context.finish(read_torch_stream(data, context));
   });
 }
 

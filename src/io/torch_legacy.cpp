@@ -19,12 +19,18 @@ struct LegacyStorage {
   bool untyped = false, filled = false, is_view = false;
 };
 
+// What a storage holds on to: the bytes live as long as it does.
+c10::DataPtr owning_pointer(const SharedBytes& bytes) {
+  return {const_cast<std::byte*>(bytes.data()), new SharedBytes(bytes),
+          [](void* context) { delete static_cast<SharedBytes*>(context); }, c10::Device(c10::kCPU)};
+}
+
 class LegacyReader {
  public:
-  LegacyReader(Bytes data, PickleContext& context) : rest_(data), context_(context) {}
+  LegacyReader(const SharedBytes& data, PickleContext& context) : rest_(data), context_(context) {}
 
   PickleValue read() {
-    rest_ = rest_.subspan(magic_pickle.size());
+    rest_ = rest_.from(magic_pickle.size());
     if (next_pickle().as_int() != 1001) throw Error("unknown version of the torch stream");
     if (!next_pickle().at("little_endian").as_bool())
       throw Error("torch streams of big-endian machines are not supported");
@@ -40,7 +46,7 @@ class LegacyReader {
   PickleValue next_pickle() {
     PickleMachine machine(rest_, context_, [&](const PickleValue& id) { return load(id); });
     PickleValue value = machine.run();
-    rest_ = rest_.subspan(machine.consumed());
+    rest_ = rest_.from(machine.consumed());
     return value;
   }
 
@@ -51,7 +57,7 @@ class LegacyReader {
     LegacyStorage& storage = entry->second;
     if (is_new) {
       // Bytes of bools may have to be changed: these are copied always.
-      storage.is_view = context_.views && id.dtype != at::kBool;
+      storage.is_view = context_.leaves_in_place(rest_) && id.dtype != at::kBool;
       storage.data = storage.is_view ? announce_storage(id.numel, id.dtype, rest_.size())
                                      : allocate_storage(id.numel, id.dtype, rest_.size(), context_);
       storage.untyped = id.untyped;
@@ -66,10 +72,10 @@ class LegacyReader {
         PickleStorage{storage.data.narrow(0, id.view_offset, id.view_numel), storage.untyped});
   }
 
-  Bytes take(size_t count) {
+  SharedBytes take(size_t count) {
     if (count > rest_.size()) throw Error("the torch stream ends early (a truncated file?)");
-    const Bytes taken = rest_.first(count);
-    rest_ = rest_.subspan(count);
+    SharedBytes taken = rest_.part(0, count);
+    rest_ = rest_.from(count);
     return taken;
   }
 
@@ -81,19 +87,18 @@ class LegacyReader {
     std::memcpy(&numel, take(sizeof numel).data(), sizeof numel);
     Tensor& data = entry->second.data;
     if (numel != data.numel()) throw Error("a storage of the torch stream has another size");
-    const Bytes elements = take(data.nbytes());
+    const SharedBytes elements = take(data.nbytes());
     if (entry->second.is_view) {
       // Tensors that were made of the storage share it, so they follow.
-      auto* place = const_cast<std::byte*>(elements.data());
-      data.storage().set_data_ptr_noswap(c10::DataPtr(place, c10::Device(c10::kCPU)));
-    } else if (!elements.empty()) {
+      data.storage().set_data_ptr_noswap(owning_pointer(elements));
+    } else if (elements.size() > 0) {
       std::memcpy(data.mutable_data_ptr(), elements.data(), elements.size());
     }
     if (data.scalar_type() == at::kBool) normalise_bools(data);
     entry->second.filled = true;
   }
 
-  Bytes rest_;
+  SharedBytes rest_;
   PickleContext& context_;
   std::map<std::string, LegacyStorage> storages_;
 };
@@ -126,8 +131,8 @@ bool is_torch_legacy(Bytes data) {
          std::memcmp(data.data(), magic_pickle.data(), magic_pickle.size()) == 0;
 }
 
-PickleValue read_torch_legacy(Bytes data, PickleContext& context) {
-  if (!is_torch_legacy(data)) throw Error("not a torch stream");
+PickleValue read_torch_legacy(const SharedBytes& data, PickleContext& context) {
+  if (!is_torch_legacy(data.span())) throw Error("not a torch stream");
   return LegacyReader(data, context).read();
 }
 

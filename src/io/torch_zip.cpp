@@ -92,15 +92,18 @@ class ZipArchive {
 
 class TorchZipReader {
  public:
-  TorchZipReader(Bytes data, PickleContext& context)
-      : size_(data.size()), archive_(data), prefix_(archive_.prefix()), context_(context) {}
+  TorchZipReader(const SharedBytes& data, PickleContext& context)
+      : data_(data),
+        size_(data.size()),
+        archive_(data.span()),
+        prefix_(archive_.prefix()),
+        context_(context) {}
 
   PickleValue read() {
     if (archive_.contains(prefix_ + "byteorder") && read_text("byteorder") != "little")
       throw Error("torch files of big-endian machines are not supported");
-    const std::string& pickle = context_.keep(read_text("data.pkl"));
     context_.script_classes = context_.stream_depth == 0;
-    PickleMachine machine(as_byte_span(pickle), context_,
+    PickleMachine machine(SharedBytes(read_text("data.pkl")), context_,
                           [&](const PickleValue& id) { return load(id); });
     return machine.run();
   }
@@ -132,6 +135,7 @@ class TorchZipReader {
     return make_pickle(PickleStorage{data, id.untyped});
   }
 
+  SharedBytes data_;  // of the archive
   uint64_t size_;
   ZipArchive archive_;
   std::string prefix_;
@@ -145,7 +149,7 @@ bool is_zip(Bytes data) {
   return data.size() >= 4 && std::memcmp(data.data(), "PK\x03\x04", 4) == 0;
 }
 
-PickleValue read_torch_zip(Bytes data, PickleContext& context) {
+PickleValue read_torch_zip(const SharedBytes& data, PickleContext& context) {
   return TorchZipReader(data, context).read();
 }
 

@@ -198,10 +198,11 @@ void UNet::collect(const std::string& prefix, std::vector<NamedTensor>& out) {
 }
 
 Precond::Precond(const NetworkOptions& options, Init init)
-    : options_((validate(options), options)),
-      unet_(options_, init),
-      logvar_fourier_(options_.logvar_channels, init),
-      logvar_linear_(options_.logvar_channels, 1, 0, init) {}
+    : options_((validate(options), options)), unet_(options_, init) {
+  if (!options_.has_logvar) return;
+  logvar_fourier_.emplace(options_.logvar_channels, init);
+  logvar_linear_.emplace(options_.logvar_channels, 1, 0, init);
+}
 
 Precond::Precond(const Snapshot& snapshot) : Precond(snapshot.network, Init::none) {
   for (auto& [name, tensor, is_buffer] : named_tensors()) {
@@ -244,9 +245,12 @@ Precond::Output Precond::forward(const Tensor& x_in, const Tensor& sigma_in, con
   const Tensor f = unet_.forward(scaled, c_noise, class_labels, context);
   Output output;
   output.denoised = c_skip * x + c_out * f.to(at::kFloat);
-  if (return_logvar)
+  if (return_logvar) {
+    if (!logvar_linear_)
+      throw Error("the network has no uncertainty head (logvar_*), which training needs");
     output.logvar =
-        logvar_linear_.forward(logvar_fourier_.forward(c_noise), context).reshape({-1, 1, 1, 1});
+        logvar_linear_->forward(logvar_fourier_->forward(c_noise), context).reshape({-1, 1, 1, 1});
+  }
   context.report("", output.denoised);
   return output;
 }
@@ -259,8 +263,9 @@ Tensor Precond::denoise(const Tensor& x, const Tensor& sigma, const Tensor& labe
 std::vector<NamedTensor> Precond::named_tensors() {
   std::vector<NamedTensor> out;
   unet_.collect("unet", out);
-  logvar_fourier_.collect("logvar_fourier", out);
-  logvar_linear_.collect("logvar_linear", out);
+  if (!logvar_linear_) return out;
+  logvar_fourier_->collect("logvar_fourier", out);
+  logvar_linear_->collect("logvar_linear", out);
   return out;
 }
 

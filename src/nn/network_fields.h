@@ -5,7 +5,8 @@
 
 namespace edm2 {
 
-/// Calls visit(name, member) for each member. Options: NetworkOptions, const or not.
+/// Calls visit(name, member) for each member but has_logvar, which tensors tell. Options:
+/// NetworkOptions, const or not.
 template <class Options, class Visitor>
 void for_each_field(Options& options, Visitor&& visit) {
   visit("img_resolution", options.img_resolution);

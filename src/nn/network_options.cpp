@@ -150,6 +150,7 @@ nlohmann::json to_json(const NetworkOptions& options) {
   nlohmann::json json = nlohmann::json::object();
   for_each_field(options,
                  [&](const char* name, const auto& value) { write_value(json[name], value); });
+  if (!options.has_logvar) json["has_logvar"] = false;
   return json;
 }
 
@@ -163,9 +164,13 @@ NetworkOptions network_options_from_json(const nlohmann::json& json) {
     read_value(name, *entry, value);
     ++known;
   });
+  if (const auto entry = json.find("has_logvar"); entry != json.end()) {
+    read_value("has_logvar", *entry, options.has_logvar);
+    ++known;
+  }
   if (known == json.size()) return options;
   for (const auto& [name, value] : json.items()) {
-    bool found = false;
+    bool found = name == "has_logvar";
     for_each_field(options, [&](const char* field, const auto&) { found |= name == field; });
     if (!found) throw Error("unknown network option \"" + name.substr(0, 100) + '"');
   }

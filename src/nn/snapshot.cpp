@@ -9,6 +9,7 @@
 #include "edm2/core/error.h"
 #include "edm2/io/torch_file.h"
 #include "edm2/nn/state_report.h"
+#include "io/foreign_content.h"
 #include "nn/snapshot_formats.h"
 
 namespace edm2 {
@@ -35,25 +36,28 @@ FileContents read_torch(Bytes contents, const std::string& name) {
   if (auto snapshot = snapshot_from_torch(contents, root))
     return {SnapshotFormat::torch, std::move(*snapshot)};
   const PickleValue* ema = root.is_dict() ? root.find("ema") : nullptr;
-  if (ema && ema->is_object())  // a snapshot of the original, saved by torch.save
+  if (holds_network_object(root) || (ema && ema->is_object()))  // of the original, by torch.save
     return {SnapshotFormat::torch, snapshot_from_pickle(root)};
   return {SnapshotFormat::torch, BareWeights{{}, {}, root}};
 }
 
-FileContents read_container(Bytes contents, const std::string& name, bool views) {
+FileContents read_container(const SharedBytes& shared, const std::string& name, bool views) {
+  const Bytes contents = shared.span();
   if (is_safetensors(contents)) {
     SafetensorsFile file =
-        views ? view_safetensors(contents, name) : read_safetensors(contents, name);
+        views ? view_safetensors(shared, name) : read_safetensors(contents, name);
     if (!file.metadata.contains("network"))
       return {SnapshotFormat::safetensors,
               BareWeights{std::move(file.tensors), std::move(file.metadata), {}}};
     return {SnapshotFormat::safetensors, snapshot_from_safetensors(std::move(file))};
   }
   if (is_torch_file(contents)) return read_torch(contents, name);
-  if (!contents.empty() && contents[0] == std::byte{0x80})
-    return {SnapshotFormat::pickle, snapshot_from_pickle(views ? view_pickle(contents, name)
-                                                               : read_pickle(contents, name))};
-  throw Error("this is not a network snapshot (no pickle, safetensors or torch file)");
+  if (is_pickle(contents))
+    return {SnapshotFormat::pickle,
+            snapshot_from_pickle(views ? view_pickle(shared, name) : read_pickle(contents, name))};
+  const std::string found = contents.empty() ? "empty" : describe_content(contents);
+  throw Error("this is not a network snapshot (" +
+              (found.empty() ? "no pickle, safetensors or torch file" : "it is " + found) + ")");
 }
 
 }  // namespace
@@ -95,10 +99,22 @@ void rethrow_naming(const std::filesystem::path& path) {
   }
 }
 
-FileContents read_network(Bytes contents, const std::string& name, bool views) {
+namespace {
+
+FileContents read_checked(const SharedBytes& contents, const std::string& name, bool views) {
   FileContents result = read_container(contents, name, views);
   if (const auto* snapshot = std::get_if<Snapshot>(&result.contents)) check_snapshot(*snapshot);
   return result;
+}
+
+}  // namespace
+
+FileContents read_network(Bytes contents, const std::string& name) {
+  return read_checked(SharedBytes::borrowed(contents), name, /*views=*/false);
+}
+
+FileContents view_network(const SharedBytes& contents, const std::string& name) {
+  return read_checked(contents, name, /*views=*/true);
 }
 
 void check_format(const Snapshot& snapshot, SnapshotFormat format) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
+#include <set>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -9,12 +10,20 @@
 #include "edm2/core/error.h"
 #include "edm2/io/pickle.h"
 #include "edm2/io/safetensors.h"
+#include "edm2/io/shared_bytes.h"
 #include "edm2/nn/snapshot.h"
 #include "edm2/nn/weights_file.h"
 
 namespace edm2 {
 
 Snapshot snapshot_from_pickle(const PickleValue& root);
+/// An object of the original's network class.
+bool is_network_object(const PickleValue& value);
+/// snapshot_from_pickle() is what reads it: such an object, alone or in a dict.
+bool holds_network_object(const PickleValue& root);
+/// Copies what `dict` records of these options; returns the names of those that it does. Throws
+/// Error if one is of another type.
+std::set<std::string> read_network_options(const PickleValue& dict, NetworkOptions& options);
 PickleValue snapshot_to_pickle(const Snapshot& snapshot);
 
 /// The metadata must have "network".
@@ -42,9 +51,11 @@ struct FileContents {
   SnapshotFormat format = SnapshotFormat::pickle;
   std::variant<Snapshot, BareWeights> contents;
 };
-/// What the contents of a file of any container hold; with `views`, tensors point into the contents
-/// where that can be (see view_pickle). Throws Error: no network, or a snapshot that is not usable.
-FileContents read_network(std::span<const std::byte> contents, const std::string& name, bool views);
+/// What the contents of a file of any container hold. Throws Error: no network, or a snapshot that
+/// is not usable.
+FileContents read_network(std::span<const std::byte> contents, const std::string& name);
+/// The same with tensors that are parts of the contents where that can be (see view_pickle).
+FileContents view_network(const SharedBytes& contents, const std::string& name);
 
 /// What load_weights() makes of a file that was read: see weights_file.h.
 LoadedWeights complete_weights(FileContents file, const std::filesystem::path& path,
@@ -86,8 +97,15 @@ void infer_structure(const StateDict& tensors, const std::vector<HeadCount>& hea
 /// infer_structure() fills the option of that name.
 bool is_told_by_tensors(const std::string& option);
 
-/// Validates the options and returns the tensors in state-dict order. Throws StateMismatch if
-/// tensors are missing, unknown, of another shape, or hold no floating-point numbers.
+/// Whether a part of the uncertainty head is there.
+bool has_uncertainty_head(const StateDict& tensors);
+
+/// Adds a sentence if tensors hold numbers of 8 bits.
+void note_small_numbers(const StateDict& tensors, std::vector<std::string>& notes);
+
+/// Validates the options and returns the tensors in state-dict order, those of 8-bit numbers as
+/// float16. Throws StateMismatch if tensors are missing, unknown, of another shape, or hold no
+/// floating-point numbers.
 StateDict check_tensors(const NetworkOptions& options, const StateDict& tensors);
 
 }  // namespace edm2

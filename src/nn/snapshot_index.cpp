@@ -4,6 +4,7 @@
 #include <c10/util/accumulate.h>
 
 #include <algorithm>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <unordered_map>
@@ -11,6 +12,7 @@
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
 #include "edm2/nn/state_layout.h"
+#include "edm2/nn/state_report.h"
 #include "nn/snapshot_formats.h"
 
 namespace edm2 {
@@ -20,12 +22,16 @@ using Bytes = std::span<const std::byte>;
 
 StoredTensor locate(const std::string& name, const Tensor& tensor, Bytes file) {
   StoredTensor stored{name, tensor.scalar_type(), tensor.sizes().vec(), false, 0, {}};
+  // The file and the tensor are in memory at the same time, so nothing else has these addresses.
   const auto* place = static_cast<const std::byte*>(tensor.const_data_ptr());
-  const bool in_file = place >= file.data() && place + tensor.nbytes() <= file.data() + file.size();
+  const std::less_equal<> not_behind;
+  const bool in_file = tensor.nbytes() > 0 && tensor.is_contiguous() &&
+                       not_behind(file.data(), place) &&
+                       not_behind(place + tensor.nbytes(), file.data() + file.size());
   if (in_file)
     stored.offset = static_cast<uint64_t>(place - file.data());
   else
-    stored.copy = tensor;
+    stored.copy = tensor.contiguous();
   return stored;
 }
 
@@ -55,8 +61,18 @@ void index_tensors(const StateDict& tensors, const std::set<std::string>& buffer
   }
 }
 
-SnapshotIndex index_contents(Bytes contents, const std::string& name) {
-  FileContents file = read_network(contents, name, /*views=*/true);
+// Powers of two are scales of other tensors: averages of each are not those of their products.
+void refuse_scales(const SnapshotIndex& index) {
+  for (const StoredTensor& tensor : index.tensors)
+    if (tensor.dtype == at::kFloat8_e8m0fnu && !tensor.is_buffer)
+      throw Error("the tensor '" + printable_name(tensor.name) +
+                  "' has the type F8_E8M0, which holds scales of other tensors and cannot be "
+                  "averaged; store the weights as F16 or F32");
+}
+
+SnapshotIndex index_contents(const SharedBytes& shared, const std::string& name) {
+  const Bytes contents = shared.span();
+  FileContents file = view_network(shared, name);
   SnapshotIndex index;
   index.format = file.format;
   if (const auto* bare = std::get_if<BareWeights>(&file.contents)) {
@@ -64,6 +80,7 @@ SnapshotIndex index_contents(Bytes contents, const std::string& name) {
       throw Error("this file holds bare tensors; edm2 convert makes a snapshot of it");
     index.metadata = bare->metadata;
     index_tensors(bare->tensors, buffer_names(index.metadata), contents, index);
+    refuse_scales(index);
     return index;
   }
   Snapshot snapshot = std::move(std::get<Snapshot>(file.contents));
@@ -130,18 +147,18 @@ uint64_t StoredTensor::nbytes() const {
 
 SnapshotIndex index_snapshot(const std::filesystem::path& path) {
   return with_file_name(path, [&] {
-    const MappedFile file(path, MappedFile::Use::little);
-    return index_contents(file.bytes(), path.string());
+    return index_contents(SharedBytes::of_file(path, MappedFile::Use::little), path.string());
   });
 }
 
 struct SnapshotIndexer::First {
-  MappedFile file;
+  SharedBytes file;
   SnapshotIndex index;
   std::vector<std::pair<size_t, size_t>> descriptions;  // begin and end of what is no element
 
-  explicit First(const std::filesystem::path& path) : file(path, MappedFile::Use::little) {
-    with_file_name(path, [&] { index = index_contents(file.bytes(), path.string()); });
+  explicit First(const std::filesystem::path& path)
+      : file(SharedBytes::of_file(path, MappedFile::Use::little)) {
+    with_file_name(path, [&] { index = index_contents(file, path.string()); });
     std::vector<std::pair<size_t, size_t>> elements;
     for (const StoredTensor& tensor : index.tensors)
       if (!tensor.copy.defined())
@@ -152,11 +169,11 @@ struct SnapshotIndexer::First {
       if (begin > at) descriptions.emplace_back(at, begin);
       at = std::max<size_t>(at, end);
     }
-    descriptions.emplace_back(at, file.bytes().size());
+    descriptions.emplace_back(at, file.size());
   }
 
   bool is_alike(Bytes other) const {
-    const Bytes own = file.bytes();
+    const Bytes own = file.span();
     return own.size() == other.size() &&
            std::all_of(descriptions.begin(), descriptions.end(), [&](const auto& range) {
              const auto [begin, end] = range;
@@ -174,9 +191,8 @@ SnapshotIndexer::~SnapshotIndexer() = default;
 
 SnapshotIndex SnapshotIndexer::index(const std::filesystem::path& path) const {
   return with_file_name(path, [&] {
-    const MappedFile file(path, MappedFile::Use::little);
-    return first_->is_alike(file.bytes()) ? first_->index
-                                          : index_contents(file.bytes(), path.string());
+    const SharedBytes file = SharedBytes::of_file(path, MappedFile::Use::little);
+    return first_->is_alike(file.span()) ? first_->index : index_contents(file, path.string());
   });
 }
 

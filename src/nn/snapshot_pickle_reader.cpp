@@ -1,13 +1,20 @@
 // Snapshots of the original: pickles of persistent objects. Only their states are read.
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
+#include <string_view>
 #include <type_traits>
+#include <unordered_set>
 
 #include "edm2/core/error.h"
+#include "edm2/nn/state_report.h"
 #include "nn/network_fields.h"
 #include "nn/snapshot_formats.h"
+#include "nn/source_text.h"
 #include "nn/unet_plan.h"
 
 namespace edm2 {
@@ -22,16 +29,54 @@ const PickleValue& object_state(const PickleValue& object, const std::string& wh
   return object.state();
 }
 
+// ---- Networks of others
+
+// What the objects of a network have that the original's have not.
+class UnusualParts {
+ public:
+  void look_at(const PickleValue& object) {
+    if (!object.module_name().empty()) return;
+    if (sources_.insert(object.source()).second)
+      for (std::string& words : unusual_in_source(object.source())) add(std::move(words));
+    const PickleValue* arguments = object.state().find("_init_kwargs");
+    if (!arguments || !arguments->is_dict()) return;
+    for (const auto& [name, value] : arguments->items())
+      if (name.is_string() && !is_known_argument(name.as_string()))
+        add("its " + printable_name(object.class_name()) + " was given the argument '" +
+            printable_name(name.as_string()) + "'");
+  }
+
+  // A sentence, or "".
+  std::string sentence() const {
+    if (found_.empty()) return "";
+    const std::string more =
+        found_.size() > 1 ? " and " + std::to_string(found_.size() - 1) + " more" : "";
+    return "the network is not of the known releases (" + found_.front() + more +
+           "): it may compute something else than is computed here";
+  }
+
+ private:
+  void add(std::string words) {
+    if (std::find(found_.begin(), found_.end(), words) == found_.end())
+      found_.push_back(std::move(words));
+  }
+
+  std::unordered_set<std::string_view> sources_;  // the objects keep them
+  std::vector<std::string> found_;
+};
+
 // ---- Tensors
 
 class ModuleWalker {
  public:
   StateDict tensors;
+  UnusualParts unusual;
 
   void walk(const PickleValue& module, const std::string& prefix, int depth = 0) {
     if (depth > deepest_module || ++modules_ > most_modules)
       throw Error("the network has too many modules");
     const PickleValue& state = object_state(module, prefix.empty() ? "the network" : prefix);
+    unusual.look_at(module);
     for (const char* group : {"_parameters", "_buffers"}) {
       if (const PickleValue* named = state.find(group))
         for (const auto& [name, value] : named->items()) add(prefix + name.as_string(), value);
@@ -97,10 +142,13 @@ struct BlockRecord {
   HeadCount heads;
 };
 
-// Reads what every block repeats, and checks that all blocks agree.
-std::vector<BlockRecord> read_blocks(const PickleValue& unet, NetworkOptions& options) {
+// Reads what every block repeats, and checks that all blocks agree but for dropout, which nothing
+// but training looks at.
+std::vector<BlockRecord> read_blocks(const PickleValue& unet, NetworkOptions& options,
+                                     std::vector<std::string>& notes) {
   std::vector<BlockRecord> records;
   bool is_first = true;
+  std::set<double> dropouts;
   for (const char* part : {"enc", "dec"}) {
     const PickleValue& blocks = object_state(unet.at("_modules").at(part), part).at("_modules");
     for (const auto& [key, block] : blocks.items()) {
@@ -110,13 +158,21 @@ std::vector<BlockRecord> read_blocks(const PickleValue& unet, NetworkOptions& op
       NetworkOptions own = options;
       read_fields(state, own,
                   {"resample_filter", "dropout", "res_balance", "attn_balance", "clip_act"});
+      dropouts.insert(own.dropout);
       if (is_first) options = own;
+      own.dropout = options.dropout;
       if (own != options) throw Error("the block " + name + " has other options than the first");
       is_first = false;
       const PickleValue *channels = state.find("out_channels"), *heads = state.find("num_heads");
       if (channels && heads) records.push_back({name, {channels->as_int(), heads->as_int()}});
     }
   }
+  if (dropouts.size() < 2) return records;
+  options.dropout = *dropouts.rbegin();
+  const auto text = [](double number) { return nlohmann::json(number).dump(); };
+  notes.push_back("the blocks have a dropout of " + text(*dropouts.begin()) + " to " +
+                  text(options.dropout) + ", of which " + text(options.dropout) +
+                  " is kept for all; it matters for training alone");
   return records;
 }
 
@@ -133,7 +189,7 @@ void check_heads(const NetworkOptions& options, const std::vector<BlockRecord>& 
 }
 
 void read_network(const PickleValue& precond, Snapshot& snapshot) {
-  if (!precond.is_object() || precond.class_name() != "Precond")
+  if (!is_network_object(precond))
     throw Error("\"ema\" is " + precond.kind_name() + " instead of an EDM2 network (Precond)");
   ModuleWalker walker;
   walker.walk(precond, "");
@@ -145,7 +201,7 @@ void read_network(const PickleValue& precond, Snapshot& snapshot) {
                     *unet_arguments = constructor_arguments(unet);
   if (unet_arguments) read_fields(*unet_arguments, options);
   if (outer_arguments) read_fields(*outer_arguments, options);
-  const std::vector<BlockRecord> blocks = read_blocks(unet, options);
+  const std::vector<BlockRecord> blocks = read_blocks(unet, options, snapshot.notes);
   if (!outer_arguments) {
     std::vector<HeadCount> heads;
     for (const BlockRecord& block : blocks)
@@ -155,6 +211,9 @@ void read_network(const PickleValue& precond, Snapshot& snapshot) {
   read_fields(outer, options,
               {"img_resolution", "img_channels", "label_dim", "use_fp16", "sigma_data"});
   read_fields(unet, options, {"label_balance", "concat_balance"});
+  options.has_logvar = has_uncertainty_head(walker.tensors);
+  if (const std::string note = walker.unusual.sentence(); !note.empty())
+    snapshot.notes.push_back(note);
   snapshot.tensors = check_tensors(options, walker.tensors);
   check_heads(options, blocks);
 }
@@ -209,24 +268,78 @@ std::optional<LossOptions> read_loss(const PickleValue& loss) {
 
 }  // namespace
 
+bool is_network_object(const PickleValue& value) {
+  return value.is_object() && value.class_name() == "Precond";
+}
+
+namespace {
+
+// What stands beside the network.
+Snapshot with_rest(const PickleValue& root, Snapshot snapshot) {
+  const auto optional = [&](const char* key) {
+    const PickleValue* value = root.is_dict() ? root.find(key) : nullptr;
+    return value ? *value : PickleValue();
+  };
+  snapshot.encoder = read_encoder(optional("encoder"));
+  snapshot.dataset = read_dataset(optional("dataset_kwargs"));
+  snapshot.loss = read_loss(optional("loss_fn"));
+  return snapshot;
+}
+
+// The only network in a pickle of something else: a whole module, alone or by another name.
+const PickleValue* only_network(const PickleValue& root, std::vector<std::string>& notes) {
+  if (is_network_object(root)) return &root;
+  if (!root.is_dict()) return nullptr;
+  const PickleValue* found = nullptr;
+  std::string names;
+  for (const auto& [name, value] : root.items()) {
+    if (!is_network_object(value) || !name.is_string()) continue;
+    if (found)
+      throw Error("the file holds several networks, \"" + names + "\" and \"" +
+                  printable_name(name.as_string()) +
+                  "\", and none is called \"ema\"; write the one that is meant into a file");
+    found = &value;
+    names = printable_name(name.as_string());
+  }
+  if (found) notes.push_back("the network is that under \"" + names + "\"");
+  return found;
+}
+
+}  // namespace
+
+bool holds_network_object(const PickleValue& root) {
+  if (is_network_object(root)) return true;
+  if (!root.is_dict()) return false;
+  return std::any_of(root.items().begin(), root.items().end(),
+                     [](const auto& item) { return is_network_object(item.second); });
+}
+
+std::set<std::string> read_network_options(const PickleValue& dict, NetworkOptions& options) {
+  std::set<std::string> names;
+  for_each_field(options, [&](const char* name, const auto&) {
+    if (dict.find(name)) names.insert(name);
+  });
+  read_fields(dict, options);
+  return names;
+}
+
 Snapshot snapshot_from_pickle(const PickleValue& root) {
+  Snapshot snapshot;
+  if (!root.is_dict() || !root.find("ema")) {
+    if (const PickleValue* network = only_network(root, snapshot.notes)) {
+      read_network(*network, snapshot);
+      return with_rest(root, std::move(snapshot));
+    }
+  }
   if (!root.is_dict() || !root.find("ema")) {
     if (root.is_dict() && root.find("optimizer"))
       throw Error("this is a training state, not a network snapshot");
     throw Error("this is not a network snapshot: it has no \"ema\"");
   }
-  const auto optional = [&](const char* key) {
-    const PickleValue* value = root.find(key);
-    return value ? *value : PickleValue();
-  };
   if (root.at("ema").is_dict() && root.find("optimizer"))
     throw Error("this is a training state, not a network snapshot");
-  Snapshot snapshot;
   read_network(root.at("ema"), snapshot);
-  snapshot.encoder = read_encoder(optional("encoder"));
-  snapshot.dataset = read_dataset(optional("dataset_kwargs"));
-  snapshot.loss = read_loss(optional("loss_fn"));
-  return snapshot;
+  return with_rest(root, std::move(snapshot));
 }
 
 }  // namespace edm2

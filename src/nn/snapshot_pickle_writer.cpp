@@ -127,9 +127,11 @@ class NetworkWriter {
   PickleValue precond() const {
     const NetworkOptions& o = options_;
     ModuleParts parts;
-    parts.modules = {{"unet", unet()},
-                     {"logvar_fourier", fourier("logvar_fourier")},
-                     {"logvar_linear", conv("logvar_linear")}};
+    parts.modules = {{"unet", unet()}};
+    if (o.has_logvar) {
+      parts.modules.emplace_back("logvar_fourier", fourier("logvar_fourier"));
+      parts.modules.emplace_back("logvar_linear", conv("logvar_linear"));
+    }
     parts.attributes = {{"img_resolution", o.img_resolution},
                         {"img_channels", o.img_channels},
                         {"label_dim", o.label_dim},

@@ -23,6 +23,8 @@ Snapshot snapshot_from_safetensors(SafetensorsFile file) {
     if (entry != file.metadata.end()) config[key] = parse_json(entry->second);
   }
   Snapshot snapshot = snapshot_from_config(config);
+  snapshot.network.has_logvar = has_uncertainty_head(file.tensors);
+  note_small_numbers(file.tensors, snapshot.notes);
   snapshot.tensors = check_tensors(snapshot.network, file.tensors);
   return snapshot;
 }

@@ -125,7 +125,8 @@ void infer_structure(const StateDict& tensors, const std::vector<HeadCount>& hea
   options.img_resolution = evidence.levels.begin()->first;
   options.img_channels = evidence.img_channels.winner("number of image channels");
   options.label_dim = evidence.label_dim.empty() ? 0 : evidence.label_dim.winner();
-  options.logvar_channels = evidence.logvar_channels.winner("width of the uncertainty head");
+  if (!evidence.logvar_channels.empty())
+    options.logvar_channels = evidence.logvar_channels.winner();
 
   std::vector<int64_t> widths;
   options.num_blocks = 0;
@@ -163,14 +164,34 @@ bool is_told_by_tensors(const std::string& option) {
   return false;
 }
 
+bool has_uncertainty_head(const StateDict& tensors) {
+  return std::any_of(tensors.begin(), tensors.end(),
+                     [](const auto& entry) { return entry.first.starts_with("logvar_"); });
+}
+
+void note_small_numbers(const StateDict& tensors, std::vector<std::string>& notes) {
+  const auto is_small = [](const auto& entry) {
+    return c10::isFloat8Type(entry.second.scalar_type());
+  };
+  const auto first = std::find_if(tensors.begin(), tensors.end(), is_small);
+  if (first == tensors.end()) return;
+  notes.push_back(std::to_string(std::count_if(tensors.begin(), tensors.end(), is_small)) +
+                  " tensors hold numbers of 8 bits (the first is " + printable_name(first->first) +
+                  "); they are read as float16, which has all of these values");
+}
+
 StateDict check_tensors(const NetworkOptions& options, const StateDict& state) {
   StateReport report = compare_state(options, state);
   if (!report.matches()) throw StateMismatch(report.sentence(), report);
   std::map<std::string_view, const Tensor*> by_name;
   for (const auto& [name, tensor] : state) by_name[name] = &tensor;
   StateDict result;
-  for (const StateEntry& entry : state_layout(options))
-    result.emplace_back(entry.name, *by_name.at(entry.name));
+  for (const StateEntry& entry : state_layout(options)) {
+    const Tensor& tensor = *by_name.at(entry.name);
+    // Every number of 8 bits is one of float16, which layers compute with.
+    const bool is_small = c10::isFloat8Type(tensor.scalar_type());
+    result.emplace_back(entry.name, is_small ? tensor.to(at::kHalf) : tensor);
+  }
   return result;
 }
 

@@ -98,8 +98,10 @@ std::vector<std::string> differences(const Snapshot& a, const Snapshot& b) {
   };
   const auto own = to_json(a.network), other = to_json(b.network);
   for (const auto& [name, value] : own.items())
-    if (value != other.at(name))
+    if (name != "has_logvar" && value != other.at(name))
       add("the option " + name + " is " + value.dump() + " and " + other.at(name).dump());
+  if (a.network.has_logvar != b.network.has_logvar)
+    add("one has an uncertainty head, the other not");
   if (a.encoder != b.encoder) add("the encoders differ");
   if (a.dataset != b.dataset) add("the datasets differ");
   if (a.loss != b.loss) add("the losses differ");

@@ -24,7 +24,9 @@ std::optional<Snapshot> snapshot_from_torch(std::span<const std::byte> contents,
   const auto text = read_torch_extra(contents, config_entry);
   if (!text) return std::nullopt;
   Snapshot snapshot = snapshot_from_config(parse_json(*text));
-  snapshot.tensors = check_tensors(snapshot.network, to_state_dict(root));
+  const StateDict tensors = to_state_dict(root);
+  snapshot.network.has_logvar = has_uncertainty_head(tensors);
+  snapshot.tensors = check_tensors(snapshot.network, tensors);
   return snapshot;
 }
 

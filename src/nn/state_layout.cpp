@@ -43,6 +43,7 @@ std::vector<StateEntry> state_layout(const NetworkOptions& options) {
   for (const auto& block : plan.decoder)
     add_block(layout, "unet.dec." + block.name, block, false, plan.emb_channels);
   layout.push_back({"unet.out_conv.weight", {options.img_channels, plan.out_channels, 3, 3}});
+  if (!options.has_logvar) return layout;
   add_fourier(layout, "logvar_fourier", options.logvar_channels);
   layout.push_back({"logvar_linear.weight", {1, options.logvar_channels}});
   return layout;

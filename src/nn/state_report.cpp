@@ -10,15 +10,6 @@ namespace {
 
 using Rows = std::vector<StateReport::Row>;
 
-// Names come from files: kept short and printable.
-std::string printable(const std::string& name) {
-  constexpr size_t longest = 120;
-  std::string text = name.substr(0, longest);
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  return name.size() > longest ? text + "..." : text;
-}
-
 // "a, b and c" or "a, b, c and 7 more".
 std::string list_names(const Rows& rows) {
   constexpr size_t most = 3;
@@ -31,9 +22,22 @@ std::string list_names(const Rows& rows) {
   return text;
 }
 
+// Floating-point numbers, but no mere powers of two, which are scales of something else.
+bool holds_weights(at::ScalarType type) {
+  return at::isFloatingType(type) && type != at::kFloat8_e8m0fnu;
+}
+
 const char* plural(const Rows& rows) { return rows.size() == 1 ? "" : "s"; }
 
 }  // namespace
+
+std::string printable_name(std::string_view name) {
+  constexpr size_t longest = 120;
+  std::string text(name.substr(0, longest));
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  return name.size() > longest ? text + "..." : text;
+}
 
 std::string shape_text(at::IntArrayRef shape) {
   std::string text = "[";
@@ -86,7 +90,7 @@ StateReport compare_state(const NetworkOptions& options, const StateDict& tensor
   std::map<std::string, const Tensor*> found;
   for (const auto& [name, tensor] : tensors)
     if (!found.emplace(name, &tensor).second)
-      throw Error("the network has two tensors named " + printable(name));
+      throw Error("the network has two tensors named " + printable_name(name));
   StateReport report;
   for (const StateEntry& entry : state_layout(options)) {
     const auto position = found.find(entry.name);
@@ -96,17 +100,16 @@ StateReport compare_state(const NetworkOptions& options, const StateDict& tensor
     }
     const Tensor& tensor = *position->second;
     found.erase(position);
-    if (tensor.sizes() == at::IntArrayRef(entry.shape) && at::isFloatingType(tensor.scalar_type()))
-      continue;
+    const bool are_numbers = holds_weights(tensor.scalar_type());
+    if (tensor.sizes() == at::IntArrayRef(entry.shape) && are_numbers) continue;
     std::string shape = shape_text(tensor.sizes());
-    if (!at::isFloatingType(tensor.scalar_type()))
-      shape += std::string(" of type ") + c10::toString(tensor.scalar_type());
+    if (!are_numbers) shape += std::string(" of type ") + c10::toString(tensor.scalar_type());
     report.unfitting.push_back({entry.name, shape_text(entry.shape), std::move(shape)});
   }
   // In the order of the file, not of the map.
   for (const auto& [name, tensor] : tensors)
     if (found.contains(name))
-      report.unexpected.push_back({printable(name), "", shape_text(tensor.sizes())});
+      report.unexpected.push_back({printable_name(name), "", shape_text(tensor.sizes())});
   return report;
 }
 

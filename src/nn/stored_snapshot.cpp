@@ -22,13 +22,13 @@ StoredSnapshot::StoredSnapshot(const std::filesystem::path& path)
     : state_(std::make_unique<State>()) {
   state_->snapshot = with_file_name(path, [&] {
     RandomAccessFile file(path);
-    const MappedFile contents(file, MappedFile::Use::little);
-    FileContents read = read_network(contents.bytes(), path.string(), /*views=*/true);
+    const SharedBytes contents = SharedBytes::of_file(file, MappedFile::Use::little);
+    FileContents read = view_network(contents, path.string());
     if (auto* found = std::get_if<Snapshot>(&read.contents)) {
-      if (auto left = FileTensors::leave(found->tensors, contents.bytes(), std::move(file)))
+      if (auto left = FileTensors::leave(found->tensors, contents.span(), std::move(file)))
         state_->file.emplace(std::move(*left));
       else
-        read = read_network(contents.bytes(), path.string(), /*views=*/false);
+        read = read_network(contents.span(), path.string());
     }
     if (auto* found = std::get_if<Snapshot>(&read.contents)) return std::move(*found);
     const PickleValue& root = std::get<BareWeights>(read.contents).torch_root;
@@ -36,7 +36,7 @@ StoredSnapshot::StoredSnapshot(const std::filesystem::path& path)
       throw Error("this is a training state, not a network snapshot; edm2 convert makes one of it");
     throw Error(
         "this file holds bare tensors without the network's configuration; edm2 convert makes a "
-        "snapshot of it");
+        "snapshot of it (with --like or --config for what tensors do not tell)");
   });
 }
 

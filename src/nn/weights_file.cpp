@@ -4,10 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
+#include <set>
 
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
+#include "edm2/nn/state_report.h"
 #include "nn/network_fields.h"
 #include "nn/snapshot_formats.h"
 
@@ -49,10 +52,11 @@ void flatten(const PickleValue& dict, const std::string& prefix, int depth, Name
   }
 }
 
-StateDict tensors_of(BareWeights bare, Notes& notes) {
-  if (!bare.tensors.empty()) return std::move(bare.tensors);
+StateDict tensors_of(const BareWeights& bare, Notes& notes) {
+  if (!bare.tensors.empty()) return bare.tensors;
   if (!bare.torch_root.is_dict())
-    throw Error("the file holds " + bare.torch_root.kind_name() + " instead of a state dict");
+    throw Error("the file holds " + bare.torch_root.kind_name() +
+                " instead of a state dict (torch.save(module.state_dict(), FILE) writes one)");
   NamedTensors found;
   flatten(bare.torch_root, "", 0, found);
   if (found.tensors.empty()) throw Error("the file holds no tensors by name");
@@ -61,20 +65,25 @@ StateDict tensors_of(BareWeights bare, Notes& notes) {
   return std::move(found.tensors);
 }
 
-// torch.compile() puts its own name in front of every module that it wraps.
-void drop_compiler_names(StateDict& tensors, Notes& notes) {
-  constexpr std::string_view wrapper = "_orig_mod.";
-  bool any = false;
+// torch.compile() and others put a name of their own in front of every module that they wrap.
+// "module." may be the beginning of all names, too: there it is a prefix like any other.
+void drop_wrapper_names(StateDict& tensors, Notes& notes) {
+  std::set<std::string> dropped;
   for (auto& [name, tensor] : tensors)
-    for (size_t at = name.find(wrapper); at != std::string::npos; at = name.find(wrapper, at)) {
-      if (at > 0 && name[at - 1] != '.') {
-        at += wrapper.size();
-        continue;
+    for (const std::string wrapper :
+         {"_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.", "module."})
+      for (size_t at = name.find(wrapper); at != std::string::npos; at = name.find(wrapper, at)) {
+        const bool is_part = at == 0 || name[at - 1] == '.';
+        const size_t unet = name.find("unet.");
+        if (!is_part || (wrapper == "module." && unet > at)) {
+          at += wrapper.size();
+          continue;
+        }
+        name.erase(at, wrapper.size());
+        dropped.insert(wrapper);
       }
-      name.erase(at, wrapper.size());
-      any = true;
-    }
-  if (any) notes.emplace_back("took '_orig_mod.' out of the names");
+  for (const std::string& wrapper : dropped)
+    notes.push_back("took '" + wrapper + "' out of the names");
 }
 
 // What stands in front of the names of the networks in the file, each with the number of
@@ -109,6 +118,34 @@ StateDict with_chosen_prefix(const StateDict& tensors, std::string prefix, Notes
   return chosen;
 }
 
+void note_left_out(const StateDict& left_out, const std::string& what, Notes& notes) {
+  if (left_out.empty()) return;
+  notes.push_back("left out " + std::to_string(left_out.size()) + " tensors " + what +
+                  " (the first is '" + printable_name(left_out.front().first) + "')");
+}
+
+// Takes out those whose names `is_meant` does not want.
+StateDict take_others(StateDict& tensors,
+                      const std::function<bool(const std::string&, const Tensor&)>& is_meant) {
+  StateDict others;
+  for (auto& [name, tensor] : tensors)
+    if (!is_meant(name, tensor)) others.emplace_back(name, tensor);
+  std::erase_if(tensors, [&](const auto& entry) { return !is_meant(entry.first, entry.second); });
+  return others;
+}
+
+// Of ema-pytorch's two networks the average is the one to draw with.
+void prefer_average(std::vector<std::string>& prefixes, Notes& notes) {
+  constexpr std::string_view average = "ema_model.", online = "online_model.";
+  if (prefixes.size() != 2 || !prefixes[0].ends_with(average) || !prefixes[1].ends_with(online) ||
+      prefixes[0].substr(0, prefixes[0].size() - average.size()) !=
+          prefixes[1].substr(0, prefixes[1].size() - online.size()))
+    return;
+  notes.push_back("this is the moving average; --prefix=" + prefixes[1] +
+                  " takes the network that is being trained");
+  prefixes.pop_back();
+}
+
 StateDict with_found_prefix(StateDict tensors, Notes& notes) {
   const auto counts = find_prefixes(tensors);
   std::vector<std::string> best;
@@ -120,27 +157,36 @@ StateDict with_found_prefix(StateDict tensors, Notes& notes) {
   }
   if (best.empty() || best.front().empty()) {
     // The network that needs no prefix; further ones have theirs.
-    const size_t before = tensors.size();
-    std::erase_if(tensors, [&](const auto& entry) {
-      return std::any_of(best.begin(), best.end(), [&](const std::string& prefix) {
-        return !prefix.empty() && entry.first.starts_with(prefix);
+    const auto is_meant = [&](const std::string& name, const Tensor&) {
+      return std::none_of(best.begin(), best.end(), [&](const std::string& prefix) {
+        return !prefix.empty() && name.starts_with(prefix);
       });
-    });
-    if (tensors.size() < before)
-      notes.push_back("left out " + std::to_string(before - tensors.size()) +
-                      " tensors of further networks in the file");
+    };
+    note_left_out(take_others(tensors, is_meant), "of further networks in the file", notes);
+    const auto is_no_counter = [](const std::string& name, const Tensor& tensor) {
+      return name.find('.') != std::string::npos || tensor.numel() > 1;
+    };
+    if (!best.empty())
+      note_left_out(take_others(tensors, is_no_counter), "that count something", notes);
     return tensors;
   }
+  prefer_average(best, notes);
   if (best.size() > 1)
     throw Error("the file holds several networks: choose one of the prefixes " + quoted_list(best) +
                 " with --prefix");
-  notes.push_back("took '" + best.front() + "' off the names");
-  StateDict result;
-  for (auto& [name, tensor] : tensors)
-    result.emplace_back(
-        name.starts_with(best.front()) ? name.substr(best.front().size()) : std::move(name),
-        tensor);
-  return result;
+  const std::string& prefix = best.front();
+  notes.push_back("took '" + prefix + "' off the names");
+  const auto is_meant = [&](const std::string& name, const Tensor&) {
+    return name.starts_with(prefix);
+  };
+  note_left_out(take_others(tensors, is_meant), "whose names do not begin so", notes);
+  return without_prefix(tensors, prefix);
+}
+
+StateDict tidy_names(StateDict tensors, const std::optional<std::string>& prefix, Notes& notes) {
+  drop_wrapper_names(tensors, notes);
+  return prefix ? with_chosen_prefix(tensors, *prefix, notes)
+                : with_found_prefix(std::move(tensors), notes);
 }
 
 // ---- Configuration
@@ -207,6 +253,10 @@ EncoderOptions assumed_encoder(int64_t img_channels, Notes& notes) {
 Snapshot assemble(const StateDict& tensors, const PartialConfig& config, Notes& notes) {
   Snapshot snapshot;
   snapshot.network = network_for(tensors, config, notes);
+  snapshot.network.has_logvar = has_uncertainty_head(tensors);
+  if (!snapshot.network.has_logvar)
+    notes.emplace_back("there is no uncertainty head (logvar_*), which training alone needs");
+  note_small_numbers(tensors, notes);
   snapshot.tensors = check_tensors(snapshot.network, tensors);
   snapshot.encoder =
       config.encoder ? *config.encoder : assumed_encoder(snapshot.network.img_channels, notes);
@@ -214,6 +264,62 @@ Snapshot assemble(const StateDict& tensors, const PartialConfig& config, Notes& 
   snapshot.loss = config.loss;
   snapshot.folded = config.folded;
   return snapshot;
+}
+
+// ---- Options that a checkpoint holds beside its tensors
+
+struct RecordedOptions {
+  std::string place;  // "net.kwargs"
+  PickleValue dict;
+};
+
+const PickleValue* attributes(const PickleValue& value) {
+  if (value.is_dict()) return &value;
+  return value.is_object() && value.state().is_dict() ? &value.state() : nullptr;  // a Namespace
+}
+
+// Dicts with the names of several options, one of which says how large the network is.
+void find_options(const PickleValue& value, const std::string& place, int depth,
+                  std::vector<RecordedOptions>& found) {
+  constexpr int deepest = 4;
+  const PickleValue* dict = attributes(value);
+  if (!dict || depth > deepest) return;
+  const auto is_number = [&](const char* name) {
+    const PickleValue* option = dict->find(name);
+    return option && option->is_number();
+  };
+  if (is_number("model_channels") || (is_number("img_resolution") && is_number("img_channels"))) {
+    found.push_back({place, *dict});
+    return;
+  }
+  for (const auto& [key, child] : dict->items())
+    if (key.is_string())
+      find_options(child, place + (place.empty() ? "" : ".") + key.as_string(), depth + 1, found);
+}
+
+PartialConfig config_in(const PickleValue& root, Notes& notes) {
+  std::vector<RecordedOptions> found;
+  find_options(root, "", 0, found);
+  PartialConfig config;
+  for (const RecordedOptions& options : found) {
+    PartialConfig other;
+    try {
+      other.known = read_network_options(options.dict, other.network);
+    } catch (const Error& error) {
+      throw Error("under '" + printable_name(options.place) + "': " + error.what());
+    }
+    if (!config.known.empty() && (other.known != config.known || other.network != config.network)) {
+      notes.push_back("the options under '" + printable_name(found.front().place) + "' and '" +
+                      printable_name(options.place) +
+                      "' differ, so none are taken; --config or --like give them");
+      return {};
+    }
+    config = std::move(other);
+  }
+  if (!found.empty())
+    notes.push_back("the options are those under '" + printable_name(found.front().place) +
+                    "' in the file");
+  return config;
 }
 
 // ---- Training states
@@ -239,7 +345,7 @@ const PickleValue& choose_ema(const PickleValue& root, double std) {
               " (--ema), but " + (widths.empty() ? "none" : widths));
 }
 
-LossOptions read_loss(const PickleValue& loss) {
+LossOptions loss_of_state(const PickleValue& loss) {
   return {loss.at("P_mean").as_double(), loss.at("P_std").as_double(),
           loss.at("sigma_data").as_double()};
 }
@@ -256,21 +362,25 @@ Snapshot from_training_state(const fs::path& path, const PickleValue& root,
     notes.push_back("the configuration is that of " + run_config.string());
   }
   const PickleValue* loss = root.find("loss_fn");
-  if (loss && loss->is_dict()) config.loss = read_loss(*loss);
+  if (loss && loss->is_dict()) config.loss = loss_of_state(*loss);
   if (!options.ema_std)
     notes.emplace_back("these are the weights being trained (--ema=STD takes a moving average)");
-  return assemble(
-      to_state_dict(options.ema_std ? choose_ema(root, *options.ema_std) : root.at("net")), config,
-      notes);
+  const PickleValue& network =
+      options.ema_std ? choose_ema(root, *options.ema_std) : root.at("net");
+  return assemble(tidy_names(to_state_dict(network), std::nullopt, notes), config, notes);
 }
 
-Snapshot from_state_dict(BareWeights bare, const WeightsOptions& options, Notes& notes) {
+Snapshot from_state_dict(const BareWeights& bare, const WeightsOptions& options, Notes& notes) {
   if (options.ema_std) throw Error("--ema is for training states; this file is a state dict");
-  StateDict tensors = tensors_of(std::move(bare), notes);
-  drop_compiler_names(tensors, notes);
-  tensors = options.prefix ? with_chosen_prefix(tensors, *options.prefix, notes)
-                           : with_found_prefix(std::move(tensors), notes);
-  return assemble(tensors, options.config.value_or(PartialConfig{}), notes);
+  const StateDict tensors = tidy_names(tensors_of(bare, notes), options.prefix, notes);
+  const PartialConfig config = options.config ? *options.config : config_in(bare.torch_root, notes);
+  try {
+    return assemble(tensors, config, notes);
+  } catch (const StateMismatch& error) {
+    throw StateMismatch(std::string(error.what()) +
+                            " (--prefix chooses the tensors, --like or --config the options)",
+                        error.report());
+  }
 }
 
 void refuse_options(const WeightsOptions& options) {
@@ -286,6 +396,18 @@ bool is_training_state(const PickleValue& root) {
   return root.is_dict() && root.find("net") && root.find("optimizer");
 }
 
+namespace {
+
+// Others call a whole checkpoint of theirs "net".
+bool is_own_training_state(const PickleValue& root) {
+  if (!is_training_state(root) || !root.at("net").is_dict()) return false;
+  const auto& items = root.at("net").items();
+  return std::all_of(items.begin(), items.end(),
+                     [](const auto& item) { return item.second.is_tensor(); });
+}
+
+}  // namespace
+
 StateDict named_tensors(const PickleValue& root) {
   NamedTensors found;
   if (root.is_dict()) flatten(root, "", 0, found);
@@ -299,12 +421,13 @@ LoadedWeights complete_weights(FileContents file, const fs::path& path,
   if (auto* snapshot = std::get_if<Snapshot>(&file.contents)) {
     refuse_options(options);
     result.snapshot = std::move(*snapshot);
+    result.notes = result.snapshot.notes;
     return result;
   }
-  auto& bare = std::get<BareWeights>(file.contents);
-  result.snapshot = is_training_state(bare.torch_root)
+  const auto& bare = std::get<BareWeights>(file.contents);
+  result.snapshot = is_own_training_state(bare.torch_root)
                         ? from_training_state(path, bare.torch_root, options, result.notes)
-                        : from_state_dict(std::move(bare), options, result.notes);
+                        : from_state_dict(bare, options, result.notes);
   check_snapshot(result.snapshot);
   return result;
 }
@@ -312,8 +435,7 @@ LoadedWeights complete_weights(FileContents file, const fs::path& path,
 LoadedWeights load_weights(const fs::path& path, const WeightsOptions& options) {
   return with_file_name(path, [&] {
     const MappedFile file(path);
-    return complete_weights(read_network(file.bytes(), path.string(), /*views=*/false), path,
-                            options);
+    return complete_weights(read_network(file.bytes(), path.string()), path, options);
   });
 }
 

@@ -9,6 +9,7 @@
 
 #include "edm2/core/error.h"
 #include "edm2/generate/network_source.h"
+#include "edm2/nn/finite.h"
 #include "edm2/nn/state_layout.h"
 #include "edm2/nn/state_report.h"
 
@@ -175,6 +176,8 @@ InitReport initialize_from(Precond& network, const Snapshot& source) {
 
 NetworkOptions structure_for(const NetworkOptions& target, const NetworkOptions& source) {
   NetworkOptions result = source;
+  result.has_logvar = target.has_logvar;  // a lost uncertainty head starts anew
+  if (!source.has_logvar) result.logvar_channels = target.logvar_channels;
   result.img_resolution = target.img_resolution;
   result.img_channels = target.img_channels;
   result.label_dim = target.label_dim;
@@ -201,6 +204,8 @@ LoadedWeights load_init_weights(const TrainOptions& options, Progress& progress)
   LoadedWeights weights = read_init_weights(options, progress);
   try {
     plan_initialization(options.network, weights.snapshot);
+    const std::string damaged = first_not_finite(weights.snapshot.tensors);
+    if (!damaged.empty()) throw NotFiniteError(damaged);
   } catch (const Error& error) {
     fail(options.init_from, error);
   }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstring>
 #include <fstream>
 #include <sstream>
 
@@ -13,6 +14,7 @@
 #include "ema/snapshot_writer.h"
 #include "support/golden.h"
 #include "support/paths.h"
+#include "support/pickle_protocols.h"
 #include "support/small_models.h"
 
 namespace edm2 {
@@ -380,6 +382,76 @@ TEST(Reconstruct, ReportShowsCoefficientsAndProfiles) {
   }
   EXPECT_EQ(lines, 2 * 6);
   EXPECT_NEAR(sum, 2, 1e-12);
+}
+
+TEST(Reconstruct, EveryPickleProtocolGivesTheSameFiles) {
+  const SavedRun run(2);
+  ReconstructOptions options = run.options({0.07, 0.15});
+  reconstruct(options);
+  const std::vector<std::string> names = sorted_names(run.outdir);
+  for (int protocol = 0; protocol <= 5; ++protocol) {
+    SCOPED_TRACE(protocol);
+    const test::TempDir dir;
+    fs::create_directory(dir / "in");
+    for (const std::string& name : sorted_names(run.indir))
+      std::ofstream(dir / "in" / name, std::ios::binary)
+          << test::in_protocol(read_text(run.indir / name), protocol);
+    options.indir = (dir / "in").string();
+    options.outdir = dir / "out";
+    reconstruct(options);
+    for (const std::string& name : names)
+      EXPECT_EQ(read_text(dir / "out" / name), read_text(run.outdir / name)) << name;
+    test::expect_same_snapshot(Snapshots(dir / "in").reconstruct(0.07),
+                               load_snapshot(run.outdir / "phema-0000002-0.070.pkl"));
+  }
+}
+
+TEST(Reconstruct, NumbersOfEveryTypeOfTheFormat) {
+  const std::vector<at::ScalarType> averaged = {
+      at::kFloat8_e4m3fn,   at::kFloat8_e5m2, at::kFloat8_e4m3fnuz,
+      at::kFloat8_e5m2fnuz, at::kHalf,        at::kDouble};
+  const std::vector<at::ScalarType> kept = {at::kUInt16, at::kUInt32, at::kUInt64,      at::kLong,
+                                            at::kByte,   at::kBool,   at::kComplexFloat};
+  const test::TempDir dir;
+  fs::create_directory(dir / "in");
+  StateDict last;
+  for (int time = 1; time <= 2; ++time)
+    for (const char* std : {"0.050", "0.100"}) {
+      last = {{"w", at::full({4}, time)}};
+      for (const auto type : averaged)
+        last.emplace_back(c10::toString(type), at::ones({3}).to(type));
+      for (const auto type : kept)
+        last.emplace_back(c10::toString(type), at::full({3}, time).to(type));
+      save_safetensors(
+          dir / "in" / ("net-000000" + std::to_string(time) + "-" + std + ".safetensors"), last);
+    }
+  ReconstructOptions options;
+  options.indir = (dir / "in").string();
+  options.outdir = dir / "out";
+  options.outstds = {0.07};
+  reconstruct(options);
+  const StateDict result =
+      load_safetensors(dir / "out" / "phema-0000002-0.070.safetensors").tensors;
+  double sum = 0;
+  for (const double coefficient : Snapshots(dir / "in").solve(0.07).coefficients)
+    sum += coefficient;
+  for (const auto type : averaged) {
+    const Tensor found = find_tensor(result, c10::toString(type));
+    EXPECT_EQ(found.scalar_type(), type);
+    EXPECT_NEAR(found.to(at::kFloat)[0].item<double>(), sum, 0.13) << type;
+  }
+  for (const auto type : kept) {
+    const Tensor found = find_tensor(result, c10::toString(type));
+    ASSERT_EQ(found.scalar_type(), type);
+    EXPECT_EQ(std::memcmp(found.const_data_ptr(),
+                          find_tensor(last, c10::toString(type)).const_data_ptr(), found.nbytes()),
+              0)
+        << type;
+  }
+  for (const auto& entry : fs::directory_iterator(dir / "in"))
+    save_safetensors(entry.path(), {{"scale", at::ones({3}).to(at::kFloat8_e8m0fnu)}});
+  options.outstds = {0.08};
+  EXPECT_NE(error_of(options).find("F8_E8M0"), std::string::npos) << error_of(options);
 }
 
 // ---- Snapshots

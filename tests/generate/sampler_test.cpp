@@ -4,7 +4,10 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "edm2/core/error.h"
+#include "edm2/nn/finite.h"
 #include "edm2/nn/network.h"
 #include "support/paths.h"
 #include "support/small_models.h"
@@ -32,6 +35,47 @@ TEST(Sampler, PicturesLabelsAndLatentsOfEverySeed) {
   EXPECT_FALSE(all.images[0].equal(all.images[1]));
   EXPECT_TRUE(sampler.encoder().decode(all.latents).equal(all.images));
   EXPECT_FALSE(sampler.generate({3}, /*decode=*/false).images.defined());
+}
+
+TEST(Sampler, TellsOfPicturesThatAreNotFinite) {
+  class Overflowing : public Denoiser {
+   public:
+    Tensor denoise(const Tensor& x, const Tensor&, const Tensor&) override {
+      Tensor y = x.mul(0.5);
+      y[1].fill_(std::numeric_limits<double>::infinity());
+      return y;
+    }
+    int64_t img_channels() const override { return 3; }
+    int64_t img_resolution() const override { return 4; }
+    int64_t label_dim() const override { return 0; }
+    c10::Device device() const override { return c10::kCPU; }
+  };
+  Sampler sampler(std::make_shared<Overflowing>(), make_encoder({}, {}));
+  sampler.options.num_steps = 2;
+  sampler.generate({7, 8, 9});  // nobody wants to know
+  std::vector<int64_t> told;
+  sampler.on_not_finite = [&](int64_t seed) { told.push_back(seed); };
+  sampler.generate({7, 8, 9});
+  EXPECT_EQ(told, (std::vector<int64_t>{8}));
+}
+
+TEST(Sampler, RefusesWeightsThatAreNotFinite) {
+  for (const auto type : {at::kHalf, at::kFloat})
+    for (const char* name : {"unet.out_conv.weight", "unet.out_gain", "unet.emb_fourier.phases",
+                             "unet.dec.16x16_block0.conv_res1.weight"})
+      for (const auto kind : {EngineKind::automatic, EngineKind::reference}) {
+        Snapshot snapshot = test::small_snapshot(3);
+        for (auto& [tensor_name, tensor] : snapshot.tensors) {
+          tensor = tensor.to(type);
+          if (tensor_name == name) tensor.flatten()[0] = std::numeric_limits<double>::quiet_NaN();
+        }
+        try {
+          Sampler(std::move(snapshot), "cpu", Precision::automatic, {}, kind);
+          ADD_FAILURE() << name;
+        } catch (const NotFiniteError& error) {
+          EXPECT_NE(std::string(error.what()).find(name), std::string::npos) << error.what();
+        }
+      }
 }
 
 TEST(Sampler, BatchesDoNotMatter) {

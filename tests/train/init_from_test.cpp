@@ -58,6 +58,21 @@ TEST(InitFrom, OtherResolutionsAreMatchedByLevel) {
   EXPECT_EQ(structure_for(options, source.network).attn_resolutions, options.attn_resolutions);
 }
 
+TEST(InitFrom, ALostUncertaintyHeadStartsAnew) {
+  const NetworkOptions options = test::tiny_options(3);
+  Snapshot source = source_of(options);
+  std::erase_if(source.tensors,
+                [](const auto& entry) { return entry.first.starts_with("logvar_"); });
+  source.network.has_logvar = false;
+  EXPECT_EQ(structure_for(options, source.network), options);
+  Precond network(options);
+  const InitReport report = initialize_from(network, source);
+  EXPECT_EQ(report.missing,
+            (std::vector<std::string>{"logvar_fourier.freqs", "logvar_fourier.phases",
+                                      "logvar_linear.weight"}));
+  EXPECT_EQ(report.loaded, report.total - 3);
+}
+
 TEST(InitFrom, NewClassesStandBehindTheOldOnes) {
   const Snapshot source = source_of(test::tiny_options(3));
   Precond more(test::tiny_options(5)), fewer(test::tiny_options(2));

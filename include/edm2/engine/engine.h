@@ -31,8 +31,8 @@ bool engine_takes(const NetworkOptions& options, Precision precision, c10::Devic
 /// image comes out the same, to the last bit, in any batch and with any number of threads, and
 /// within 1e-5 of what `Precond` computes in float32. Weights are read and folded one after the
 /// other; a snapshot that is moved in takes no memory beside the folded ones. Throws Error if the
-/// snapshot lacks a tensor or cannot be read, UsageError for int8 on CUDA or in another type than
-/// float32.
+/// snapshot lacks a tensor or cannot be read, NotFiniteError if weights are not finite, UsageError
+/// for int8 on CUDA or in another type than float32.
 std::shared_ptr<Denoiser> make_denoiser(StoredSnapshot snapshot, Precision precision,
                                         c10::Device device,
                                         EngineKind kind = EngineKind::automatic);

@@ -80,7 +80,8 @@ using NetworkCallback = std::function<void(const std::string& role, StoredSnapsh
 
 /// The networks and the encoder that the options name, ready to draw; tells what it loads. Seeds do
 /// not matter; the VAE of a latent network is loaded at once if the options have outputs with
-/// pictures. Throws Error, UsageError, Interrupted.
+/// pictures. `progress` must outlive the sampler, which warns of pictures that are not finite.
+/// Throws Error, UsageError, Interrupted.
 Sampler load_sampler(const GenerateOptions& options, Progress& progress,
                      const NetworkCallback& on_network = {});
 

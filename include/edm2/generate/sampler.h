@@ -103,6 +103,8 @@ class Sampler {
   int64_t max_batch_size = 32;
   int64_t frames = 0;  ///< > 0: decode this many stages of the denoising, the last of them `images`
   StepCallback on_step;  ///< called after every step of every batch; may be empty
+  /// Called for every picture that came out with numbers that are not finite; may be empty.
+  std::function<void(int64_t seed)> on_not_finite;
 
  private:
   GeneratedBatch generate_one_batch(std::span<const int64_t> seeds, bool decode);

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "edm2/core/tensor.h"
+#include "edm2/io/shared_bytes.h"
 
 namespace edm2 {
 
@@ -96,8 +97,8 @@ class PickleValue {
   int64_t as_int() const;                ///< an integer or bool
   double as_double() const;              ///< any number
   const std::string& as_string() const;  ///< UTF-8
-  std::string_view as_bytes() const;
-  const Tensor& as_tensor() const;  ///< tensor, parameter or array; contiguous, on the CPU
+  std::string_view as_bytes() const;     ///< there as long as the value is
+  const Tensor& as_tensor() const;       ///< tensor, parameter or array; contiguous, on the CPU
   TensorType tensor_type() const;
   /// Elements of a list, tuple or set.
   const std::vector<PickleValue>& elements() const;
@@ -122,7 +123,7 @@ class PickleValue {
   const std::string& module_name() const;  ///< "" for persistent objects
   const std::string& class_name() const;
   const PickleValue& state() const;  ///< attribute dict of an object (None if it has none)
-  /// Python text of a persistent object; empty in objects that were read.
+  /// Python text of a persistent object: what defines its class. Never run; empty if it has none.
   const std::string& source() const;
 
   /// The same Python object (not: an equal one).
@@ -147,9 +148,15 @@ PickleValue read_pickle(std::span<const std::byte> data, const std::string& name
 PickleValue read_pickle_file(const std::filesystem::path& path);
 
 /// As read_pickle, but the elements of torch tensors are not copied where that can be avoided: such
-/// tensors point into `data`, must not be written to, and their elements may stand at addresses
-/// that are no multiples of their size (copy the bytes before computing with them).
-PickleValue view_pickle(std::span<const std::byte> data, const std::string& name);
+/// tensors are parts of `data`, which they keep alive, must not be written to, and their elements
+/// may stand at addresses that are no multiples of their size (copy the bytes before computing with
+/// them). Elements that are not in `data` as they are, such as those of bytes that a pickle of
+/// protocol 0 to 2 makes of texts, are copied.
+PickleValue view_pickle(const SharedBytes& data, const std::string& name);
+
+/// The contents begin like a pickle: of protocol 2 to 5 by its first byte, of protocol 0 or 1 if
+/// what it begins with and its end are those of a dict, a list or an object.
+bool is_pickle(std::span<const std::byte> contents);
 
 /// Takes the bytes of a file in order.
 using ByteSink = std::function<void(std::span<const std::byte>)>;

@@ -10,6 +10,7 @@
 
 #include "edm2/core/tensor.h"
 #include "edm2/io/array_stream.h"
+#include "edm2/io/shared_bytes.h"
 
 namespace edm2 {
 
@@ -19,16 +20,19 @@ struct SafetensorsFile {
 };
 
 /// Reads a whole file into memory. Strict: the data must be covered exactly, without overlaps or
-/// holes; names must be unique. Types F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL.
-/// Throws Error naming the file: truncated, malformed, another type, ...
+/// holes; names must be unique; the header begins with '{' and is padded with blanks alone. Types
+/// F64 F32 F16 BF16 F8_E4M3 F8_E5M2 F8_E8M0 F8_E4M3FNUZ F8_E5M2FNUZ C64 I64 I32 I16 I8 U64 U32 U16
+/// U8 BOOL. Throws Error naming the file: truncated, malformed; and the tensor, if its type is
+/// another one (F4, F6_E2M3 and F6_E3M2 pack numbers of less than a byte).
 SafetensorsFile load_safetensors(const std::filesystem::path& path);
 
 /// The same for the contents of a file; `name` stands in messages.
 SafetensorsFile read_safetensors(std::span<const std::byte> contents, const std::string& name);
 
-/// The same, but the tensors point into `contents` instead of being copied: they must not be
-/// written to, and their elements may stand at addresses that are no multiples of their size.
-SafetensorsFile view_safetensors(std::span<const std::byte> contents, const std::string& name);
+/// The same, but the tensors are parts of `contents`, which they keep alive, instead of copies:
+/// they must not be written to, and their elements may stand at addresses that are no multiples of
+/// their size.
+SafetensorsFile view_safetensors(const SharedBytes& contents, const std::string& name);
 
 /// The contents begin like a safetensors file (header length, then '{').
 bool is_safetensors(std::span<const std::byte> contents);

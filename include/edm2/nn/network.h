@@ -81,7 +81,7 @@ class UNet {
   MPConv out_conv_;
 };
 
-/// The preconditioned network D(x; sigma) with its uncertainty head u(sigma).
+/// The preconditioned network D(x; sigma) with its uncertainty head u(sigma), if it has one.
 ///
 /// Construction with Init::random draws the initial weights from libtorch's default CPU generator
 /// in the original's order: the same seed gives the original's weights bit for bit.
@@ -96,7 +96,8 @@ class Precond : public Denoiser {
     Tensor logvar;    ///< [N,1,1,1] float32, or undefined if not asked for
   };
 
-  /// x[N,C,R,R], sigma[N] or 0-dim, labels[N,K] or undefined.
+  /// x[N,C,R,R], sigma[N] or 0-dim, labels[N,K] or undefined. Throws Error if logvar is wanted and
+  /// the network has no such head.
   Output forward(const Tensor& x, const Tensor& sigma, const Tensor& labels,
                  bool return_logvar = false);
 
@@ -133,8 +134,8 @@ class Precond : public Denoiser {
  private:
   NetworkOptions options_;
   UNet unet_;
-  MPFourier logvar_fourier_;
-  MPConv logvar_linear_;
+  std::optional<MPFourier> logvar_fourier_;
+  std::optional<MPConv> logvar_linear_;
 };
 
 /// A snapshot of these weights (the network's own or averaged ones) as the original stores it:

@@ -17,6 +17,10 @@ struct NetworkOptions {
   bool use_fp16 = true;     ///< float16 activations on CUDA
   double sigma_data = 0.5;  ///< expected standard deviation of the training data
   int64_t logvar_channels = 128;  ///< Fourier features of the uncertainty head
+  /// There is an uncertainty head, which training's loss needs and sampling does not. The
+  /// original's networks all have one; fine-tuned ones, such as by consistency tuning, may have
+  /// lost it.
+  bool has_logvar = true;
 
   // UNet.
   int64_t model_channels = 192;
@@ -43,7 +47,8 @@ struct NetworkOptions {
 /// original finds out only at the first forward pass, such as channels that heads do not divide).
 void validate(const NetworkOptions& options);
 
-/// Keys are the original's argument names; values equal to the default are written too.
+/// Keys are the original's argument names; values equal to the default are written too, but for
+/// has_logvar, which is none of its arguments.
 nlohmann::json to_json(const NetworkOptions& options);
 /// Unknown keys are an Error; missing keys keep their default.
 NetworkOptions network_options_from_json(const nlohmann::json& json);

@@ -59,6 +59,9 @@ struct Snapshot {
   /// The weights are those that the layers multiply with: normalisation and gains are baked in, and
   /// the gains are 1 (see fold()). Such a network runs, but cannot be trained on or averaged.
   bool folded = false;
+  /// Sentences for whoever uses the file that this was read from: what is unusual about it, or was
+  /// not kept. Not part of the snapshot: neither written nor compared.
+  std::vector<std::string> notes;
 };
 
 enum class SnapshotFormat { pickle, safetensors, torch };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "edm2/core/error.h"
@@ -43,6 +44,9 @@ class StateMismatch : public Error {
  private:
   StateReport report_;
 };
+
+/// A name out of a file for a message: not too long, and without control characters.
+std::string printable_name(std::string_view name);
 
 /// "[16, 4, 3, 3]"
 std::string shape_text(at::IntArrayRef shape);
