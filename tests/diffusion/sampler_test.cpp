@@ -60,6 +60,63 @@ TEST(NoiseLevels, KnownAnswers) {
       1e-14);
 }
 
+/// 18 steps as two schedulers of diffusers 0.42.1 give them: EDMEulerScheduler, which computes in
+/// float64 and rounds at the end, and EDMDPMSolverMultistepScheduler, which computes in float32 as
+/// we do and the original does.
+TEST(NoiseLevels, AreThoseOfDiffusersUpToRounding) {
+  SamplerOptions options;
+  options.num_steps = 18;
+  const std::vector<double> rounded_at_the_end = {80.0,
+                                                  57.58598327636719,
+                                                  40.78557205200195,
+                                                  28.374584197998047,
+                                                  19.352453231811523,
+                                                  12.910082817077637,
+                                                  8.400935173034668,
+                                                  5.315194606781006,
+                                                  3.256821632385254,
+                                                  1.92333984375,
+                                                  1.0881706476211548,
+                                                  0.5853481292724609,
+                                                  0.29644227027893066,
+                                                  0.13951647281646729,
+                                                  0.059947311878204346,
+                                                  0.02293451875448227,
+                                                  0.007528020069003105,
+                                                  0.0020000000949949026,
+                                                  0.0};
+  const std::vector<double> in_float32 = {79.99998474121094,
+                                          57.58597183227539,
+                                          40.78556823730469,
+                                          28.37458038330078,
+                                          19.35245132446289,
+                                          12.91008186340332,
+                                          8.400935173034668,
+                                          5.315194606781006,
+                                          3.256821870803833,
+                                          1.923338770866394,
+                                          1.088170051574707,
+                                          0.5853478312492371,
+                                          0.2964421212673187,
+                                          0.13951639831066132,
+                                          0.059947285801172256,
+                                          0.022934509441256523,
+                                          0.007528017740696669,
+                                          0.0019999996293336153,
+                                          0.0};
+  const Tensor ours = noise_levels(options, at::kCPU);
+  options.dtype = at::kDouble;
+  const Tensor exact = noise_levels(options, at::kCPU);
+  ASSERT_EQ(ours.numel(), 19);
+  for (size_t i = 0; i < 19; ++i) {
+    const auto index = static_cast<int64_t>(i);
+    const double level = ours[index].item<double>();
+    EXPECT_NEAR(exact[index].item<double>(), rounded_at_the_end[i], 6e-8 * rounded_at_the_end[i]);
+    EXPECT_NEAR(level, in_float32[i], 5e-7 * in_float32[i]) << i;
+    EXPECT_NEAR(level, rounded_at_the_end[i], 1e-6 * rounded_at_the_end[i]) << i;
+  }
+}
+
 TEST(NoiseLevels, OneStepStartsAtSigmaMax) {
   SamplerOptions options;
   options.num_steps = 1;
