@@ -9,6 +9,8 @@ find_package(TIFF 4.5 REQUIRED)
 find_package(nlohmann_json 3.11 REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(LIBZIP REQUIRED IMPORTED_TARGET libzip)
+pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
+set_property(TARGET PkgConfig::UTF8PROC PROPERTY INTERFACE_COMPILE_OPTIONS)  # a definition for DLLs of Windows
 pkg_check_modules(LIBWEBP REQUIRED IMPORTED_TARGET libwebp libwebpmux libwebpdemux)
 pkg_check_modules(CAIRO REQUIRED IMPORTED_TARGET cairo)
 find_package(CURL 7.85 REQUIRED)

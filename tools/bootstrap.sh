@@ -17,6 +17,7 @@ build_packages=(
   "libgif-dev||reads GIF pictures"
   "libtiff-dev||reads TIFF pictures"
   "libzip-dev||reads and writes zip datasets"
+  "libutf8proc-dev||compares names in different spellings of Unicode"
   "libcurl4-openssl-dev||fetches networks by their address"
   "libssl-dev||checksums of files"
   "libcairo2-dev||draws figures"

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "edm2/core/error.h"
+#include "io/code_pages.h"
 
 namespace edm2 {
 namespace {
@@ -31,46 +32,6 @@ std::vector<std::byte> part_of(const RandomAccessFile& file, uint64_t offset, ui
   std::vector<std::byte> bytes(size);
   file.read_at(offset, bytes);
   return bytes;
-}
-
-bool is_utf8(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<unsigned char>(text[i++]);
-    const int more = lead < 0x80             ? 0
-                     : (lead & 0xe0) == 0xc0 ? 1
-                     : (lead & 0xf0) == 0xe0 ? 2
-                     : (lead & 0xf8) == 0xf0 ? 3
-                                             : -1;
-    if (more < 0) return false;
-    for (int k = 0; k < more; ++k, ++i)
-      if (i >= text.size() || (static_cast<unsigned char>(text[i]) & 0xc0) != 0x80) return false;
-  }
-  return true;
-}
-
-/// Names that are not UTF-8 are those of the first PCs (code page 437).
-std::string from_code_page_437(std::string_view text) {
-  static constexpr std::u16string_view upper_half =
-      u"ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌"
-      u"█▄▌▐▀"
-      u"αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■\u00a0";
-  static_assert(upper_half.size() == 128);
-  std::string result;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    const char16_t code = byte < 128 ? char16_t{byte} : upper_half[byte - 128u];
-    if (code < 0x80) {
-      result += static_cast<char>(code);
-    } else if (code < 0x800) {
-      result += static_cast<char>(0xc0 | code >> 6);
-      result += static_cast<char>(0x80 | (code & 0x3f));
-    } else {
-      result += static_cast<char>(0xe0 | code >> 12);
-      result += static_cast<char>(0x80 | (code >> 6 & 0x3f));
-      result += static_cast<char>(0x80 | (code & 0x3f));
-    }
-  }
-  return result;
 }
 
 struct End {
@@ -156,7 +117,8 @@ ZipDirectory read_zip_directory(const RandomAccessFile& file) {
     const std::string_view name(reinterpret_cast<const char*>(rest.data()) + record_size,
                                 name_size);
     ZipRecord record;
-    record.name = is_utf8(name) ? std::string(name) : from_code_page_437(name);
+    // Names that are not UTF-8 are those of the first PCs.
+    record.name = is_utf8(name) ? std::string(name) : from_code_page(name, CodePage::ibm437);
     record.encrypted = (number_at<uint16_t>(rest, 8) & 1) != 0;
     record.method = number_at<uint16_t>(rest, 10);
     record.crc = number_at<uint32_t>(rest, 16);
