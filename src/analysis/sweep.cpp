@@ -10,6 +10,7 @@
 #include "edm2/ema/snapshots.h"
 #include "edm2/generate/generate.h"
 #include "edm2/io/atomic_file.h"
+#include "edm2/io/json.h"
 
 namespace edm2 {
 namespace {
@@ -67,8 +68,14 @@ class SweepState {
     json_["cells"] = Json::object();
     const fs::path path = outdir / state_name;
     if (!fs::exists(path)) return;
+    const std::string text = read_text_file(path);
+    Json before;
     try {
-      const Json before = Json::parse(read_text_file(path));
+      before = parse_ordered_json(text);
+    } catch (const Error& error) {
+      throw Error(path.string() + " is damaged (" + error.what() + "); remove it to begin anew");
+    }
+    try {
       const std::string change = changed_setting(before.at("settings"), settings);
       if (!change.empty())
         throw Error(outdir.string() + " holds a sweep with other settings (" + change +

@@ -8,6 +8,7 @@
 #include "edm2/core/error.h"
 #include "edm2/io/atomic_file.h"
 #include "edm2/io/digest.h"
+#include "edm2/io/json.h"
 #include "edm2/metrics/verify.h"
 
 namespace edm2 {
@@ -206,7 +207,13 @@ EvaluateOptions options_of_manifest(const Json& json) {
 }
 
 Json read_manifest(const std::filesystem::path& path) {
-  const Json json = Json::parse(read_text_file(path), nullptr, /*allow_exceptions=*/false);
+  const std::string text = read_text_file(path);
+  Json json;
+  try {
+    json = parse_ordered_json(text);
+  } catch (const Error& error) {
+    throw Error("'" + path.string() + "' is no manifest of scores: it is " + error.what());
+  }
   if (!json.is_object() || !json.contains("manifest") || !json.contains("scores"))
     throw Error("'" + path.string() + "' is no manifest of scores");
   if (json.at("manifest") != format_version)

@@ -151,7 +151,7 @@ PartialConfig config_of(const Snapshot& snapshot) {
 
 PartialConfig read_config_file(const std::filesystem::path& path) {
   try {
-    return partial_config(parse_json(read_text_file(path)));
+    return partial_config(parse_json_file(read_text_file(path), "'" + path.string() + "'"));
   } catch (const json::exception&) {
     throw Error(path.string() + ": a value of the configuration is of another type");
   } catch (const Error& error) {
