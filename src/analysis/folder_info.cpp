@@ -3,7 +3,6 @@
 #include <limits>
 
 #include "analysis/info_parts.h"
-#include "data/label_file.h"
 #include "edm2/core/error.h"
 #include "edm2/data/dataset.h"
 #include "edm2/data/encoder.h"
@@ -25,21 +24,13 @@ uint64_t folder_bytes(const fs::path& folder) {
   return bytes;
 }
 
-// Images per class, or the length of label vectors.
-void add_labels(InfoJson& info, const fs::path& path) {
-  const auto labels = read_label_file(*open_file_source(path), path.string());
-  if (!labels || labels->empty()) {
-    info["labels"] = "none";
+// Images per class, or the kind of other labels.
+void add_labels(InfoJson& info, const ImageDataset& dataset) {
+  if (dataset.label_kind() != LabelKind::classes) {
+    info["labels"] = dataset.label_kind() == LabelKind::none ? "none" : "vectors";
     return;
   }
-  std::map<int64_t, int64_t> counts;
-  for (const auto& [name, label] : *labels) {
-    if (label.is_array()) {
-      info["labels"] = "vectors";
-      return;
-    }
-    if (label.is_number_integer()) ++counts[label.get<int64_t>()];
-  }
+  const std::map<int64_t, int64_t> counts = dataset.class_counts();
   info["labels"] = "classes";
   if (counts.empty()) return;
   int64_t fewest = std::numeric_limits<int64_t>::max(), most = 0;
@@ -83,7 +74,7 @@ void add_dataset(InfoJson& info, const fs::path& path) {
   } catch (const Error&) {  // the contents do not tell
   }
   info["label_dim"] = dataset.label_dim();
-  add_labels(info, path);
+  add_labels(info, dataset);
 }
 
 void add_folder(InfoJson& info, const fs::path& path) {

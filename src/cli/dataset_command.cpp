@@ -137,9 +137,10 @@ void add_source_options(CLI::App& command, SourceOptions& source) {
                   "Folder, zip archive, tar shards (one, or a pattern such as 'x-{000..099}.tar'), "
                   "archive of CIFAR, or files of MNIST")
       ->required();
-  add_text_option(command, "--labels", source.labels, "auto|folders|none|FILE.csv",
-                  "Where labels come from: the source itself, names of folders, or a table",
-                  source.labels);
+  add_text_option(
+      command, "--labels", source.labels, "auto|folders|none|FILE",
+      "Where labels come from: the source itself, names of folders, or a table (.csv) or list",
+      source.labels);
   add_parsed_option(
       command, "--split", source.split,
       [](const std::string& text) {

@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "core/ordered_workers.h"
+#include "data/label_rules.h"
 #include "data/picture_source.h"
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
@@ -74,14 +75,31 @@ void describe_labels(const PictureSource& source, DatasetReport& report) {
     ++report.classes[number];
     report.label_dim = std::max(report.label_dim, number + 1);
   }
-  if (report.labelled == 0) report.unlabelled.clear();
+  if (source.label_origin().empty()) report.unlabelled.clear();
   if (lengths.size() > 1) report.labels = "mixed";
   if (lengths.size() != 1) return;
   report.labels = *lengths.begin() == 0 ? "classes" : "vectors";
   if (*lengths.begin() > 0) report.label_dim = static_cast<int64_t>(*lengths.begin());
 }
 
-void find_obstacles(DatasetReport& report, bool all_square) {
+/// Training takes labels from dataset.json or else from folders, and is strict about them.
+void find_label_obstacles(const PictureSource& source, DatasetReport& report) {
+  auto& obstacles = report.obstacles;
+  if (source.label_origin() == "table")
+    obstacles.push_back("the labels are in a file of their own; convert the dataset with them");
+  if (source.label_origin() == "folders" && (report.kind == "zip" || source.has_label_file()))
+    obstacles.push_back(
+        "training takes no labels from the folders' names here; convert the dataset with them");
+  if (report.labels == "mixed") obstacles.push_back("labels are of different kinds or lengths");
+  if (!report.unlabelled.empty())
+    obstacles.push_back(std::to_string(report.unlabelled.size()) + " pictures have no label");
+  if (!report.classes.empty() && report.classes.begin()->first < 0)
+    obstacles.push_back("there are negative classes");
+  if (report.labels != "classes" || report.label_dim <= most_classes) return;
+  obstacles.push_back("there are classes above " + std::to_string(most_classes - 1));
+}
+
+void find_obstacles(const PictureSource& source, DatasetReport& report, bool all_square) {
   auto& obstacles = report.obstacles;
   if (report.kind != "folder" && report.kind != "zip")
     obstacles.push_back("training reads folders and zip archives; convert it first");
@@ -92,11 +110,7 @@ void find_obstacles(DatasetReport& report, bool all_square) {
   if (report.pictures > 0 && report.latents > 0)
     obstacles.push_back("pictures and latents are mixed");
   if (!all_square) obstacles.push_back("pictures are not square");
-  if (report.labels == "mixed") obstacles.push_back("labels are of different kinds or lengths");
-  if (!report.unlabelled.empty())
-    obstacles.push_back(std::to_string(report.unlabelled.size()) + " pictures have no label");
-  if (!report.classes.empty() && report.classes.begin()->first < 0)
-    obstacles.push_back("there are negative classes");
+  find_label_obstacles(source, report);
 }
 
 template <class List>
@@ -114,6 +128,7 @@ std::string cut_list(const List& list, const std::function<std::string(size_t)>&
 DatasetReport check_dataset(const SourceOptions& options, int threads, Progress& progress) {
   SourceOptions all = options;
   all.content = SourceContent::both;
+  all.on_error = OnError::skip;  // lists them
   const auto source = open_picture_source(all);
   DatasetReport report;
   report.path = options.path;
@@ -151,7 +166,7 @@ DatasetReport check_dataset(const SourceOptions& options, int threads, Progress&
     auto& names = report.duplicates.emplace_back();
     for (const size_t i : group) names.push_back(source->items()[i].name);
   }
-  find_obstacles(report, all_square);
+  find_obstacles(*source, report, all_square);
   return report;
 }
 

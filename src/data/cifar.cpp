@@ -55,11 +55,6 @@ class CifarPictures : public PictureSource {
       for (size_t c = 0; c < 3; ++c) image.pixels[3 * i + c] = planes[c * plane + i];
     return image;
   }
-  std::optional<LabelList> label_list() const override {
-    LabelList list;
-    for (const Item& item : items_) list.emplace_back(item.name, item.label);
-    return list;
-  }
 
   void reserve(size_t pictures) { pixels_.reserve(pictures * picture_bytes); }
 

@@ -106,13 +106,19 @@ void check_source(const PictureSource& source, const DatasetConvertOptions& opti
 
 DatasetConvertResult convert_dataset(const DatasetConvertOptions& options, Progress& progress) {
   check_options(options);
-  const auto source = open_picture_source(options.source);
+  SourceOptions source_options = options.source;
+  source_options.on_error = options.on_error;
+  const auto source = open_picture_source(source_options);
   report_notes(*source, progress);
   DatasetConvertResult result;
   check_source(*source, options, result);
   const auto& items = source->items();
   const auto count = static_cast<int64_t>(items.size());
   const int64_t end = std::min(options.max_images.value_or(count), count);
+
+  const bool labels_beside = options.shard_size || is_tar_name(options.dest);
+  if (const std::string note = missing_labels_note(*source, end, labels_beside); !note.empty())
+    progress.message("Note: " + note);
 
   const auto dest = open_destination(options.dest, options.shard_size);
   const int threads = options.threads > 0

@@ -6,9 +6,11 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
-#include <unordered_map>
 
+#include "data/folder_classes.h"
 #include "data/label_file.h"
+#include "data/label_rules.h"
+#include "data/name_match.h"
 #include "edm2/core/error.h"
 #include "edm2/core/random.h"
 #include "edm2/io/image.h"
@@ -27,40 +29,6 @@ std::string shape_text(const std::vector<int64_t>& shape) {
 std::vector<int64_t> shape_of(const Tensor& tensor) {
   return {tensor.sizes().begin(), tensor.sizes().end()};
 }
-
-/// Python's names may hold the separators of the system where they were made.
-std::string with_slashes(std::string name) {
-  std::replace(name.begin(), name.end(), '\\', '/');
-  return name;
-}
-
-/// The labels of all images: either class indices or vectors of one length.
-struct LabelTable {
-  std::vector<int64_t> classes;
-  std::vector<float> values;
-  int64_t dim = 0;
-
-  /// `subject` begins the message of an error.
-  void add(const Label& label, const std::string& subject) {
-    const bool is_vector = label.is_array();
-    if (is_vector ? !classes.empty() : !values.empty())
-      throw Error(subject + "a label of another kind than the images before it");
-    if (is_vector) {
-      const auto length = static_cast<int64_t>(label.size());
-      if (!values.empty() && length != dim)
-        throw Error(subject + "a label of another length than the images before it");
-      dim = length;
-      for (const auto& value : label) values.push_back(value.get<float>());
-      return;
-    }
-    constexpr uint64_t max_classes = 1'000'000;
-    if (!label.is_number_unsigned() || label.get<uint64_t>() >= max_classes)
-      throw Error(subject + "the class " + label.dump() + "; classes count from 0 to " +
-                  std::to_string(max_classes - 1));
-    classes.push_back(label.get<int64_t>());
-    dim = std::max(dim, classes.back() + 1);
-  }
-};
 
 }  // namespace
 
@@ -101,23 +69,41 @@ void ImageDataset::select_items() {
 }
 
 void ImageDataset::load_labels() {
-  const std::string where = "dataset.json in '" + options_.path.string() + "'";
-  const auto list = read_label_file(*source_, options_.path.string());
-  if (!list) return;
-  std::unordered_map<std::string, const Label*> by_name;
-  for (const auto& [name, label] : *list) by_name[name] = &label;
-
+  const std::vector<std::string_view> names(image_names_.begin(), image_names_.end());
+  FileLabels file = labels_from_file(*source_, options_.path.string(), names);
+  for (std::string& note : file.notes) notes_.push_back(std::move(note));
+  if (!file.exists && std::filesystem::is_directory(options_.path)) return label_by_folders();
+  if (!file.listed) return;
   LabelTable table;
-  for (const auto& name : image_names_) {
-    const auto found = by_name.find(with_slashes(name));
-    if (found == by_name.end() || found->second->is_null())
-      throw Error(where + " has no label for '" + name +
-                  "'; label every image or set \"labels\" to null");
-    table.add(*found->second, where + " gives '" + name + "' ");
+  const auto is_missing = [](const Label& label) { return label.is_null(); };
+  const auto missing = std::count_if(file.labels.begin(), file.labels.end(), is_missing);
+  if (missing > 0) {
+    const auto first = std::find_if(file.labels.begin(), file.labels.end(), is_missing);
+    const bool none = missing == std::ssize(file.labels);
+    throw Error(missing_labels(file.where, static_cast<size_t>(missing), names.size(),
+                               image_names_[static_cast<size_t>(first - file.labels.begin())],
+                               none ? file.some_name : "") +
+                "; label every image or set \"labels\" to null");
   }
+  for (size_t i = 0; i < names.size(); ++i)
+    table.add(file.labels[i], file.where + " gives '" + image_names_[i] + "' ");
   label_dim_ = table.dim;
   class_labels_ = std::move(table.classes);
   if (!table.values.empty()) vector_labels_ = at::tensor(table.values).reshape({-1, label_dim_});
+}
+
+/// As datasets are made of such folders.
+void ImageDataset::label_by_folders() {
+  const std::vector<std::string_view> names(image_names_.begin(), image_names_.end());
+  FolderClasses classes = classes_of_folders(names);
+  const size_t count = classes.folders.size();
+  if (count < 2) return;
+  notes_.push_back(
+      "there is no dataset.json, so the names of the " + with_commas(count) +
+      " folders are the classes, in sorted order: " + quoted_name(classes.folders.front()) +
+      " is 0, " + quoted_name(classes.folders.back()) + " is " + std::to_string(count - 1));
+  label_dim_ = static_cast<int64_t>(count);
+  class_labels_ = std::move(classes.class_of);
 }
 
 Tensor ImageDataset::decode(size_t image) const {
@@ -192,6 +178,12 @@ double ImageDataset::label_length() const {
 
 std::vector<std::byte> ImageDataset::item_beginning(int64_t index, size_t size) const {
   return source_->read_beginning(item_name(index), size);
+}
+
+std::map<int64_t, int64_t> ImageDataset::class_counts() const {
+  std::map<int64_t, int64_t> counts;
+  for (const int64_t label : class_labels_) ++counts[label];
+  return counts;
 }
 
 const std::string& ImageDataset::item_name(int64_t index) const {

@@ -1,18 +1,18 @@
 #include "data/label_file.h"
 
 #include <algorithm>
+#include <set>
 
+#include "data/label_rules.h"
+#include "data/name_match.h"
 #include "edm2/core/error.h"
+#include "edm2/io/json.h"
+#include "io/code_pages.h"
 
 namespace edm2 {
 namespace {
 
-bool is_label(const nlohmann::json& label) {
-  if (label.is_null() || label.is_number_integer()) return true;
-  return label.is_array() && !label.empty() &&
-         std::all_of(label.begin(), label.end(),
-                     [](const auto& value) { return value.is_number(); });
-}
+constexpr std::string_view label_file_name = "dataset.json";
 
 /// One line, non-ASCII characters escaped, ", " between values.
 std::string json_text(const nlohmann::json& value) {
@@ -22,41 +22,126 @@ std::string json_text(const nlohmann::json& value) {
   return text + "]";
 }
 
+std::string folder_of(const std::string& name) {
+  const size_t slash = name.find_last_of("/\\");
+  return slash == std::string::npos ? "" : name.substr(0, slash + 1);
+}
+
+/// The pictures of the folder and below are all that there are.
+bool holds_all_pictures(const std::string& folder, const FileSource& source) {
+  return std::all_of(source.names().begin(), source.names().end(), [&](const std::string& name) {
+    return name.starts_with(folder) || !(has_image_extension(name) || name.ends_with(".npy"));
+  });
+}
+
+LabelList object_entries(nlohmann::json& object) {
+  LabelList list;
+  list.reserve(object.size());
+  for (auto& [name, label] : object.items()) list.emplace_back(name, std::move(label));
+  return list;
+}
+
 }  // namespace
 
+std::string find_label_file(const FileSource& source, std::vector<std::string>& notes) {
+  if (source.contains(std::string(label_file_name))) return std::string(label_file_name);
+  std::vector<std::string> found, elsewhere;
+  for (const std::string& name : source.names()) {
+    const size_t length = label_file_name.size();
+    if (name.size() < length || (name.back() != 'n' && name.back() != 'N')) continue;
+    const std::string folder = folder_of(name);
+    if (name.size() - folder.size() != length ||
+        caseless_text(name.substr(folder.size())) != label_file_name)
+      continue;
+    (holds_all_pictures(folder, source) ? found : elsewhere).push_back(name);
+  }
+  if (found.size() > 1)
+    throw Error("there are " + quoted_name(found[0]) + " and " + quoted_name(found[1]) +
+                ", and it is not certain which has the labels; remove one");
+  if (found.size() == 1) {
+    notes.push_back("the labels are read from " + quoted_name(found[0]));
+    return found[0];
+  }
+  if (!elsewhere.empty())
+    notes.push_back(
+        quoted_name(elsewhere[0]) +
+        (elsewhere.size() > 1 ? " and " + with_commas(elsewhere.size() - 1) + " more are" : " is") +
+        " not read, because not all pictures lie in that folder; labels are read from "
+        "a dataset.json beside all of them");
+  return "";
+}
+
 std::optional<nlohmann::json> read_label_json(const FileSource& source, const std::string& path) {
-  if (!source.contains("dataset.json")) return std::nullopt;
-  const auto bytes = source.read("dataset.json");
-  const auto* text = reinterpret_cast<const char*>(bytes.data());
-  auto root = nlohmann::json::parse(text, text + bytes.size(), nullptr, /*allow_exceptions=*/false);
-  if (root.is_discarded()) throw Error("dataset.json in '" + path + "' is not valid JSON");
+  std::vector<std::string> ignored;
+  const std::string name = find_label_file(source, ignored);
+  if (name.empty()) return std::nullopt;
+  auto root = parse_json_file(source.read(name), "dataset.json in '" + path + "'");
   if (!root.is_object()) throw Error("dataset.json in '" + path + "' has no key \"labels\"");
   return root;
 }
 
-std::optional<LabelList> read_label_file(const FileSource& source, const std::string& path) {
-  const auto fail = [&](const std::string& what) {
-    throw Error("dataset.json in '" + path + "' " + what);
-  };
-  const auto root = read_label_json(source, path);
-  if (!root) return std::nullopt;
-  if (!root->contains("labels")) fail("has no key \"labels\"");
-  const nlohmann::json& labels = (*root)["labels"];
+std::optional<LabelList> label_list_of(nlohmann::json root, const std::string& where) {
+  const auto fail = [&](const std::string& what) { throw Error(where + " " + what); };
+  if (!root.is_object() || !root.contains("labels")) fail("has no key \"labels\"");
+  nlohmann::json& labels = root["labels"];
   if (labels.is_null()) return std::nullopt;
+  if (labels.is_object()) return object_entries(labels);
   if (!labels.is_array()) fail("must hold a list of [name, label] pairs under \"labels\"");
-
   LabelList list;
   list.reserve(labels.size());
-  for (const auto& pair : labels) {
+  for (auto& pair : labels) {
     if (!pair.is_array() || pair.size() != 2 || !pair[0].is_string())
       fail("must hold a list of [name, label] pairs; entry " + std::to_string(list.size()) +
            " is not one");
-    if (!is_label(pair[1]))
-      fail("gives '" + pair[0].get<std::string>() +
-           "' a label that is neither an integer nor a list of numbers");
-    list.emplace_back(pair[0].get<std::string>(), pair[1]);
+    list.emplace_back(std::move(pair[0].get_ref<std::string&>()), std::move(pair[1]));
   }
   return list;
+}
+
+std::optional<LabelList> read_label_file(const FileSource& source, const std::string& path) {
+  auto root = read_label_json(source, path);
+  if (!root) return std::nullopt;
+  return label_list_of(std::move(*root), "dataset.json in '" + path + "'");
+}
+
+void labels_from_list(LabelList list, std::span<const std::string_view> pictures,
+                      FileLabels& result) {
+  result.listed = true;
+  if (!list.empty()) result.some_name = list.front().first;
+  std::vector<std::string_view> names;
+  names.reserve(list.size());
+  for (const auto& [name, label] : list) names.push_back(name);
+  const NameMatch match = match_names(
+      pictures, names, [&](size_t a, size_t b) { return list[a].second == list[b].second; });
+  if (match.contradiction) {
+    const auto [a, b] = *match.contradiction;
+    if (names[a] != names[b])
+      throw Error(result.where + " has " + quoted_name(names[a]) + " and " + quoted_name(names[b]) +
+                  " with different labels, and it is not certain which of them is a picture's; "
+                  "give the names as they are in the dataset");
+    result.notes.push_back(result.where + " gives " + quoted_name(names[a]) +
+                           " different labels in two entries; the last one counts");
+  }
+  note_differing_names(result.where, match, pictures, names, result.notes);
+  result.labels.assign(pictures.size(), nullptr);
+  for (size_t i = 0; i < pictures.size(); ++i)
+    if (match.entry_of[i] != NameMatch::none) {
+      // An entry stands for one picture alone.
+      result.labels[i] = std::move(list[match.entry_of[i]].second);
+    }
+  const LabelPlace place{.where = result.where,
+                         .name_of = [&](size_t i) { return quoted_name(pictures[i]); }};
+  settle_labels(result.labels, place, result.notes);
+}
+
+FileLabels labels_from_file(const FileSource& source, const std::string& path,
+                            std::span<const std::string_view> pictures) {
+  FileLabels result;
+  result.where = "dataset.json in '" + path + "'";
+  result.exists = !find_label_file(source, result.notes).empty();
+  if (auto list = read_label_file(source, path))
+    labels_from_list(std::move(*list), pictures, result);
+  return result;
 }
 
 std::string label_file_text(const std::optional<LabelList>& labels) {

@@ -197,7 +197,9 @@ void assemble(const Work& work, const LatentOptions& options, const PictureSourc
 LatentResult run(const Work& work, const LatentOptions& options, Progress& progress,
                  ProcessGroup& group) {
   check_options(options);
-  const auto source = open_picture_source(options.source);
+  SourceOptions source_options = options.source;
+  source_options.on_error = options.on_error;
+  const auto source = open_picture_source(source_options);
   if (group.is_main()) report_notes(*source, progress);
   if (!source->refused().empty() && options.on_error == OnError::stop)
     throw Error("'" + source->refused().front().name + "' in '" + options.source.path +
@@ -210,6 +212,9 @@ LatentResult run(const Work& work, const LatentOptions& options, Progress& progr
                                 : "pictures") +
                 " in '" + options.source.path + "'");
   const int64_t end = std::min(options.max_images.value_or(count), count);
+
+  const std::string note = missing_labels_note(*source, end, /*beside_pictures=*/false);
+  if (group.is_main() && !note.empty()) progress.message("Note: " + note);
 
   const auto encoder = group.main_first([&] { return load_encoder(options, progress); });
   const auto partial = group.main_first([&] {

@@ -99,12 +99,6 @@ class MnistPictures : public PictureSource {
     for (size_t i = 0; i < rgb.pixels.size(); ++i) rgb.pixels[i] = image.pixels[i / 3];
     return rgb;
   }
-  std::optional<LabelList> label_list() const override {
-    LabelList list;
-    for (const Item& item : items_)
-      if (!item.label.is_null()) list.emplace_back(item.name, item.label);
-    return list;
-  }
 
   void add(const fs::path& path) {
     const IdxArray pictures = read_idx(path, 3);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <map>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -37,7 +36,13 @@ class FilePictures : public PictureSource {
   std::vector<std::byte> read(size_t index) const override {
     return source_->read(items_.at(index).name);
   }
-  std::optional<LabelList> label_list() const override { return read_label_file(*source_, path_); }
+
+ protected:
+  void read_own_labels(const SourceOptions&) override {
+    std::vector<std::string_view> names;
+    for (const Item& item : items_) names.push_back(item.name);
+    take_labels(labels_from_file(*source_, path_, names));
+  }
 
  private:
   std::unique_ptr<FileSource> source_;
@@ -154,23 +159,6 @@ void refuse_hostile_names(std::vector<std::string>& names, std::vector<FileProbl
   });
 }
 
-void apply_labels(PictureSource& source, const SourceOptions& options) {
-  auto& items = source.items_;
-  if (options.labels == "auto") {
-    std::unordered_map<std::string, Label> labels;
-    if (auto list = source.label_list())
-      for (auto& [name, label] : *list) labels[name] = std::move(label);
-    for (auto& item : items)
-      if (const auto found = labels.find(item.name); found != labels.end())
-        item.label = found->second;
-    if (labels.empty() && source.kind() == "folder") label_by_folders(items);
-    return;
-  }
-  for (auto& item : items) item.label = nullptr;
-  if (options.labels == "folders") return label_by_folders(items);
-  if (options.labels != "none") label_by_csv(items, options.labels);
-}
-
 std::unique_ptr<PictureSource> open_picture_source(const SourceOptions& options) {
   if (options.split != "train" && options.split != "test" && options.split != "all")
     throw UsageError("Invalid value for '--split': '" + options.split +
@@ -178,19 +166,6 @@ std::unique_ptr<PictureSource> open_picture_source(const SourceOptions& options)
   auto source = open_unlabelled(options);
   apply_labels(*source, options);
   return source;
-}
-
-void label_by_folders(std::vector<PictureSource::Item>& items) {
-  const auto folder_of = [](const std::string& name) {
-    const size_t slash = name.find('/');
-    return slash == std::string::npos ? std::string() : name.substr(0, slash);
-  };
-  std::map<std::string, int64_t> ranks;
-  for (const auto& item : items) ranks[folder_of(item.name)] = 0;
-  if (ranks.size() < 2) return;
-  int64_t next = 0;
-  for (auto& [folder, rank] : ranks) rank = next++;
-  for (auto& item : items) item.label = ranks[folder_of(item.name)];
 }
 
 }  // namespace edm2

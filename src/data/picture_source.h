@@ -35,14 +35,24 @@ class PictureSource {
   virtual Image decode(size_t index, Channels channels) const;
   /// The file of an item. Throws Error, also where items are no files.
   virtual std::vector<std::byte> read(size_t index) const = 0;
-  /// Labels for items by name, where the source says nothing of them (dataset.json).
-  virtual std::optional<LabelList> label_list() const { return std::nullopt; }
+  /// What says which labels the items have: "dataset.json", "folders", "table", "source" (they
+  /// stand beside the pictures); "" if nothing does, so that items have none.
+  const std::string& label_origin() const { return label_origin_; }
+  /// There is a dataset.json, though it may say that there are no labels.
+  bool has_label_file() const { return has_label_file_; }
 
  protected:
   friend std::unique_ptr<PictureSource> open_picture_source(const SourceOptions& options);
   friend void apply_labels(PictureSource& source, const SourceOptions& options);
 
+  /// Gives the items the labels that the source itself has for them: here those that they have.
+  virtual void read_own_labels(const SourceOptions& options);
+  /// Gives the items the labels of dataset.json.
+  void take_labels(FileLabels labels);
+
   std::vector<Item> items_;
+  std::string label_origin_;
+  bool has_label_file_ = false;
   std::vector<FileProblem> refused_;
   std::vector<std::string> notes_;
 };
@@ -68,11 +78,15 @@ void refuse_hostile_names(std::vector<std::string>& names, std::vector<FileProbl
 std::unique_ptr<PictureSource> open_picture_source(const SourceOptions& options);
 
 /// Top-level folder of each item ('' at the root) -> rank among these names. None if there is but
-/// one.
-void label_by_folders(std::vector<PictureSource::Item>& items);
-/// Labels from a CSV file: a name and a class number, a class name or a vector in each line. Throws
-/// Error if an item has none.
-void label_by_csv(std::vector<PictureSource::Item>& items, const std::string& path);
+/// one. Returns how many there are.
+size_t label_by_folders(std::vector<PictureSource::Item>& items);
+/// Labels from a file beside the source: a table (CSV), lines of JSON objects, or another
+/// dataset.json. Throws Error if an item has none, and where the meaning is not certain.
+void label_by_file(std::vector<PictureSource::Item>& items, const std::string& path,
+                   std::vector<std::string>& notes);
+/// "17 of 50,000 pictures have no label, the first is 'x.png'; the dataset gets none", where some
+/// of the first `count` have labels or should have; "" otherwise.
+std::string missing_labels_note(const PictureSource& source, int64_t count, bool beside_pictures);
 
 /// Tar shards in the WebDataset layout.
 std::unique_ptr<PictureSource> open_tar_shards(const std::vector<std::string>& shards,

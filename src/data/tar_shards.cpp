@@ -3,12 +3,12 @@
 #include <glob.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 #include <filesystem>
 #include <unordered_map>
 
 #include "data/picture_source.h"
+#include "data/tar_labels.h"
 #include "edm2/core/error.h"
 #include "edm2/io/json.h"
 #include "edm2/io/tar.h"
@@ -25,26 +25,6 @@ std::string sample_key(const std::string& name) {
   const size_t slash = name.rfind('/');
   const size_t dot = name.find('.', slash == std::string::npos ? 0 : slash + 1);
   return name.substr(0, dot);
-}
-
-/// A class number, or nothing.
-Label class_label(std::string_view text) {
-  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' '))
-    text.remove_suffix(1);
-  uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return nullptr;
-  return value;
-}
-
-/// The label itself, or an object that holds it.
-Label json_label(const nlohmann::json& value) {
-  if (value.is_number_integer() || value.is_array()) return value;
-  if (value.is_object())
-    for (const char* key : {"label", "cls", "class", "class_id", "class_label"})
-      if (value.contains(key) && (value[key].is_number_integer() || value[key].is_array()))
-        return value[key];
-  return nullptr;
 }
 
 class TarShards : public PictureSource {
@@ -64,45 +44,52 @@ class TarShards : public PictureSource {
       throw Error("'" + items_[index].name + "' is larger than 4 GiB");
     return shards_[shard]->read(entry);
   }
-  std::optional<LabelList> label_list() const override {
-    LabelList list;  // those of .cls and .json files, so that folders' names do not count
-    for (const Item& item : items_)
-      if (!item.label.is_null()) list.emplace_back(item.name, item.label);
-    return list;
+
+ protected:
+  void read_own_labels(const SourceOptions& options) override {
+    for (size_t i = 0; i < items_.size(); ++i) {
+      const auto file = label_files_.find(i);
+      if (file == label_files_.end()) continue;
+      const auto& [shard, entry] = file->second;
+      try {
+        items_[i].label = label_of(shard, entry);
+      } catch (const Error& error) {
+        if (options.on_error == OnError::stop) throw;
+        refused_.push_back({shards_[shard]->entries()[entry].name,
+                            std::string(error.what()) + " (its picture is without a label)"});
+      }
+    }
+    settle_tar_labels(items_, "the files beside the pictures in '" + options.path + "'", notes_);
+    PictureSource::read_own_labels(options);
+    if (label_origin_.empty() && list_) take_listed_labels(options);
   }
 
  private:
-  std::string text_of(size_t shard, size_t entry) const {
+  std::vector<std::byte> bytes_of(size_t shard, size_t entry, uint64_t most) const {
     const TarEntry& file = shards_[shard]->entries()[entry];
-    if (file.size > longest_label)
+    if (file.size > most)
       throw Error("'" + file.name + "' in '" + shards_[shard]->path().string() +
-                  "' is too long for a label");
-    const auto bytes = shards_[shard]->read(entry);
-    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+                  "' is too long for labels");
+    return shards_[shard]->read(entry);
   }
 
   Label label_of(size_t shard, size_t entry) const {
-    const TarEntry& file = shards_[shard]->entries()[entry];
-    const std::string text = text_of(shard, entry);
-    Label label;
-    try {
-      if (file.name.ends_with(".cls")) {
-        label = class_label(text);
-      } else {
-        label = json_label(parse_json(text));
-        if (label.is_null()) return label;  // other notes on the picture
-      }
-    } catch (const Error& error) {
-      throw Error("'" + file.name + "' in '" + shards_[shard]->path().string() +
-                  "' is no label: " + error.what());
-    }
-    const bool numbers =
-        !label.is_array() || (!label.empty() && std::all_of(label.begin(), label.end(),
-                                                            [](auto& v) { return v.is_number(); }));
-    if (label.is_null() || !numbers)
-      throw Error("'" + file.name + "' in '" + shards_[shard]->path().string() +
-                  "' holds neither a class number nor a list of numbers");
-    return label;
+    return label_in_file(bytes_of(shard, entry, longest_label),
+                         shards_[shard]->entries()[entry].name, shards_[shard]->path().string());
+  }
+
+  /// A dataset that was packed as a whole.
+  void take_listed_labels(const SourceOptions& options) {
+    FileLabels labels;
+    labels.exists = true;
+    labels.where = "dataset.json in '" + options.path + "'";
+    auto list = label_list_of(
+        parse_json_file(bytes_of(list_->first, list_->second, longest_file), labels.where),
+        labels.where);
+    std::vector<std::string_view> names;
+    for (const Item& item : items_) names.push_back(item.name);
+    if (list) labels_from_list(std::move(*list), names, labels);
+    take_labels(std::move(labels));
   }
 
   void add_shard(size_t shard, const std::string& prefix, SourceContent content) {
@@ -128,18 +115,23 @@ class TarShards : public PictureSource {
     }
     for (size_t i = 0; i < entries.size(); ++i) {
       const std::string& name = entries[i].name;
-      const bool is_class = name.ends_with(".cls");
-      if (!is_class && !name.ends_with(".json")) continue;
+      const std::string extension = lower_extension(name);
+      const bool is_class = extension == ".cls";
+      if ((!is_class && extension != ".json") || is_refused.contains(name)) continue;
       const auto item = item_of.find(sample_key(name));
-      if (item == item_of.end() || is_refused.contains(name)) continue;
-      Label label = label_of(shard, i);
-      if (is_class || items_[item->second].label.is_null())  // .cls wins
-        items_[item->second].label = std::move(label);
+      if (item != item_of.end()) {
+        const auto [place, added] = label_files_.emplace(item->second, std::pair(shard, i));
+        if (!added && is_class) place->second = {shard, i};  // .cls wins
+      } else if (prefix.empty() && is_label_file(name)) {
+        list_ = {shard, i};
+      }
     }
   }
 
   std::vector<std::unique_ptr<TarReader>> shards_;
   std::vector<std::pair<size_t, size_t>> places_;  // shard and entry of every item
+  std::unordered_map<size_t, std::pair<size_t, size_t>> label_files_;  // those of items
+  std::optional<std::pair<size_t, size_t>> list_;                      // dataset.json
 };
 
 constexpr long most_shards = 1'000'000;

@@ -29,8 +29,10 @@ void set_labels(Sampler& sampler, const GenerateOptions& options, Progress& prog
         label_rows(at::tensor(*options.label_vector).to(at::kFloat).unsqueeze(0));
   if (!options.labels) return;
   if (dim == 0) throw Error("the network is unconditional, so it takes no --labels");
+  std::vector<std::string> notes;
   sampler.label_of_seed =
-      load_labels(resolve_source(*options.labels, options.fetch, progress), dim);
+      load_labels(resolve_source(*options.labels, options.fetch, progress), dim, notes);
+  for (const std::string& note : notes) progress.message("Note: " + note);
 }
 
 /// All seeds, or those that an earlier run has left.

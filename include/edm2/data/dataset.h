@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -36,7 +37,8 @@ struct ImageDatasetOptions {
 /// once.
 class ImageDataset {
  public:
-  /// Throws Error: no such path, no images, labels that do not cover the images, ...
+  /// Labels come from dataset.json, or else, in a folder, from the names of its folders. Throws
+  /// Error: no such path, no images, labels that do not cover the images, ...
   explicit ImageDataset(ImageDatasetOptions options);
 
   /// Number of items, mirrored ones included.
@@ -59,6 +61,8 @@ class ImageDataset {
   Item item(int64_t index) const;
   /// The label of an item, without decoding its image.
   Tensor label(int64_t index) const;
+  /// Images of each class that has some; empty for other labels.
+  std::map<int64_t, int64_t> class_counts() const;
   /// What the user should know of how the dataset was read, a sentence each.
   const std::vector<std::string>& notes() const { return notes_; }
   /// The file of an item, for messages.
@@ -74,6 +78,7 @@ class ImageDataset {
 
   void select_items();
   void load_labels();
+  void label_by_folders();
   Tensor load_image(size_t image) const;
   Tensor decode(size_t image) const;
 

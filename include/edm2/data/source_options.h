@@ -8,31 +8,33 @@ namespace edm2 {
 /// Which files of a source count as its items.
 enum class SourceContent { pictures, latents, both };
 
+/// What to do with files that cannot be used.
+enum class OnError {
+  stop,  ///< the first one is an Error
+  skip,  ///< leave them out and list them
+};
+
 struct SourceOptions {
   /// Folder (of pictures, of tar shards, or of MNIST files), zip archive, tar shard, pattern of
   /// shards ("data-{000..099}.tar", "data-*.tar"), CIFAR archive, or MNIST file of pictures.
   std::string path;
   /// "auto": dataset.json, .cls and .json files of shards, or what CIFAR and MNIST say; for folders
   /// without dataset.json the names of the folders at the top. "folders": these names for any
-  /// source. "none". Otherwise a CSV file.
+  /// source. "none". Otherwise a file: a table (CSV), JSON lines, or another dataset.json.
   std::string labels = "auto";
   /// CIFAR and MNIST: "train", "test" or "all".
   std::string split = "train";
   /// CIFAR-100: its 20 superclasses instead of its 100 classes.
   bool coarse_labels = false;
   SourceContent content = SourceContent::pictures;
+  /// skip: labels beside pictures that cannot be read are left out and listed, their pictures stay.
+  OnError on_error = OnError::stop;
 };
 
 /// A file that cannot be used.
 struct FileProblem {
   std::string name;
   std::string reason;
-};
-
-/// What to do with such files.
-enum class OnError {
-  stop,  ///< the first one is an Error
-  skip,  ///< leave them out and list them
 };
 
 /// "stop" or "skip". Throws UsageError.

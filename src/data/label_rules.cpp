@@ -1,0 +1,257 @@
+#include "data/label_rules.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <map>
+
+#include "data/name_match.h"
+#include "edm2/core/error.h"
+
+namespace edm2 {
+namespace {
+
+constexpr std::string_view python_blanks = " \t\n\r\f\v\x1c\x1d\x1e\x1f";
+
+std::string_view trimmed(std::string_view text) {
+  const size_t begin = text.find_first_not_of(python_blanks);
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(python_blanks) - begin + 1);
+}
+
+std::optional<double> number_in(std::string_view text) {
+  text = trimmed(text);
+  if (text.starts_with('+') && text.size() > 1 && text[1] != '-') text.remove_prefix(1);
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value))
+    return std::nullopt;
+  return value;
+}
+
+/// The number that a value is or is written as; nothing for other values.
+std::optional<double> number_of(const Label& value) {
+  if (value.is_boolean()) return value.get<bool>() ? 1.0 : 0.0;
+  if (value.is_number()) return value.get<double>();
+  if (value.is_string()) return number_in(std::string_view(value.get_ref<const std::string&>()));
+  return std::nullopt;
+}
+
+bool is_whole(double value) { return value == std::floor(value) && std::abs(value) < 9e15; }
+
+std::string short_text(const Label& value) {
+  if (value.is_string()) return quoted_name(value.get_ref<const std::string&>());
+  const std::string text = value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+  return text.size() > 60 ? text.substr(0, 60) + "..." : text;
+}
+
+class Settling {
+ public:
+  Settling(std::vector<Label>& labels, const LabelPlace& place, std::vector<std::string>& notes)
+      : labels_(labels), place_(place), notes_(notes) {}
+
+  void run() {
+    if (is_settled()) return;
+    size_t first_number = none, first_name = none;
+    for (size_t i = 0; i < labels_.size(); ++i) {
+      if (labels_[i].is_null()) continue;
+      if (labels_[i].is_array()) {
+        settle_vector(i);
+      } else if (number_of(labels_[i])) {
+        if (first_number == none) first_number = i;
+      } else if (labels_[i].is_string()) {
+        if (first_name == none) first_name = i;
+      } else {
+        fail(i,
+             "a label that is neither an integer nor a list of numbers: " + short_text(labels_[i]));
+      }
+    }
+    if (first_name != none)
+      settle_names(first_name);
+    else if (first_number != none)
+      settle_numbers();
+  }
+
+ private:
+  static constexpr size_t none = SIZE_MAX;
+
+  [[noreturn]] void fail(size_t i, const std::string& what) const {
+    throw Error(place_.where + " gives " + place_.name_of(i) + " " + what);
+  }
+
+  /// What this program writes.
+  bool is_settled() const {
+    return !place_.table && std::all_of(labels_.begin(), labels_.end(), [](const Label& label) {
+      return label.is_null() || label.is_number_integer() ||
+             (label.is_array() && !label.empty() &&
+              std::all_of(label.begin(), label.end(),
+                          [](const Label& v) { return v.is_number(); }));
+    });
+  }
+
+  void settle_vector(size_t i) const {
+    if (labels_[i].empty())
+      fail(i, "a label that is neither an integer nor a list of numbers: an empty list");
+    for (Label& value : labels_[i]) {
+      if (value.is_number()) continue;
+      const auto number = number_of(value);
+      if (!number)
+        fail(i, place_.table ? "several values that are not all numbers: " + short_text(value)
+                             : "a label that is neither an integer nor a list of numbers: " +
+                                   short_text(value) + " is not a number");
+      value = *number;
+    }
+  }
+
+  void settle_numbers() {
+    size_t fraction = none;
+    for (size_t i = 0; i < labels_.size() && fraction == none; ++i)
+      if (const auto number = number_of(labels_[i]); number && !is_whole(*number)) fraction = i;
+    if (fraction != none && !place_.table)
+      fail(fraction, "the class " + short_text(labels_[fraction]) +
+                         "; classes are whole numbers, and vectors stand in brackets");
+    if (fraction != none)
+      notes_.push_back(place_.where + " has numbers that are not whole, so they are vectors of " +
+                       "length 1 and no classes, such as " + short_text(labels_[fraction]));
+    for (size_t i = 0; i < labels_.size(); ++i) {
+      const auto number = number_of(labels_[i]);
+      if (!number) continue;  // null
+      if (fraction != none) {
+        labels_[i] = Label::array({*number});
+        continue;
+      }
+      // Beyond 2^53 the text is more exact than the number.
+      const auto whole =
+          labels_[i].is_string() ? python_int(labels_[i].get<std::string>()) : std::nullopt;
+      if (!labels_[i].is_number_integer())
+        labels_[i] = whole ? *whole : static_cast<int64_t>(*number);
+      if (place_.table && (*number < 0 || *number >= most_classes))
+        fail(i, "the class " + short_text(labels_[i]) + "; classes count from 0 to " +
+                    std::to_string(most_classes - 1));
+      // The reader's own type for what is not negative.
+      if (labels_[i].get<int64_t>() >= 0)
+        labels_[i] = static_cast<uint64_t>(labels_[i].get<int64_t>());
+    }
+  }
+
+  void settle_names(size_t first_name) {
+    std::map<std::string, uint64_t> ranks;
+    size_t number = none;
+    for (size_t i = 0; i < labels_.size(); ++i) {
+      if (labels_[i].is_null()) continue;
+      if (!labels_[i].is_string())
+        fail(first_name, "the label " + short_text(labels_[first_name]) +
+                             ", which is neither an integer nor a list of numbers as that of " +
+                             place_.name_of(i));
+      const std::string name(trimmed(labels_[i].get_ref<const std::string&>()));
+      if (number == none && number_in(name)) number = i;
+      ranks[name] = 0;
+    }
+    if (number != none) refuse_missing_values(number);
+    uint64_t next = 0;
+    for (auto& [name, rank] : ranks) rank = next++;
+    for (Label& label : labels_)
+      if (label.is_string()) {
+        const uint64_t rank = ranks[std::string(trimmed(label.get_ref<const std::string&>()))];
+        label = rank;
+      }
+    notes_.push_back(
+        place_.where + " has " + with_commas(ranks.size()) +
+        (ranks.size() == 1 ? " name" : " names") +
+        " of classes, numbered in sorted order: " + quoted_name(ranks.begin()->first) + " is 0" +
+        (ranks.size() > 1
+             ? ", " + quoted_name(ranks.rbegin()->first) + " is " + std::to_string(ranks.size() - 1)
+             : ""));
+    note_alike(ranks);
+  }
+
+  /// "nan" among numbers is what programs write for nothing.
+  void refuse_missing_values(size_t number) const {
+    static constexpr std::string_view words[] = {"nan", "na", "n/a", "null", "none", "?", "-"};
+    for (size_t i = 0; i < labels_.size(); ++i) {
+      if (!labels_[i].is_string()) continue;
+      std::string lower(trimmed(labels_[i].get_ref<const std::string&>()));
+      std::transform(lower.begin(), lower.end(), lower.begin(),
+                     [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+      if (std::find(std::begin(words), std::end(words), lower) != std::end(words))
+        fail(i, "the label " + short_text(labels_[i]) + " and " + place_.name_of(number) +
+                    " the number " + short_text(labels_[number]) +
+                    "; give it a class, or leave the picture out");
+    }
+  }
+
+  void note_alike(const std::map<std::string, uint64_t>& ranks) {
+    std::map<std::string, std::string> seen;
+    for (const auto& [name, rank] : ranks) {
+      std::string lower = name;
+      std::transform(lower.begin(), lower.end(), lower.begin(),
+                     [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+      const auto [other, added] = seen.emplace(lower, name);
+      if (added) continue;
+      notes_.push_back(place_.where + " has " + quoted_name(other->second) + " and " + quoted_name(name) +
+                       ", which are two classes");
+      return;
+    }
+  }
+
+  std::vector<Label>& labels_;
+  const LabelPlace& place_;
+  std::vector<std::string>& notes_;
+};
+
+}  // namespace
+
+std::optional<int64_t> python_int(std::string_view text) {
+  text = trimmed(text);
+  const bool negative = text.starts_with('-');
+  if (negative || text.starts_with('+')) text.remove_prefix(1);
+  std::string digits = negative ? "-" : "";
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '_' && i > 0 && i + 1 < text.size() && text[i - 1] != '_') continue;
+    if (text[i] < '0' || text[i] > '9') return std::nullopt;
+    digits += text[i];
+  }
+  int64_t value = 0;
+  const char* end = digits.data() + digits.size();
+  const auto [rest, error] = std::from_chars(digits.data(), end, value);
+  if (error != std::errc() || rest != end) return std::nullopt;
+  return value;
+}
+
+void settle_labels(std::vector<Label>& labels, const LabelPlace& place,
+                   std::vector<std::string>& notes) {
+  Settling(labels, place, notes).run();
+}
+
+std::string missing_labels(const std::string& where, size_t missing, size_t pictures,
+                           const std::string& first, std::string_view listed) {
+  std::string text = where + " has no label for ";
+  if (missing == 1)
+    text += quoted_name(first) + " (1 of " + with_commas(pictures) + " pictures)";
+  else
+    text += (missing == pictures ? "any of " : with_commas(missing) + " of ") +
+            with_commas(pictures) + " pictures, the first is " + quoted_name(first);
+  if (!listed.empty()) text += " (it has names such as " + quoted_name(listed) + ")";
+  return text;
+}
+
+void LabelTable::add(const Label& label, const std::string& subject) {
+  const bool is_vector = label.is_array();
+  if (is_vector ? !classes.empty() : !values.empty())
+    throw Error(subject + "a label of another kind than the images before it");
+  if (is_vector) {
+    const auto length = static_cast<int64_t>(label.size());
+    if (!values.empty() && length != dim)
+      throw Error(subject + "a label of another length than the images before it");
+    dim = length;
+    for (const auto& value : label) values.push_back(value.get<float>());
+    return;
+  }
+  if (!label.is_number_unsigned() || label.get<uint64_t>() >= uint64_t{most_classes})
+    throw Error(subject + "the class " + label.dump() + "; classes count from 0 to " +
+                std::to_string(most_classes - 1));
+  classes.push_back(label.get<int64_t>());
+  dim = std::max(dim, classes.back() + 1);
+}
+
+}  // namespace edm2

@@ -1,0 +1,67 @@
+#include "data/tar_labels.h"
+
+#include <algorithm>
+
+#include "data/label_rules.h"
+#include "data/name_match.h"
+#include "edm2/core/error.h"
+#include "edm2/io/json.h"
+#include "io/code_pages.h"
+#include "io/unicode_text.h"
+
+namespace edm2 {
+namespace {
+
+bool may_be_label(const Label& value) {
+  return value.is_number() || value.is_boolean() || value.is_string() || value.is_array();
+}
+
+/// The label itself, or an object that holds it.
+Label label_in_json(const nlohmann::json& value) {
+  if (value.is_number() || value.is_boolean() || value.is_array()) return value;
+  if (value.is_object())
+    for (const char* key : {"label", "cls", "class", "class_id", "class_label"})
+      if (const auto found = value.find(key); found != value.end() && may_be_label(*found))
+        return *found;
+  return nullptr;
+}
+
+}  // namespace
+
+Label label_in_file(std::span<const std::byte> bytes, const std::string& name,
+                    const std::string& archive) {
+  const std::string where = quoted_name(name) + " in '" + archive + "'";
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (lower_extension(name) == ".cls") {
+    const auto number = python_int(utf8_text(text));
+    if (!number) throw Error(where + " holds neither a class number nor a list of numbers");
+    if (*number < 0)
+      throw Error(where + " holds the class " + std::to_string(*number) + "; classes count from 0");
+    return static_cast<uint64_t>(*number);
+  }
+  Label label = label_in_json(parse_json_file(bytes, where));
+  const auto is_numeric = [](const Label& v) {
+    return v.is_number() || v.is_boolean() || v.is_string();
+  };
+  if (label.is_array() && (label.empty() || !std::all_of(label.begin(), label.end(), is_numeric)))
+    throw Error(where + " holds neither a class number nor a list of numbers");
+  return label;
+}
+
+void settle_tar_labels(std::vector<PictureSource::Item>& items, const std::string& where,
+                       std::vector<std::string>& notes) {
+  std::vector<Label> labels;
+  labels.reserve(items.size());
+  for (auto& item : items) labels.push_back(std::move(item.label));
+  settle_labels(
+      labels, {.where = where, .name_of = [&](size_t i) { return quoted_name(items[i].name); }}, notes);
+  for (size_t i = 0; i < items.size(); ++i) items[i].label = std::move(labels[i]);
+}
+
+bool is_label_file(const std::string& name) {
+  const size_t slash = name.find_last_of("/\\");
+  return caseless_text(slash == std::string::npos ? name : name.substr(slash + 1)) ==
+         "dataset.json";
+}
+
+}  // namespace edm2
