@@ -16,6 +16,7 @@
 #include "edm2/io/atomic_file.h"
 #include "edm2/io/json.h"
 #include "edm2/io/safetensors.h"
+#include "edm2/io/shared_bytes.h"
 #include "edm2/io/torch_file.h"
 #include "edm2/nn/state_report.h"
 #include "io/foreign_content.h"
@@ -161,12 +162,12 @@ class TensorWalk {
 class WeightFiles {
  public:
   void add(const fs::path& path) {
-    const MappedFile& file = *files_.emplace_back(std::make_unique<MappedFile>(path));
+    const SharedBytes file = SharedBytes::of_file(path);
     StateDict more;
-    if (is_safetensors(file.bytes())) {
-      more = view_safetensors(file.bytes(), path.string()).tensors;
-    } else if (is_torch_file(file.bytes())) {
-      const PickleValue root = read_torch_bytes(file.bytes(), path.string());
+    if (is_safetensors(file.span())) {
+      more = view_safetensors(file, path.string()).tensors;
+    } else if (is_torch_file(file.span())) {
+      const PickleValue root = read_torch_bytes(file.span(), path.string());
       if (!root.is_dict()) throw Error("this is " + root.kind_name() + ", not a dict of tensors");
       TensorWalk walk;
       walk.visit(root, "");
@@ -192,7 +193,6 @@ class WeightFiles {
   }
 
  private:
-  std::vector<std::unique_ptr<MappedFile>> files_;
   StateDict tensors_;
 };
 
