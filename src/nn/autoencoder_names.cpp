@@ -163,29 +163,34 @@ struct OtherKind {
   std::string_view part, words;
 };
 
-/// By a part of a name that ours have nowhere.
+/// By a part of a name that ours have nowhere; '^': at its beginning.
 constexpr OtherKind other_kinds[] = {
-    {"quantize.", "a VQ model, whose latents are entries of a table"},
+    {"^quantize.", "a VQ model, whose latents are entries of a table"},
     {"time_conv_out", "an autoencoder of videos"},
     {"temporal_res_block", "an autoencoder of videos"},
     {"time_stack", "an autoencoder of videos"},
     {"time_mix_conv", "an autoencoder of videos"},
+    {"^encoder.downsamples.", "an autoencoder of videos (Wan)"},
     {"condition_encoder", "the asymmetric VAE for inpainting"},
-    {"encoder.stages.", "a deep compression autoencoder (DC-AE)"},
-    {"encoder.layers.", "a tiny autoencoder (TAESD)"},
-    {"decoder.layers.", "a tiny autoencoder (TAESD)"},
-    {"encoder.downsamples.", "an autoencoder of videos (Wan)"},
+    {"^encoder.stages.", "a deep compression autoencoder (DC-AE)"},
+    {"^encoder.layers.", "a tiny autoencoder (TAESD)"},
+    {"^decoder.layers.", "a tiny autoencoder (TAESD)"},
     {".attn.0.", "an autoencoder with attention in its levels"},
 };
+
+bool has_part(const std::string& name, std::string_view part) {
+  return part.front() == '^' ? name.starts_with(part.substr(1))
+                             : name.find(part) != std::string::npos;
+}
 
 /// Says by the first name that tells it what else the tensors are; "" if nothing does.
 std::string describe_other_kind(const NamedTensors& tensors) {
   for (const auto& [part, words] : other_kinds)
     for (const auto& [name, tensor] : tensors)
-      if (name.find(part) != std::string::npos)
-        return std::string(words) + " (it has " + shown_name(name) + ")";
+      if (has_part(name, part)) return std::string(words) + " (it has " + shown_name(name) + ")";
   for (const auto& [name, tensor] : tensors) {
-    if (tensor.dim() == 5)
+    const bool own_half = name.starts_with("encoder.") || name.starts_with("decoder.");
+    if (own_half && tensor.dim() == 5)
       return "an autoencoder of videos (" + shown_name(name) + " has five axes)";
     const bool in_level =
         name.starts_with("encoder.down_blocks.") || name.starts_with("decoder.up_blocks.");
@@ -202,17 +207,16 @@ bool is_half_of_taesd(const NamedTensors& tensors) {
 }
 
 void refuse_other_kinds(const NamedTensors& tensors, bool found) {
+  const bool diffusion = std::any_of(tensors.begin(), tensors.end(), [](const auto& entry) {
+    return entry.first.find("diffusion_model.") != std::string::npos;
+  });
+  if (!found && diffusion)
+    throw Error("this checkpoint of a diffusion model holds no VAE (it has no tensor " +
+                std::string(anchors[0]) + ")");
   std::string other = describe_other_kind(tensors);
   if (other.empty() && !found && is_half_of_taesd(tensors))
     other = "one half of a tiny autoencoder (TAESD)";
   if (!other.empty()) throw Error("this is not the VAE of Stable Diffusion but " + other);
-  if (found) return;
-  const bool diffusion = std::any_of(tensors.begin(), tensors.end(), [](const auto& entry) {
-    return entry.first.find("diffusion_model.") != std::string::npos;
-  });
-  if (diffusion)
-    throw Error("this checkpoint of a diffusion model holds no VAE (it has no tensor " +
-                std::string(anchors[0]) + ")");
 }
 
 }  // namespace

@@ -262,6 +262,11 @@ TEST_F(AutoencoderLayouts, OtherAutoencodersByName) {
   EXPECT_THAT(alone({{"encoder.stages.0.0.conv.weight", ""}}, {8, 3, 3, 3}), HasSubstr("DC-AE"));
   EXPECT_THAT(alone({{"model.diffusion_model.out.2.weight", ""}}, {4, 4}),
               HasSubstr("this checkpoint of a diffusion model holds no VAE"));
+  // A text encoder has layers too.
+  EXPECT_THAT(alone({{"model.diffusion_model.a.time_stack.weight", ""},
+                     {"cond_stage_model.transformer.text_model.encoder.layers.0.weight", ""}},
+                    {4, 4}),
+              HasSubstr("this checkpoint of a diffusion model holds no VAE"));
 }
 
 TEST_F(AutoencoderLayouts, FoldersAndVariants) {
