@@ -136,7 +136,8 @@ Tensor rows_from_json(nlohmann::json root, const std::string& where, int64_t lab
   std::vector<Label> labels;
   if (is_dataset &&
       (list.is_object() || (list.is_array() && std::any_of(list.begin(), list.end(), is_pair)))) {
-    for (auto& [name, label] : *label_list_of(std::move(root), where)) labels.push_back(label);
+    LabelList entries = label_list_of(std::move(root), where).value_or(LabelList());
+    for (auto& [name, label] : entries) labels.push_back(std::move(label));
   } else if (!list.is_array()) {
     throw Error("it is neither a list of labels nor a dataset.json with labels");
   } else if (std::all_of(list.begin(), list.end(), [](const auto& v) { return v.is_number(); })) {
