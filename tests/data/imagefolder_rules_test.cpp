@@ -21,8 +21,8 @@ void fill_folder(const test::TempDir& dir, const std::vector<std::string>& files
 
 std::string items_of_folder(const test::TempDir& dir, const std::string& labels = "auto") {
   std::string text;
-  for (const auto& item :
-       open_picture_source({.path = dir.path().string(), .labels = labels})->items())
+  const auto source = open_picture_source({.path = dir.path().string(), .labels = labels});
+  for (const auto& item : source->items())
     text += (text.empty() ? "" : " ") + item.name + "=" + item.label.dump();
   return text;
 }

@@ -23,7 +23,8 @@ std::string items_of_shard(const Members& members) {
   for (const auto& [name, contents] : members) tar.add(name, contents);
   tar.finish();
   std::string text;
-  for (const auto& item : open_picture_source({.path = dir / "x.tar"})->items())
+  const auto source = open_picture_source({.path = dir / "x.tar"});
+  for (const auto& item : source->items())
     text += (text.empty() ? "" : " ") + item.name + "=" + item.label.dump();
   return text;
 }
