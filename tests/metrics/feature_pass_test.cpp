@@ -137,8 +137,8 @@ TEST(Pictures, ArraysAreKnownByTheirContents) {
     write_npz_pictures(dir / name, pictures);
     EXPECT_TRUE(at::equal(open_pictures({dir / name})->picture(3), pictures[3])) << name;
     write_file(dir / name, npy_bytes(nhwc));
-    if (std::string(name) != "a.zip")
-      EXPECT_TRUE(at::equal(open_pictures({dir / name})->picture(3), pictures[3])) << name;
+    if (name == std::string("a.zip")) continue;
+    EXPECT_TRUE(at::equal(open_pictures({dir / name})->picture(3), pictures[3])) << name;
   }
 }
 

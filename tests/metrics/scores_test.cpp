@@ -30,7 +30,7 @@ class PlainInception final : public InceptionDetector {
   Tensor forward(const Tensor& pixels) const override { return pixels; }
 };
 
-FeatureSet random_features(int64_t count, uint64_t seed, double shift = 0) {
+FeatureSet random_feature_set(int64_t count, uint64_t seed, double shift = 0) {
   at::manual_seed(seed);
   FeatureSet set;
   set.num_images = count;
@@ -57,8 +57,8 @@ void expect_null(const Score& score) {
 }  // namespace
 
 TEST(Scores, KernelDistanceOfWholeSetsHasNoErrorBar) {
-  const FeatureSet few = random_features(30, 1), many = random_features(1500, 2),
-                   more = random_features(2500, 3);
+  const FeatureSet few = random_feature_set(30, 1), many = random_feature_set(1500, 2),
+                   more = random_feature_set(2500, 3);
   const std::tuple<const FeatureSet&, const FeatureSet&, const char*> whole[] = {
       {few, few, "all 30 pictures of the images (they would have 1000)"},
       {few, many, "all 30 pictures of the images"},
@@ -68,7 +68,7 @@ TEST(Scores, KernelDistanceOfWholeSetsHasNoErrorBar) {
     expect_null(kid);
     EXPECT_THAT(kid.warnings, Contains(HasSubstr(words)));
   }
-  const FeatureSet exact = random_features(1000, 4);
+  const FeatureSet exact = random_feature_set(1000, 4);
   const Score just_enough = score("kid", exact, more);
   expect_null(just_enough);
   EXPECT_THAT(just_enough.warnings, Contains(HasSubstr("all 1000 pictures of the images")));
@@ -85,33 +85,33 @@ TEST(Scores, KernelDistanceOfWholeSetsHasNoErrorBar) {
 TEST(Scores, InceptionScoreOfFewPictures) {
   const FeatureSet none;
   for (const int64_t count : {10, 15, 19}) {
-    const Score is = score("is", random_features(count, 1), none);
+    const Score is = score("is", random_feature_set(count, 1), none);
     expect_null(is);
     EXPECT_THAT(is.warnings, Contains(HasSubstr("is smaller than over 50000")));
   }
-  const Score is = score("is", random_features(40, 1), none);
+  const Score is = score("is", random_feature_set(40, 1), none);
   EXPECT_TRUE(is.deviation);
   EXPECT_THAT(is.warnings, Contains(HasSubstr("each of its ten parts has but 4;")));
 }
 
 TEST(Scores, SharesThatAreAllAlikeHaveNoErrorBar) {
-  const FeatureSet here = random_features(20, 1), there = random_features(20, 2, 1000);
+  const FeatureSet here = random_feature_set(20, 1), there = random_feature_set(20, 2, 1000);
   for (const char* metric : {"precision", "recall", "density", "coverage"}) {
     const Score apart = score(metric, here, there);
     EXPECT_EQ(apart.value, 0);
     expect_null(apart);
     EXPECT_THAT(apart.warnings, Contains(HasSubstr("all pictures count alike")));
   }
-  const Score mixed = score("precision", random_features(40, 1), random_features(40, 2));
+  const Score mixed = score("precision", random_feature_set(40, 1), random_feature_set(40, 2));
   EXPECT_GT(mixed.deviation.value(), 0);
   EXPECT_THAT(mixed.warnings, IsEmpty());
 }
 
 TEST(Scores, OfAnUnusualDetectorSaySo) {
-  const FeatureSet set = random_features(20, 1);
+  const FeatureSet set = random_feature_set(20, 1);
   ScoreOptions options;
   options.unusual = {{DetectorKind::inception, "another network"}};
-  EXPECT_THAT(score("precision", set, random_features(20, 2), options).warnings,
+  EXPECT_THAT(score("precision", set, random_feature_set(20, 2), options).warnings,
               Contains("another network"));
 }
 
