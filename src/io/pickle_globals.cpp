@@ -263,8 +263,8 @@ PickleValue reconstruct(Arguments arguments, PickleContext& context) {
   const PickleValue& cls = argument(arguments, 0);
   const Meaning base = known(argument(arguments, 1)).meaning;
   PickleValue object = new_object(cls, PickleValue::tuple(), context);
-  if (base == M::plain_object) return object;
   const PickleValue& items = argument(arguments, 2);
+  if (base == M::plain_object || items.is_none()) return object;
   if (base != M::make_dict || !object.is_dict() || !items.is_dict())
     throw Error("an object of the class " + full_name(known(cls)) + " cannot be made this way");
   context.spend_operations(items.size());
