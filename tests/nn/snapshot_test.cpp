@@ -205,7 +205,10 @@ TEST(Snapshot, ContradictingBlocksAreRefused) {
   EXPECT_THROW(snapshot_from_pickle(root), Error);
   block.set("num_heads", 2);
   EXPECT_NO_THROW(snapshot_from_pickle(root));
-  block.set("dropout", 0.5);
+  block.set("dropout", 0.5);  // which matters for training alone
+  EXPECT_EQ(snapshot_from_pickle(root).network.dropout, 0.5);
+  EXPECT_EQ(snapshot_from_pickle(root).notes.size(), 1u);
+  block.set("res_balance", 0.5);
   EXPECT_THROW(snapshot_from_pickle(root), Error);
 }
 
