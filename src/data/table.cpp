@@ -124,8 +124,9 @@ class Splitter {
 };
 
 struct Division {
-  size_t lines = 0;  // how many have the commonest number of cells
-  bool all = false;  // have it
+  size_t lines = 0;   // how many have the commonest number of cells
+  bool all = false;   // have it
+  bool torn = false;  // a quote is not closed, as in a sample that ends within
 };
 
 /// How alike a separator divides the lines of a sample into two cells or more.
@@ -134,8 +135,8 @@ Division division_by(char separator, const std::string& sample, const std::strin
   Cells cells;
   try {
     cells = Splitter(scratch, separator, name).run();
-  } catch (const Error&) {  // a quote that the sample cuts
-    return {};
+  } catch (const Error&) {
+    return {.torn = true};
   }
   std::map<size_t, size_t> counts;
   const size_t rows = cells.lines.size();
@@ -153,15 +154,17 @@ char find_separator(const std::string& text, const std::string& name) {
     const size_t end = sample.find_last_of("\r\n");
     if (end != std::string::npos) sample.resize(end);
   }
-  char best = '\0';
+  char best = '\0', torn = '\0';
   Division most;
   for (const char separator : separators) {
     const Division division = division_by(separator, sample, name);
+    if (division.torn && torn == '\0') torn = separator;
     if (division.lines <= most.lines) continue;
     most = division;
     best = separator;
   }
   if (!most.all && most.lines > 0 && division_by(by_line, sample, name).all) return by_line;
+  if (most.lines == 0 && torn != '\0') return torn;
   if (most.lines == 0 && division_by(' ', sample, name).all) return ' ';
   return best;
 }
@@ -221,13 +224,17 @@ bool is_label_word(std::string_view word) { return is_one_of(word, label_words);
 
 Table::Table(std::string bytes, const std::string& name) : name_(name) {
   text_ = utf8_text(bytes);
+  const auto begin =
+      std::as_bytes(std::span(bytes.data(), std::min(bytes.size(), content_beginning)));
+  const std::string content = in_brackets(describe_content(begin));
+  const std::string first_line = text_.substr(0, text_.find_first_of("\r\n"));
+  if (!content.empty() && first_line.find_first_of(separators) == std::string::npos)
+    throw Error(name_ + " is no table" + content);
   if (const size_t zero = text_.find('\0'); zero != std::string::npos) {
-    const auto begin =
-        std::as_bytes(std::span(bytes.data(), std::min(bytes.size(), content_beginning)));
     const auto line =
         std::count(text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(zero), '\n') + 1;
     throw Error(name_ + " is no table: line " + std::to_string(line) + " has a zero byte" +
-                in_brackets(describe_content(begin)));
+                content);
   }
   bytes.clear();
   const char told = take_separator_line(text_);

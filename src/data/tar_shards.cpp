@@ -59,7 +59,7 @@ class TarShards : public PictureSource {
                             std::string(error.what()) + " (its picture is without a label)"});
       }
     }
-    settle_tar_labels(items_, "the files beside the pictures in '" + options.path + "'", notes_);
+    settle_tar_labels(items_, "'" + options.path + "'", notes_);
     PictureSource::read_own_labels(options);
     if (label_origin_.empty() && list_) take_listed_labels(options);
   }

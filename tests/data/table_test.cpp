@@ -68,8 +68,11 @@ TEST(Table, WhatProgramsAndPeopleWrite) {
       {"1,2\n3;4\n", "1:1|2 / 2:3|4"},
       {"", ""},
       {"\n\n", ""},
+      {"PAR1.png,1\n", "1:PAR1.png|1"},
       {"a,\"1\nb,2\n", "'t.csv' is no valid CSV file: a quote is not closed (it opens in line 1)"},
       {"a,1\nb\0,2\n"s, "'t.csv' is no table: line 2 has a zero byte"},
+      {"a,1\nb,\"", "'t.csv' is no valid CSV file: a quote is not closed (it opens in line 2)"},
+      {"a;1\nb, \"c;2\n", "1:a|1 / 2:b, \"c|2"},
   };
   for (const auto& [text, expected] : cases) EXPECT_EQ(cells_of(text), expected) << text;
 }
