@@ -8,6 +8,9 @@ find_package(GIF 5.1 REQUIRED)
 find_package(TIFF 4.5 REQUIRED)
 find_package(nlohmann_json 3.11 REQUIRED)
 find_package(PkgConfig REQUIRED)
+# Without these two AVIF and JPEG 2000 pictures are refused by name.
+pkg_check_modules(LIBAVIF IMPORTED_TARGET libavif)
+pkg_check_modules(LIBOPENJP2 IMPORTED_TARGET libopenjp2)
 pkg_check_modules(LIBZIP REQUIRED IMPORTED_TARGET libzip)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 set_property(TARGET PkgConfig::UTF8PROC PROPERTY INTERFACE_COMPILE_OPTIONS)  # a definition for DLLs of Windows

@@ -16,6 +16,8 @@ build_packages=(
   "libwebp-dev||reads and writes WebP pictures"
   "libgif-dev||reads GIF pictures"
   "libtiff-dev||reads TIFF pictures"
+  "libavif-dev||reads AVIF pictures"
+  "libopenjp2-7-dev||reads JPEG 2000 pictures"
   "libzip-dev||reads and writes zip datasets"
   "libutf8proc-dev||compares names in different spellings of Unicode"
   "libcurl4-openssl-dev||fetches networks by their address"

@@ -62,7 +62,7 @@ void add_vae(InfoJson& info, const fs::path& folder) {
 }  // namespace
 
 void add_dataset(InfoJson& info, const fs::path& path) {
-  const ImageDataset dataset({.path = path});
+  const ImageDataset dataset({.path = path, .look_ahead = false});
   info["kind"] = "dataset";
   const std::vector<int64_t>& shape = dataset.image_shape();
   info["images"] = dataset.size();

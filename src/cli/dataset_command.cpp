@@ -141,6 +141,9 @@ void add_source_options(CLI::App& command, SourceOptions& source) {
       command, "--labels", source.labels, "auto|folders|none|FILE",
       "Where labels come from: the source itself, names of folders, or a table (.csv) or list",
       source.labels);
+  add_text_option(command, "--image-key", source.image_key, "EXT|NAME",
+                  "Which picture of a sample in tar shards, such as jpg or seg.png",
+                  "the only one");
   add_parsed_option(
       command, "--split", source.split,
       [](const std::string& text) {

@@ -4,18 +4,23 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <set>
 #include <thread>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "core/ordered_workers.h"
+#include "core/printable.h"
 #include "data/label_rules.h"
 #include "data/picture_source.h"
+#include "data/training_view.h"
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
 #include "edm2/data/file_source.h"
 #include "edm2/io/digest.h"
 #include "edm2/io/npz.h"
+#include "io/image_outline.h"
 
 namespace edm2 {
 namespace {
@@ -27,31 +32,37 @@ struct Finding {
   std::optional<std::string> problem;
 };
 
-std::string shape_text(int64_t channels, int64_t height, int64_t width) {
-  return std::to_string(channels) + "x" + std::to_string(height) + "x" + std::to_string(width);
-}
-
 bool is_latent(const PictureSource& source, size_t index) {
   return lower_extension(source.items()[index].name) == ".npy";
 }
 
-Finding look_at(const PictureSource& source, size_t index) {
+/// As training sees it, or as convert does where training would not take it.
+Image decode_as_trained(const PictureSource& source, size_t index, bool ramps_are_grey) {
+  const auto bytes = source.read(index);
+  const std::string& name = source.items()[index].name;
+  if (outline_image(bytes, name).kind == ImageOutline::Kind::grey_deep)
+    return decode_picture(bytes, name, Channels::keep);
+  return decode_for_training(bytes, name, ramps_are_grey);
+}
+
+Finding look_at(const PictureSource& source, size_t index, bool trainable, bool ramps_are_grey) {
   Finding finding;
   finding.latent = is_latent(source, index);
   const std::string& name = source.items()[index].name;
   try {
     if (finding.latent) {
-      const Tensor array = read_npy(source.read(index), name);
+      const Tensor array = as_latents(read_npy(source.read(index), name));
       if (array.dim() < 2 || array.numel() == 0)
         throw Error("the array in '" + name + "' is not an image");
       const int64_t height = array.size(-2), width = array.size(-1);
-      finding.shape = shape_text(array.numel() / (height * width), height, width);
+      finding.shape = shape_text({array.numel() / (height * width), height, width});
       finding.square = height == width;
       finding.digest =
           sha256_hex({static_cast<const std::byte*>(array.const_data_ptr()), array.nbytes()});
     } else {
-      const Image image = source.decode(index, Channels::keep);
-      finding.shape = shape_text(image.channels, image.height, image.width);
+      const Image image = trainable ? decode_as_trained(source, index, ramps_are_grey)
+                                    : source.decode(index, Channels::keep);
+      finding.shape = shape_text({image.channels, image.height, image.width});
       finding.square = image.height == image.width;
       finding.digest = sha256_hex(std::as_bytes(std::span(image.pixels)));
     }
@@ -99,9 +110,15 @@ void find_label_obstacles(const PictureSource& source, DatasetReport& report) {
   obstacles.push_back("there are classes above " + std::to_string(most_classes - 1));
 }
 
-void find_obstacles(const PictureSource& source, DatasetReport& report, bool all_square) {
+bool is_trainable_kind(const PictureSource& source) {
+  return source.kind() == "folder" || source.kind() == "zip";
+}
+
+void find_obstacles(const PictureSource& source, DatasetReport& report, bool all_square,
+                    const TrainingVerdict& verdict) {
   auto& obstacles = report.obstacles;
-  if (report.kind != "folder" && report.kind != "zip")
+  const bool trainable_kind = is_trainable_kind(source);
+  if (!trainable_kind)
     obstacles.push_back("training reads folders and zip archives; convert it first");
   if (report.pictures + report.latents == 0) obstacles.push_back("there are no pictures");
   if (!report.broken.empty())
@@ -111,15 +128,59 @@ void find_obstacles(const PictureSource& source, DatasetReport& report, bool all
     obstacles.push_back("pictures and latents are mixed");
   if (!all_square) obstacles.push_back("pictures are not square");
   find_label_obstacles(source, report);
+  if (!trainable_kind || !obstacles.empty()) return;
+  // What training itself finds has the last word.
+  const int64_t items = report.pictures + report.latents;
+  if (!verdict.obstacle.empty())
+    obstacles.push_back(verdict.obstacle);
+  else if (verdict.size != items)
+    obstacles.push_back("training sees " + std::to_string(verdict.size) + " of these " +
+                        std::to_string(items) + " items: it does not follow links to folders");
+  else if (report.labelled > 0 && verdict.label_dim == 0)
+    obstacles.push_back("training finds no labels in it; convert the dataset with them");
+}
+
+/// "img (1).png" beside "img.png", as browsers and file managers name a second copy.
+void note_copies(const PictureSource& source, DatasetReport& report) {
+  std::unordered_set<std::string> names;
+  for (const auto& item : source.items()) names.insert(item.name);
+  static const std::regex copy(R"((.*?)( ?\(\d{1,4}\)| - Copy| copy( \d{1,4})?)(\.[^./]*))");
+  size_t count = 0;
+  std::string first;
+  for (const auto& item : source.items()) {
+    std::smatch match;
+    constexpr size_t longest = 1000;  // std::regex descends once for each character
+    const bool worth_it =
+        item.name.find('(') != std::string::npos || item.name.find("opy") != std::string::npos;
+    if (!worth_it || item.name.size() > longest || !std::regex_match(item.name, match, copy))
+      continue;
+    const std::string original = match[1].str() + match[4].str();
+    if (!names.contains(original)) continue;
+    if (count++ == 0) first = "'" + item.name + "' beside '" + original + "'";
+  }
+  if (count > 0)
+    report.notes.push_back(std::to_string(count) + (count == 1 ? " name looks" : " names look") +
+                           " like that of a second copy: " + first);
 }
 
 template <class List>
 std::string cut_list(const List& list, const std::function<std::string(size_t)>& line) {
-  constexpr size_t most = 20;
+  constexpr size_t most = 20, longest_line = 1000;
   std::string text;
-  for (size_t i = 0; i < std::min(list.size(), most); ++i) text += "  " + line(i) + "\n";
+  for (size_t i = 0; i < std::min(list.size(), most); ++i)
+    text += "  " + printable_within(line(i), longest_line) + "\n";
   if (list.size() > most)
     text += "  ... and " + std::to_string(list.size() - most) + " more (--json lists all)\n";
+  return text;
+}
+
+/// "a.png = b.png = c.png and 4997 more".
+std::string group_text(const std::vector<std::string>& names) {
+  constexpr size_t most = 4, longest_name = 120;
+  std::string text;
+  for (size_t i = 0; i < std::min(names.size(), most); ++i)
+    text += (i > 0 ? " = " : "") + printable_within(names[i], longest_name);
+  if (names.size() > most) text += " and " + std::to_string(names.size() - most) + " more";
   return text;
 }
 
@@ -136,11 +197,18 @@ DatasetReport check_dataset(const SourceOptions& options, int threads, Progress&
   report.broken = source->refused();
   report.notes = source->notes();
   describe_labels(*source, report);
+  note_copies(*source, report);
+  const bool trainable = is_trainable_kind(*source);
+  const TrainingVerdict verdict = trainable ? training_verdict(options.path) : TrainingVerdict{};
+  for (const std::string& note : verdict.notes)
+    if (std::find(report.notes.begin(), report.notes.end(), note) == report.notes.end())
+      report.notes.push_back(note);
+  const bool ramps_are_grey = verdict.shape.empty() || verdict.shape[0] == 1;
 
   const auto count = static_cast<int64_t>(source->items().size());
   if (threads <= 0) threads = std::max(static_cast<int>(std::thread::hardware_concurrency()), 1);
   OrderedWorkers<Finding> workers(threads, int64_t{4} * threads, count, [&](int64_t index) {
-    return look_at(*source, static_cast<size_t>(index));
+    return look_at(*source, static_cast<size_t>(index), trainable, ramps_are_grey);
   });
   std::unordered_map<std::string, std::vector<size_t>> same;
   bool all_square = true;
@@ -166,7 +234,7 @@ DatasetReport check_dataset(const SourceOptions& options, int threads, Progress&
     auto& names = report.duplicates.emplace_back();
     for (const size_t i : group) names.push_back(source->items()[i].name);
   }
-  find_obstacles(*source, report, all_square);
+  find_obstacles(*source, report, all_square, verdict);
   return report;
 }
 
@@ -194,7 +262,7 @@ nlohmann::ordered_json to_json(const DatasetReport& report) {
 }
 
 std::string to_text(const DatasetReport& report) {
-  std::string text = report.path + " (" + report.kind + ")\n";
+  std::string text = printable(report.path) + " (" + report.kind + ")\n";
   text += "Pictures:   " + std::to_string(report.pictures) + "\n";
   if (report.latents > 0) text += "Latents:    " + std::to_string(report.latents) + "\n";
   for (const auto& [shape, count] : report.shapes)
@@ -227,17 +295,12 @@ std::string to_text(const DatasetReport& report) {
             return report.broken[i].name + ": " + report.broken[i].reason;
           });
   text += "Duplicates: " + std::to_string(report.duplicates.size()) + " groups\n" +
-          cut_list(report.duplicates, [&](size_t i) {
-            std::string line;
-            for (const auto& name : report.duplicates[i])
-              line += (line.empty() ? "" : " = ") + name;
-            return line;
-          });
-  for (const auto& note : report.notes) text += "Note: " + note + "\n";
+          cut_list(report.duplicates, [&](size_t i) { return group_text(report.duplicates[i]); });
+  for (const auto& note : report.notes) text += "Note: " + printable(note) + "\n";
   text += "Training:   ";
   if (report.obstacles.empty()) return text + "possible\n";
   text += "impossible\n";
-  for (const auto& obstacle : report.obstacles) text += "  " + obstacle + "\n";
+  for (const auto& obstacle : report.obstacles) text += "  " + printable(obstacle) + "\n";
   return text;
 }
 

@@ -4,14 +4,17 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <optional>
 
 #include "data/picture_source.h"
 #include "edm2/core/error.h"
+#include "edm2/core/platform.h"
 #include "edm2/io/pickle.h"
 #include "edm2/io/tar.h"
 
 namespace edm2 {
+namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t side = 32, plane = side * side, picture_bytes = 3 * plane;
@@ -114,7 +117,49 @@ class CifarPictures : public PictureSource {
   std::vector<uint8_t> pixels_;  // [N, 3, 32, 32]
 };
 
+/// What the archives are unpacked to.
+constexpr const char* usual_folders[] = {"cifar-10-batches-py", "cifar-10-batches-bin",
+                                         "cifar-100-python", "cifar-100-binary"};
+
+/// CIFAR's files in the folder. "train" and "test" may be anything: they count beside the file of
+/// names alone that comes with them.
+std::vector<const BatchFile*> batches_in(const fs::path& folder) {
+  std::vector<const BatchFile*> found;
+  std::error_code ignored;
+  for (const BatchFile& file : batch_files) {
+    const char* names = file.binary ? "fine_label_names.txt" : "meta";
+    if (fs::is_regular_file(folder / file.name, ignored) &&
+        (!file.hundred || fs::is_regular_file(folder / names, ignored)))
+      found.push_back(&file);
+  }
+  return found;
+}
+
 }  // namespace
+
+std::unique_ptr<PictureSource> open_cifar_folder(const SourceOptions& options) {
+  if (!fs::is_directory(options.path)) return nullptr;
+  const fs::path folder = options.path;
+  std::vector<fs::path> found;
+  if (!batches_in(folder).empty()) found.push_back(folder);
+  if (found.empty())
+    for (const char* name : usual_folders)
+      if (!batches_in(folder / name).empty()) found.push_back(folder / name);
+  if (found.empty()) return nullptr;
+  if (found.size() > 1)
+    throw Error("'" + options.path + "' holds CIFAR twice, in '" + found[0].filename().string() +
+                "' and '" + found[1].filename().string() + "'; give one of them as --source");
+  auto source = std::make_unique<CifarPictures>(options);
+  bool any = false;
+  for (const BatchFile* file : batches_in(found.front())) {
+    if (options.split == (file->test ? "train" : "test")) continue;
+    source->add(*file, MappedFile(found.front() / file->name).bytes());
+    any = true;
+  }
+  if (!any)
+    throw Error("'" + options.path + "' has no pictures of the split '" + options.split + "'");
+  return source;
+}
 
 std::unique_ptr<PictureSource> open_cifar(std::span<const std::byte> bytes,
                                           const SourceOptions& options) {

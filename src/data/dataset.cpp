@@ -4,33 +4,27 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <numeric>
 
 #include "data/folder_classes.h"
 #include "data/label_file.h"
 #include "data/label_rules.h"
 #include "data/name_match.h"
+#include "data/training_view.h"
 #include "edm2/core/error.h"
 #include "edm2/core/random.h"
-#include "edm2/io/image.h"
-#include "edm2/io/npz.h"
 #include "io/system_files.h"
 
 namespace edm2 {
 namespace {
-
-std::string shape_text(const std::vector<int64_t>& shape) {
-  std::string text;
-  for (const int64_t size : shape) text += (text.empty() ? "" : "x") + std::to_string(size);
-  return text;
-}
 
 std::vector<int64_t> shape_of(const Tensor& tensor) {
   return {tensor.sizes().begin(), tensor.sizes().end()};
 }
 
 }  // namespace
+
+ImageDataset::~ImageDataset() = default;
 
 ImageDataset::ImageDataset(ImageDatasetOptions options) : options_(std::move(options)) {
   if (options_.max_size && *options_.max_size < 1)
@@ -46,12 +40,27 @@ ImageDataset::ImageDataset(ImageDatasetOptions options) : options_(std::move(opt
       notes_.push_back(std::move(note));
   if (image_names_.empty())
     throw Error("No image files found in the specified path '" + options_.path.string() + "'");
+  if (options_.look_ahead)
+    check_layout_for_training(*source_, image_names_, options_.path.string());
   cache_.resize(image_names_.size());
   select_items();
-  const Tensor first = decode(0);
+  look_ahead();
+  const Tensor first = view_->decode(image_names_[0]);
   image_shape_ = shape_of(first);
   image_type_ = first.scalar_type();
   if (options_.use_labels) load_labels();
+}
+
+/// The first of all files says what the others must be.
+void ImageDataset::look_ahead() {
+  std::vector<std::string> names = {image_names_[0]};
+  if (options_.look_ahead)
+    for (const Entry& entry : items_)
+      if (entry.image != 0 && !entry.flip) names.push_back(image_names_[entry.image]);
+  view_ = std::make_unique<TrainingView>(*source_, options_.path.string());
+  view_->look_at(names);
+  if (options_.look_ahead)
+    notes_.insert(notes_.end(), view_->notes().begin(), view_->notes().end());
 }
 
 void ImageDataset::select_items() {
@@ -106,30 +115,12 @@ void ImageDataset::label_by_folders() {
   class_labels_ = std::move(classes.class_of);
 }
 
-Tensor ImageDataset::decode(size_t image) const {
-  const std::string& name = image_names_[image];
-  const auto bytes = source_->read(name);
-  const std::string where = options_.path.string() + "/" + name;
-  if (lower_extension(name) == ".npy") {
-    Tensor array = read_npy(bytes, where);
-    if (array.dim() < 2) throw Error("the array in '" + where + "' is not an image");
-    if (array.numel() == 0 ||
-        (array.scalar_type() != at::kByte && array.scalar_type() != at::kFloat))
-      throw Error("the array in '" + where + "' is neither uint8 nor float32, or empty");
-    return array.reshape({-1, array.size(-2), array.size(-1)});
-  }
-  const Image decoded = decode_image(bytes, where);
-  Tensor hwc = at::empty({decoded.height, decoded.width, decoded.channels}, at::kByte);
-  std::memcpy(hwc.data_ptr(), decoded.pixels.data(), decoded.pixels.size());
-  return hwc.permute({2, 0, 1}).contiguous();
-}
-
 Tensor ImageDataset::load_image(size_t image) const {
   {
     const std::lock_guard lock(cache_mutex_);
     if (cache_[image].defined()) return cache_[image];
   }
-  Tensor pixels = decode(image);
+  Tensor pixels = view_->decode(image_names_[image]);
   if (pixels.scalar_type() != image_type_)
     throw Error("'" + image_names_[image] + "' in '" + options_.path.string() + "' holds " +
                 c10::toString(pixels.scalar_type()) + ", the first image " +

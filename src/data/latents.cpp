@@ -8,6 +8,7 @@
 #include "data/latent_measure.h"
 #include "data/partial_dataset.h"
 #include "data/picture_source.h"
+#include "data/training_view.h"
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
 #include "edm2/core/random.h"
@@ -47,16 +48,17 @@ std::vector<std::byte> encode_one(const PictureSource& source, size_t index,
 
 std::vector<std::byte> decode_one(const PictureSource& source, size_t index, const Encoder& encoder,
                                   int64_t seed) {
-  const Tensor raw = read_npy(source.read(index), source.items()[index].name);
+  const Tensor raw = as_latents(read_npy(source.read(index), source.items()[index].name));
   const int64_t channels = encoder.raw_channels();
   if (raw.dim() != 3 || raw.size(0) != channels || raw.scalar_type() != at::kFloat ||
       raw.numel() == 0) {
     std::string shape;
     for (const int64_t size : raw.sizes())
       shape += (shape.empty() ? "" : "x") + std::to_string(size);
-    throw Error("these latents are " + shape + " values of type " +
-                c10::toString(raw.scalar_type()) + "; needed are " + std::to_string(channels) +
-                " x height x width of float32, as 'edm2 dataset encode' writes them");
+    throw Error(
+        "these latents are " + shape + " values of type " + c10::toString(raw.scalar_type()) +
+        "; needed are " + std::to_string(channels) +
+        " x height x width of floating-point numbers, as 'edm2 dataset encode' writes them");
   }
   // On the CPU whatever the VAE's device, so that the picture is the same.
   const std::vector<int64_t> seeds = {seed + static_cast<int64_t>(index)};

@@ -8,6 +8,8 @@
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
 #include "edm2/io/gzip.h"
+#include "io/foreign_content.h"
+#include "io/system_files.h"
 
 namespace edm2 {
 namespace fs = std::filesystem;
@@ -27,14 +29,41 @@ uint32_t big_endian(std::span<const std::byte> bytes) {
   return value;
 }
 
-/// The first bytes of the file, unpacked: enough for the header.
+/// "train-images-idx3-ubyte" of "train-images.idx3-ubyte.gz" and the like, in which mirrors have
+/// put dots for dashes; "" if it is no such name.
+std::string idx_name(std::string name, int dimensions) {
+  const std::string kind = dimensions == 3 ? "idx3-ubyte" : "idx1-ubyte";
+  if (is_system_file(name)) return "";
+  if (name.ends_with(".gz")) name.erase(name.size() - 3);
+  if (name.size() <= kind.size()) return "";
+  for (const size_t place : {name.size() - 6, name.size() - kind.size() - 1})
+    if (name[place] == '.') name[place] = '-';
+  return name.ends_with("-" + kind) ? name : "";
+}
+
 bool is_idx_file(const fs::path& path, int dimensions) {
   std::error_code error;
-  if (!fs::is_regular_file(path, error)) return false;
-  const std::string name = path.filename().string();
-  const std::string kind = dimensions == 3 ? "idx3-ubyte" : "idx1-ubyte";
-  return name.ends_with("-" + kind) || name.ends_with("." + kind) ||
-         name.ends_with("-" + kind + ".gz") || name.ends_with("." + kind + ".gz");
+  return !idx_name(path.filename().string(), dimensions).empty() &&
+         fs::is_regular_file(path, error);
+}
+
+/// Such files in a folder; if it has none, in the folders of such names in it (some programs make
+/// one for each file that they unpack) or in its folder "raw".
+std::vector<fs::path> idx_files_of(const fs::path& folder, int dimensions) {
+  std::vector<fs::path> found, folders;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    std::error_code ignored;
+    if (is_idx_file(entry.path(), dimensions))
+      found.push_back(entry.path());
+    else if (entry.is_directory(ignored) && (name == "raw" || !idx_name(name, dimensions).empty()))
+      folders.push_back(entry.path());
+  }
+  if (found.empty())
+    for (const fs::path& inner : folders)
+      for (const auto& entry : fs::directory_iterator(inner))
+        if (is_idx_file(entry.path(), dimensions)) found.push_back(entry.path());
+  return found;
 }
 
 IdxArray read_idx(const fs::path& path, size_t dimensions) {
@@ -50,8 +79,9 @@ IdxArray read_idx(const fs::path& path, size_t dimensions) {
     throw Error("'" + path.string() + "' is no IDX file of bytes: " + why);
   };
   const size_t header = 4 + 4 * dimensions;
-  if (bytes.size() < header) fail("it is too short");
-  if (big_endian(bytes.first(4)) != 0x800 + dimensions) fail("its first bytes say otherwise");
+  if (bytes.size() < header) fail("it is too short" + in_brackets(describe_content(bytes)));
+  if (big_endian(bytes.first(4)) != 0x800 + dimensions)
+    fail("its first bytes say otherwise" + in_brackets(describe_content(bytes)));
   IdxArray array;
   uint64_t count = 1;
   for (size_t i = 0; i < dimensions; ++i) {
@@ -67,19 +97,25 @@ IdxArray read_idx(const fs::path& path, size_t dimensions) {
   return array;
 }
 
-/// "train-labels-idx1-ubyte.gz" for "train-images-idx3-ubyte.gz", packed or not, if it is there.
+/// "train-labels-idx1-ubyte.gz" for "train-images-idx3-ubyte.gz", packed or not, in the same folder
+/// or in one of its own beside that, if it is there.
 std::optional<fs::path> labels_beside(const fs::path& pictures) {
-  std::string name = pictures.filename().string();
+  std::string name = idx_name(pictures.filename().string(), 3);
   const auto replace = [&](const std::string& from, const std::string& to) {
     if (const size_t place = name.find(from); place != std::string::npos)
       name.replace(place, from.size(), to);
   };
   replace("images", "labels");
   replace("idx3", "idx1");
-  const std::string plain = name.ends_with(".gz") ? name.substr(0, name.size() - 3) : name;
-  for (const std::string& candidate : {plain, plain + ".gz"})
-    if (is_idx_file(pictures.parent_path() / candidate, 1))
-      return pictures.parent_path() / candidate;
+  std::vector<fs::path> folders = {pictures.parent_path()};
+  if (!idx_name(folders[0].filename().string(), 3).empty())
+    folders.push_back(folders[0].parent_path());
+  for (const fs::path& folder : folders) {
+    std::vector<fs::path> found = idx_files_of(folder.empty() ? "." : folder, 1);
+    std::sort(found.begin(), found.end());  // unpacked ones first
+    for (const fs::path& path : found)
+      if (idx_name(path.filename().string(), 1) == name) return path;
+  }
   return std::nullopt;
 }
 
@@ -134,14 +170,16 @@ class MnistPictures : public PictureSource {
 std::unique_ptr<PictureSource> open_mnist(const SourceOptions& options) {
   std::vector<fs::path> files;
   if (fs::is_directory(options.path)) {
-    std::vector<fs::path> found;
-    for (const auto& entry : fs::directory_iterator(options.path))
-      if (is_idx_file(entry.path(), 3)) found.push_back(entry.path());
-    std::sort(found.begin(), found.end(), std::greater<>());  // "train" before "t10k"
+    std::vector<fs::path> found = idx_files_of(options.path, 3);
+    const auto name_of = [](const fs::path& path) { return idx_name(path.filename().string(), 3); };
+    std::sort(found.begin(), found.end(), [&](const fs::path& a, const fs::path& b) {
+      const std::string name_a = name_of(a), name_b = name_of(b);
+      return name_a != name_b ? name_a > name_b : a > b;  // "train" before "t10k"
+    });
     for (const fs::path& path : found) {
-      const std::string name = path.filename().string();
+      const std::string name = name_of(path);
       const bool test = name.starts_with("t10k") || name.starts_with("test");
-      const bool twice = !files.empty() && files.back().string() == path.string() + ".gz";
+      const bool twice = !files.empty() && name_of(files.back()) == name;
       if (options.split != (test ? "train" : "test") && !twice) files.push_back(path);
     }
     if (!found.empty() && files.empty())

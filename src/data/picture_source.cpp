@@ -5,12 +5,13 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "data/shard_archive.h"
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
 #include "edm2/data/file_source.h"
-#include "edm2/io/gzip.h"
 #include "edm2/io/tar.h"
 #include "edm2/io/zip.h"
+#include "io/foreign_content.h"
 #include "io/system_files.h"
 
 namespace edm2 {
@@ -49,64 +50,52 @@ class FilePictures : public PictureSource {
   std::string kind_, path_;
 };
 
-/// Shards in a folder that holds no pictures of its own.
-std::vector<std::string> shards_in(const fs::path& folder) {
-  std::vector<std::string> shards;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const std::string name = entry.path().filename().string();
-    if (has_image_extension(name) || entry.is_directory()) return {};
-    if (lower_extension(name) == ".tar") shards.push_back(entry.path().string());
-  }
-  std::sort(shards.begin(), shards.end());
-  return shards;
-}
-
 std::unique_ptr<PictureSource> open_folder_source(const SourceOptions& options) {
-  if (auto mnist = open_mnist(options)) return mnist;
-  if (const auto shards = shards_in(options.path); !shards.empty())
-    return open_tar_shards(shards, options.content);
-  return std::make_unique<FilePictures>(open_folder(options.path, /*follow_folder_links=*/true),
-                                        "folder", options.content, options.path);
+  if (auto special = open_special_folder(options)) return special;
+  auto pictures =
+      std::make_unique<FilePictures>(open_folder(options.path, /*follow_folder_links=*/true),
+                                     "folder", options.content, options.path);
+  pictures->add_note(archives_note(options.path));
+  return pictures;
 }
 
-/// A .tar.gz archive in memory.
+/// CIFAR's archive, or a shard.
 std::unique_ptr<PictureSource> open_packed_tar(const SourceOptions& options) {
-  constexpr uint64_t most_bytes = uint64_t{512} << 20;  // CIFAR's hold 180 MB
-  const MappedFile file(options.path);
-  const auto bytes = gunzip(
-      file.bytes(), std::min(most_bytes, most_unpacked_bytes(file.bytes().size())), options.path);
-  if (auto cifar = open_cifar(bytes, options)) return cifar;
-  throw Error("'" + options.path +
-              "' is a gzip file that holds neither CIFAR nor MNIST; unpack it (gunzip) first");
+  {
+    const auto bytes = UnpackedFiles().get(options.path);
+    if (auto cifar = open_cifar(*bytes, options)) return cifar;
+  }
+  auto shard = open_tar_shards({options.path}, options);
+  if (shard->items().empty())
+    throw Error("'" + options.path +
+                "' is a gzip file that holds neither CIFAR nor MNIST nor pictures");
+  return shard;
 }
 
-bool is_gzip_file(const std::string& path) {
-  std::error_code ignored;
-  if (fs::file_size(path, ignored) < 2 || ignored) return false;
-  std::byte magic[2];
-  RandomAccessFile(path).read_at(0, magic);
-  return is_gzip(magic);
-}
+}  // namespace
 
-std::unique_ptr<PictureSource> open_unlabelled(const SourceOptions& options) {
+std::unique_ptr<PictureSource> open_unlabelled_source(const SourceOptions& options) {
   const std::string& path = options.path;
   if (fs::is_directory(path)) return open_folder_source(options);
   if (!fs::is_regular_file(path)) {
-    if (is_pattern(path)) return open_tar_shards(expand_pattern(path), options.content);
+    if (is_pattern(path)) return open_tar_shards(expand_pattern(path), options);
     throw Error("Missing input file or directory: " + path);
   }
-  if (path.ends_with(".zip") || is_zip_file(path))
+  if (lower_extension(path) == ".zip" || is_zip_file(path))
     return std::make_unique<FilePictures>(open_zip(path), "zip", options.content, path);
   if (auto mnist = open_mnist(options)) return mnist;
   if (is_gzip_file(path)) return open_packed_tar(options);
   if (path.ends_with(".tar") || is_tar_file(path)) {
     const MappedFile file(path);
     if (auto cifar = open_cifar(file.bytes(), options)) return cifar;
-    return open_tar_shards({path}, options.content);
+    return open_tar_shards({path}, options);
   }
   throw Error("Only zip archives are supported: " + path +
-              " (or folders, tar shards, and the archives of CIFAR and MNIST)");
+              " (or folders, tar shards, and the archives of CIFAR and MNIST)" +
+              in_brackets(describe_file(path)));
 }
+
+namespace {
 
 /// A name that would leave the folder into which the archive is unpacked.
 bool climbs(const std::string& name) {
@@ -163,7 +152,10 @@ std::unique_ptr<PictureSource> open_picture_source(const SourceOptions& options)
   if (options.split != "train" && options.split != "test" && options.split != "all")
     throw UsageError("Invalid value for '--split': '" + options.split +
                      "' is not one of 'train', 'test', 'all'.");
-  auto source = open_unlabelled(options);
+  auto source = open_unlabelled_source(options);
+  if (!options.image_key.empty() && source->kind() != "tar")
+    throw UsageError("--image-key chooses among the pictures of a sample in tar shards, and '" +
+                     options.path + "' is something else (" + source->kind() + ")");
   apply_labels(*source, options);
   return source;
 }

@@ -29,6 +29,10 @@ class PictureSource {
   const std::vector<FileProblem>& refused() const { return refused_; }
   /// What the user should know of how the source was read, a sentence each, without "Note: ".
   const std::vector<std::string>& notes() const { return notes_; }
+  /// "" is none.
+  void add_note(std::string note) {
+    if (!note.empty()) notes_.push_back(std::move(note));
+  }
   /// "folder", "zip", "tar", "CIFAR", "MNIST".
   virtual std::string kind() const = 0;
   /// Throws Error naming the picture.
@@ -60,6 +64,15 @@ class PictureSource {
 /// Tells the user the source's notes.
 void report_notes(const PictureSource& source, Progress& progress);
 
+/// A folder that is more than files side by side: tar shards, the files of CIFAR or of MNIST; none
+/// if it is a folder of pictures.
+std::unique_ptr<PictureSource> open_special_folder(const SourceOptions& options);
+/// "passed over 2 tar archives among the pictures, such as 'x.tar'" of a folder of pictures; "" for
+/// none.
+std::string archives_note(const std::string& folder);
+/// As open_picture_source, but items have the labels alone that stand beside them.
+std::unique_ptr<PictureSource> open_unlabelled_source(const SourceOptions& options);
+
 /// Which files of a source count.
 bool is_wanted(const std::string& name, SourceContent content);
 
@@ -90,7 +103,7 @@ std::string missing_labels_note(const PictureSource& source, int64_t count, bool
 
 /// Tar shards in the WebDataset layout.
 std::unique_ptr<PictureSource> open_tar_shards(const std::vector<std::string>& shards,
-                                               SourceContent content);
+                                               const SourceOptions& options);
 /// The paths that a text with {a,b}, {000..099}, * and ? stands for, in order. Throws Error if
 /// there are none.
 std::vector<std::string> expand_pattern(const std::string& pattern);
@@ -101,7 +114,10 @@ bool is_pattern(const std::string& text);
 /// none if the tar archive `bytes` is something else. `path` is for messages.
 std::unique_ptr<PictureSource> open_cifar(std::span<const std::byte> bytes,
                                           const SourceOptions& options);
-/// MNIST and its kin: a file of pictures, or a folder with such files; none if it is neither.
+/// A folder into which such an archive was unpacked, or the folder above it; none if it is neither.
+std::unique_ptr<PictureSource> open_cifar_folder(const SourceOptions& options);
+/// MNIST and its kin: a file of pictures, or a folder with such files (or with a folder for each of
+/// them); none if it is neither.
 std::unique_ptr<PictureSource> open_mnist(const SourceOptions& options);
 
 }  // namespace edm2

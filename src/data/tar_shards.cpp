@@ -8,10 +8,11 @@
 #include <unordered_map>
 
 #include "data/picture_source.h"
+#include "data/shard_archive.h"
+#include "data/shard_members.h"
 #include "data/tar_labels.h"
 #include "edm2/core/error.h"
 #include "edm2/io/json.h"
-#include "edm2/io/tar.h"
 
 namespace edm2 {
 namespace fs = std::filesystem;
@@ -20,27 +21,22 @@ namespace {
 constexpr uint64_t longest_label = 1 << 20;
 constexpr uint64_t longest_file = uint64_t{4} << 30;
 
-/// "a/0001" of "a/0001.seg.png".
-std::string sample_key(const std::string& name) {
-  const size_t slash = name.rfind('/');
-  const size_t dot = name.find('.', slash == std::string::npos ? 0 : slash + 1);
-  return name.substr(0, dot);
-}
-
 class TarShards : public PictureSource {
  public:
-  TarShards(const std::vector<std::string>& paths, SourceContent content) {
+  TarShards(const std::vector<std::string>& paths, const SourceOptions& options) : paths_(paths) {
+    const auto unpacked = std::make_shared<UnpackedFiles>();
+    ShardNotes notes;
     for (const std::string& path : paths) {
-      shards_.push_back(std::make_unique<TarReader>(path));
-      const std::string prefix =
-          paths.size() == 1 ? "" : fs::path(path).filename().replace_extension().string() + "/";
-      add_shard(shards_.size() - 1, prefix, content);
+      shards_.push_back(open_shard(path, unpacked));
+      add_shard(shards_.size() - 1, paths.size() == 1 ? "" : shard_stem(path) + "/", options,
+                notes);
     }
+    notes_ = notes.sentences();
   }
   std::string kind() const override { return "tar"; }
   std::vector<std::byte> read(size_t index) const override {
     const auto& [shard, entry] = places_.at(index);
-    if (shards_[shard]->entries()[entry].size > longest_file)
+    if (file_of(shard, entry).size > longest_file)
       throw Error("'" + items_[index].name + "' is larger than 4 GiB");
     return shards_[shard]->read(entry);
   }
@@ -55,7 +51,7 @@ class TarShards : public PictureSource {
         items_[i].label = label_of(shard, entry);
       } catch (const Error& error) {
         if (options.on_error == OnError::stop) throw;
-        refused_.push_back({shards_[shard]->entries()[entry].name,
+        refused_.push_back({file_of(shard, entry).name,
                             std::string(error.what()) + " (its picture is without a label)"});
       }
     }
@@ -65,17 +61,20 @@ class TarShards : public PictureSource {
   }
 
  private:
+  const TarEntry& file_of(size_t shard, size_t entry) const {
+    return shards_[shard]->directory().entries[entry];
+  }
+
   std::vector<std::byte> bytes_of(size_t shard, size_t entry, uint64_t most) const {
-    const TarEntry& file = shards_[shard]->entries()[entry];
+    const TarEntry& file = file_of(shard, entry);
     if (file.size > most)
-      throw Error("'" + file.name + "' in '" + shards_[shard]->path().string() +
-                  "' is too long for labels");
+      throw Error("'" + file.name + "' in '" + paths_[shard] + "' is too long for labels");
     return shards_[shard]->read(entry);
   }
 
   Label label_of(size_t shard, size_t entry) const {
-    return label_in_file(bytes_of(shard, entry, longest_label),
-                         shards_[shard]->entries()[entry].name, shards_[shard]->path().string());
+    return label_in_file(bytes_of(shard, entry, longest_label), file_of(shard, entry).name,
+                         paths_[shard]);
   }
 
   /// A dataset that was packed as a whole.
@@ -92,32 +91,23 @@ class TarShards : public PictureSource {
     take_labels(std::move(labels));
   }
 
-  void add_shard(size_t shard, const std::string& prefix, SourceContent content) {
-    const auto& entries = shards_[shard]->entries();
-    std::vector<std::string> names;
-    for (const TarEntry& entry : entries) names.push_back(entry.name);
-    std::vector<FileProblem> refused;
-    refuse_hostile_names(names, refused);
-    std::unordered_map<std::string, bool> is_refused;
-    for (FileProblem& problem : refused) {
-      is_refused[problem.name] = true;
+  void add_shard(size_t shard, const std::string& prefix, const SourceOptions& options,
+                 ShardNotes& notes) {
+    const auto& entries = shards_[shard]->directory().entries;
+    ShardMembers members = sort_members(shards_[shard]->directory(), options, paths_[shard], notes);
+    for (FileProblem& problem : members.refused)
       refused_.push_back({prefix + problem.name, std::move(problem.reason)});
-    }
     std::unordered_map<std::string, size_t> item_of;  // by key
-    for (size_t i = 0; i < entries.size(); ++i) {
-      if (is_refused.contains(entries[i].name) || !is_wanted(entries[i].name, content)) continue;
-      const auto [place, added] = item_of.emplace(sample_key(entries[i].name), items_.size());
-      if (!added)
-        throw Error("the sample '" + place->first + "' in '" + shards_[shard]->path().string() +
-                    "' has two pictures");
+    for (const size_t i : members.pictures) {
+      item_of.emplace(sample_key(entries[i].name), items_.size());
       items_.push_back({prefix + entries[i].name, nullptr});
       places_.emplace_back(shard, i);
     }
-    for (size_t i = 0; i < entries.size(); ++i) {
+    for (const size_t i : members.others) {
       const std::string& name = entries[i].name;
       const std::string extension = lower_extension(name);
       const bool is_class = extension == ".cls";
-      if ((!is_class && extension != ".json") || is_refused.contains(name)) continue;
+      if (!is_class && extension != ".json") continue;
       const auto item = item_of.find(sample_key(name));
       if (item != item_of.end()) {
         const auto [place, added] = label_files_.emplace(item->second, std::pair(shard, i));
@@ -128,7 +118,8 @@ class TarShards : public PictureSource {
     }
   }
 
-  std::vector<std::unique_ptr<TarReader>> shards_;
+  std::vector<std::string> paths_;
+  std::vector<std::unique_ptr<ShardArchive>> shards_;
   std::vector<std::pair<size_t, size_t>> places_;  // shard and entry of every item
   std::unordered_map<size_t, std::pair<size_t, size_t>> label_files_;  // those of items
   std::optional<std::pair<size_t, size_t>> list_;                      // dataset.json
@@ -200,8 +191,8 @@ std::vector<std::string> expand_pattern(const std::string& pattern) {
 }
 
 std::unique_ptr<PictureSource> open_tar_shards(const std::vector<std::string>& shards,
-                                               SourceContent content) {
-  return std::make_unique<TarShards>(shards, content);
+                                               const SourceOptions& options) {
+  return std::make_unique<TarShards>(shards, options);
 }
 
 }  // namespace edm2

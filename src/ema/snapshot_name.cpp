@@ -7,6 +7,7 @@
 #include <set>
 
 #include "edm2/core/error.h"
+#include "io/system_files.h"
 
 namespace edm2 {
 namespace {
@@ -88,9 +89,11 @@ SnapshotList select_snapshots(const std::vector<std::string>& file_names,
                               const SnapshotFilter& filter) {
   SnapshotList list;
   std::set<std::string> prefixes;
+  std::vector<std::string> leftovers;
   for (const std::string& file_name : file_names) {
     const auto name = parse_snapshot_name(file_name);
-    if (!name || !passes(*name, filter)) continue;
+    if (name && is_system_file(file_name)) leftovers.push_back(file_name);
+    if (!name || is_system_file(file_name) || !passes(*name, filter)) continue;
     if (!(name->std > 0 && name->std < 0.289)) {
       list.notes.push_back("Note: leaving out " + file_name +
                            ", as no EMA has that relative width");
@@ -103,6 +106,9 @@ SnapshotList select_snapshots(const std::vector<std::string>& file_names,
       list.notes.push_back("Note: leaving out " + file_name + ", as " + error.what());
     }
   }
+  std::sort(leftovers.begin(), leftovers.end());
+  if (const std::string note = system_files_note(leftovers); !note.empty())
+    list.notes.push_back("Note: " + note);
   const auto key = [](const SnapshotFile& file) {
     return std::tuple(file.nimg, file.name.std, file.file_name);
   };

@@ -229,7 +229,8 @@ Tensor rows_from_array(const fs::path& path, int64_t label_dim, std::vector<std:
 
 LabelOfSeed labels_of_dataset(const fs::path& path, int64_t label_dim,
                               std::vector<std::string>& notes) {
-  const auto dataset = std::make_shared<ImageDataset>(ImageDatasetOptions{.path = path});
+  const auto dataset =
+      std::make_shared<ImageDataset>(ImageDatasetOptions{.path = path, .look_ahead = false});
   notes.insert(notes.end(), dataset->notes().begin(), dataset->notes().end());
   if (dataset->label_kind() == LabelKind::none) throw Error("the dataset has no labels");
   // A dataset may lack the last classes of the network, but its vectors must be of that length.

@@ -52,15 +52,12 @@ void read_masks(ByteReader& in, Header& h) {
   }
 }
 
-/// Colours that the file does not define are grey ramps, as for the other formats.
 void read_palette(ByteReader& in, Header& h, size_t entry_bytes) {
   const uint32_t possible = uint32_t{1} << h.bits;
   const uint32_t count = h.colors == 0 ? possible : std::min(h.colors, possible);
-  h.palette.resize(size_t{3} * 256);
-  for (size_t i = 0; i < h.palette.size(); ++i) h.palette[i] = static_cast<uint8_t>(i / 3);
   for (size_t i = 0; i < count; ++i) {
     const auto entry = in.take(entry_bytes);  // blue, green, red
-    for (size_t c = 0; c < 3; ++c) h.palette[3 * i + c] = static_cast<uint8_t>(entry[2 - c]);
+    for (size_t c = 0; c < 3; ++c) h.palette.push_back(static_cast<uint8_t>(entry[2 - c]));
   }
 }
 
@@ -173,7 +170,8 @@ void read_runs(ByteReader& in, const Header& h, Image& image) {
 /// Such pictures are grey ones, not coloured ones with a palette.
 bool is_black_and_white(int bits, const std::vector<uint8_t>& palette) {
   constexpr uint8_t black_white[] = {0, 0, 0, 255, 255, 255};
-  return bits == 1 && std::equal(std::begin(black_white), std::end(black_white), palette.begin());
+  return bits == 1 &&
+         std::equal(std::begin(black_white), std::end(black_white), palette.begin(), palette.end());
 }
 
 }  // namespace
@@ -182,20 +180,23 @@ bool is_bmp(std::span<const std::byte> bytes) {
   return bytes.size() >= 26 && bytes[0] == std::byte{'B'} && bytes[1] == std::byte{'M'};
 }
 
-StoredImage decode_bmp(std::span<const std::byte> bytes, const std::string& name) {
+StoredImage decode_bmp(std::span<const std::byte> bytes, const std::string& name, Part part) {
   ByteReader in(bytes, "cannot decode the BMP picture '" + name + "'");
-  Header header = read_header(in, name);
+  const Header header = read_header(in, name);
   StoredImage stored;
   stored.kind = header.bits <= 8 ? StoredImage::Kind::palette : StoredImage::Kind::rgb;
   stored.image = {header.width, header.height, header.bits <= 8 ? 1 : 3, {}};
+  const bool black_and_white = is_black_and_white(header.bits, header.palette);
+  if (black_and_white) stored.kind = StoredImage::Kind::grey;
+  if (stored.kind == StoredImage::Kind::palette)
+    set_palette(stored, header.palette, /*ramp_is_grey=*/true);
+  if (part == Part::header) return stored;
   in.seek(header.pixels);
   if (header.compression == rle8 || header.compression == rle4)
     read_runs(in, header, stored.image);
   else
     read_rows(in, header, stored.image);
-  stored.palette = std::move(header.palette);
-  if (is_black_and_white(header.bits, stored.palette)) {
-    stored.kind = StoredImage::Kind::grey;
+  if (black_and_white) {
     for (uint8_t& pixel : stored.image.pixels) pixel = pixel == 0 ? 0 : 255;
   }
   return stored;

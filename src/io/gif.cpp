@@ -38,7 +38,7 @@ class GifDecoder {
     if (!gif_) fail(error);
   }
 
-  StoredImage decode() {
+  StoredImage decode(Part part) {
     find_first_frame();
     const GifImageDesc& frame = gif_->Image;
     StoredImage stored;
@@ -49,13 +49,14 @@ class GifDecoder {
     image.height = std::max<int64_t>(gif_->SHeight, int64_t{frame.Top} + frame.Height);
     image.channels = 1;
     check_pixel_count(image.width, image.height, name_);
+    set_palette(stored, colors(), /*ramp_is_grey=*/true);
+    if (part == Part::header) return stored;
     // LZW packs a run of at most 4096 into 12 bits.
     if (static_cast<uint64_t>(image.width) * static_cast<uint64_t>(image.height) / 4096 >
         input_.bytes.size())
       throw Error("cannot decode the GIF picture '" + name_ + "': the file is truncated");
     image.pixels.assign(static_cast<size_t>(image.width * image.height), transparent_);
     read_frame(image);
-    stored.palette = palette();
     return stored;
   }
 
@@ -113,17 +114,13 @@ class GifDecoder {
       for (int y = first[pass]; y < frame.Height; y += step[pass]) read_row(y);
   }
 
-  std::vector<uint8_t> palette() const {
+  /// None without a table: the numbers are greys.
+  std::vector<uint8_t> colors() const {
     const ColorMapObject* map =
         gif_->Image.ColorMap != nullptr ? gif_->Image.ColorMap : gif_->SColorMap;
-    std::vector<uint8_t> colors(size_t{3} * 256);
-    for (size_t i = 0; i < colors.size(); ++i) colors[i] = static_cast<uint8_t>(i / 3);
-    if (map == nullptr) return colors;
-    for (size_t i = 0; i < static_cast<size_t>(std::clamp(map->ColorCount, 0, 256)); ++i) {
-      colors[3 * i] = map->Colors[i].Red;
-      colors[3 * i + 1] = map->Colors[i].Green;
-      colors[3 * i + 2] = map->Colors[i].Blue;
-    }
+    std::vector<uint8_t> colors;
+    for (int i = 0; map != nullptr && i < std::clamp(map->ColorCount, 0, 256); ++i)
+      colors.insert(colors.end(), {map->Colors[i].Red, map->Colors[i].Green, map->Colors[i].Blue});
     return colors;
   }
 
@@ -140,8 +137,8 @@ bool is_gif(std::span<const std::byte> bytes) {
                                std::memcmp(bytes.data(), "GIF89a", 6) == 0);
 }
 
-StoredImage decode_gif(std::span<const std::byte> bytes, const std::string& name) {
-  return GifDecoder(bytes, name).decode();
+StoredImage decode_gif(std::span<const std::byte> bytes, const std::string& name, Part part) {
+  return GifDecoder(bytes, name).decode(part);
 }
 
 }  // namespace edm2

@@ -7,7 +7,10 @@
 
 #include "edm2/core/error.h"
 #include "edm2/io/atomic_file.h"
+#include "io/foreign_content.h"
 #include "io/image_codecs.h"
+#include "io/image_outline.h"
+#include "io/other_pictures.h"
 
 namespace edm2 {
 namespace {
@@ -16,19 +19,51 @@ using Kind = StoredImage::Kind;
 
 struct Format {
   bool (*recognize)(std::span<const std::byte>);
-  StoredImage (*decode)(std::span<const std::byte>, const std::string&);
+  StoredImage (*decode)(std::span<const std::byte>, const std::string&, Part);
 };
 
 constexpr Format formats[] = {
-    {is_png, decode_png}, {is_jpeg, decode_jpeg}, {is_webp, decode_webp}, {is_gif, decode_gif},
-    {is_bmp, decode_bmp}, {is_tiff, decode_tiff}, {is_pnm, decode_pnm},
+    {is_png, decode_png}, {is_jpeg, decode_jpeg}, {is_webp, decode_webp},
+    {is_gif, decode_gif}, {is_bmp, decode_bmp},   {is_tiff, decode_tiff},
+    {is_pnm, decode_pnm}, {is_avif, decode_avif}, {is_jpeg2000, decode_jpeg2000},
 };
 
-StoredImage decode_stored(std::span<const std::byte> bytes, const std::string& name) {
-  for (const Format& format : formats)
-    if (format.recognize(bytes)) return format.decode(bytes, name);
+[[noreturn]] void refuse_format(std::span<const std::byte> bytes, const std::string& name) {
+  if (const std::string format = unread_picture_format(bytes, name); !format.empty())
+    throw Error("'" + name + "' is a picture in the format " + format +
+                ", which this program does not read; convert it to PNG first");
+  const std::string found = bytes.empty() ? "empty" : describe_content(bytes);
   throw Error("'" + name +
-              "' is no picture that can be read (PNG, JPEG, WebP, GIF, BMP, TIFF, PBM, PGM, PPM)");
+              "' is no picture that can be read (PNG, JPEG, WebP, AVIF, JPEG 2000, GIF, BMP, TIFF, "
+              "PBM, PGM, PPM)" +
+              in_brackets(found));
+}
+
+StoredImage decode_stored(std::span<const std::byte> bytes, const std::string& name,
+                          Part part = Part::whole) {
+  for (const Format& format : formats)
+    if (format.recognize(bytes)) return format.decode(bytes, name, part);
+  refuse_format(bytes, name);
+}
+
+ImageOutline::Kind outline_kind(const StoredImage& stored) {
+  switch (stored.kind) {
+    case Kind::grey:
+      return ImageOutline::Kind::grey;
+    case Kind::grey16:
+    case Kind::grey_clipped:
+      return ImageOutline::Kind::grey_deep;
+    case Kind::grey_alpha:
+      return ImageOutline::Kind::grey_alpha;
+    case Kind::palette:
+      return stored.is_grey_ramp ? ImageOutline::Kind::grey_ramp : ImageOutline::Kind::palette;
+    case Kind::rgb_alpha:
+      return ImageOutline::Kind::rgb_alpha;
+    case Kind::cmyk:
+      return ImageOutline::Kind::cmyk;
+    default:
+      return ImageOutline::Kind::rgb;
+  }
 }
 
 /// a * b / 255, rounded, as Pillow's MULDIV255.
@@ -105,22 +140,58 @@ void write_png(const std::filesystem::path& path, const Tensor& image, const Png
   write_file(path, encode_png(to_image(image), png_for_photographs, text));
 }
 
-Image decode_image(std::span<const std::byte> bytes, const std::string& name) {
-  StoredImage stored = decode_stored(bytes, name);
+void set_palette(StoredImage& stored, std::span<const uint8_t> colors, bool ramp_is_grey) {
+  constexpr size_t all = size_t{3} * 256;
+  colors = colors.first(std::min(colors.size(), all));
+  stored.is_grey_ramp = true;
+  for (size_t i = 0; i < colors.size(); ++i)
+    stored.is_grey_ramp = stored.is_grey_ramp && colors[i] == i / 3;
+  stored.palette.assign(colors.begin(), colors.end());
+  stored.palette.resize(all);
+  if (stored.is_grey_ramp && ramp_is_grey)
+    for (size_t i = 0; i < all; ++i) stored.palette[i] = static_cast<uint8_t>(i / 3);
+}
+
+ImageOutline outline_image(std::span<const std::byte> beginning, const std::string& name) {
+  const StoredImage stored = decode_stored(beginning, name, Part::header);
+  return {outline_kind(stored), stored.image.width, stored.image.height};
+}
+
+namespace {
+
+/// The picture as bytes of the channels that the file has.
+Image as_stored(StoredImage stored, const std::string& name) {
   if (stored.kind == Kind::grey16 || stored.kind == Kind::grey_clipped)
     throw Error("'" + name + "' has " + (stored.kind == Kind::grey16 ? "16" : "more than 16") +
                 " bits per pixel; convert the dataset with 'edm2 dataset convert' first");
   return std::move(stored.image);
 }
 
-Image decode_rgb(std::span<const std::byte> bytes, const std::string& name) {
-  StoredImage stored = decode_stored(bytes, name);
+Image as_rgb(StoredImage stored) {
   if (stored.kind == Kind::rgb) return std::move(stored.image);
   const size_t count = static_cast<size_t>(stored.image.width * stored.image.height);
   Image rgb{stored.image.width, stored.image.height, 3, std::vector<uint8_t>(3 * count)};
   for (size_t pixel = 0; pixel < count; ++pixel)
     to_rgb(stored, pixel, rgb.pixels.data() + 3 * pixel);
   return rgb;
+}
+
+}  // namespace
+
+Image decode_image(std::span<const std::byte> bytes, const std::string& name) {
+  return as_stored(decode_stored(bytes, name), name);
+}
+
+Image decode_rgb(std::span<const std::byte> bytes, const std::string& name) {
+  return as_rgb(decode_stored(bytes, name));
+}
+
+Image decode_for_training(std::span<const std::byte> bytes, const std::string& name,
+                          bool ramps_are_grey) {
+  StoredImage stored = decode_stored(bytes, name);
+  const bool colors = stored.kind == Kind::palette && !(stored.is_grey_ramp && ramps_are_grey);
+  if (colors || stored.kind == Kind::cmyk) return as_rgb(std::move(stored));
+  return as_stored(std::move(stored), name);
 }
 
 Image decode_picture(std::span<const std::byte> bytes, const std::string& name, Channels channels) {

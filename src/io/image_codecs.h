@@ -19,6 +19,15 @@ struct StoredImage {
   std::vector<uint16_t> wide;          ///< grey16 only
   std::vector<uint8_t> palette;        ///< palette only: 256 RGB triples
   std::vector<uint8_t> palette_alpha;  ///< palette only: 256 values, or empty = opaque
+  /// The palette's colours are the greys of their numbers: the indices are the picture.
+  bool is_grey_ramp = false;
+};
+
+/// How much of a file is looked at.
+enum class Part {
+  whole,
+  header,  ///< size, channels and kind, and the palette; `image` gets no pixels. The bytes may be
+           ///< the beginning of the file: where it does not reach, decoders throw Error.
 };
 
 /// By the first bytes.
@@ -29,14 +38,25 @@ bool is_gif(std::span<const std::byte> bytes);
 bool is_bmp(std::span<const std::byte> bytes);
 bool is_tiff(std::span<const std::byte> bytes);
 bool is_pnm(std::span<const std::byte> bytes);
+bool is_avif(std::span<const std::byte> bytes);
+bool is_jpeg2000(std::span<const std::byte> bytes);
 
-StoredImage decode_png(std::span<const std::byte> bytes, const std::string& name);
-StoredImage decode_jpeg(std::span<const std::byte> bytes, const std::string& name);
-StoredImage decode_webp(std::span<const std::byte> bytes, const std::string& name);
-StoredImage decode_gif(std::span<const std::byte> bytes, const std::string& name);
-StoredImage decode_bmp(std::span<const std::byte> bytes, const std::string& name);
-StoredImage decode_tiff(std::span<const std::byte> bytes, const std::string& name);
-StoredImage decode_pnm(std::span<const std::byte> bytes, const std::string& name);
+StoredImage decode_png(std::span<const std::byte> bytes, const std::string& name, Part part);
+StoredImage decode_jpeg(std::span<const std::byte> bytes, const std::string& name, Part part);
+StoredImage decode_webp(std::span<const std::byte> bytes, const std::string& name, Part part);
+StoredImage decode_gif(std::span<const std::byte> bytes, const std::string& name, Part part);
+StoredImage decode_bmp(std::span<const std::byte> bytes, const std::string& name, Part part);
+StoredImage decode_tiff(std::span<const std::byte> bytes, const std::string& name, Part part);
+StoredImage decode_pnm(std::span<const std::byte> bytes, const std::string& name, Part part);
+/// By libraries that a build may lack; then they throw Error, which says so.
+StoredImage decode_avif(std::span<const std::byte> bytes, const std::string& name, Part part);
+StoredImage decode_jpeg2000(std::span<const std::byte> bytes, const std::string& name, Part part);
+
+/// Gives the picture `colors`, RGB triples of at most 256 entries. Indices beyond them are black,
+/// as in Pillow. It opens some formats' pictures as grey if the colours are the greys of their
+/// numbers
+/// (`ramp_is_grey`): indices beyond them are greys then, too.
+void set_palette(StoredImage& stored, std::span<const uint8_t> colors, bool ramp_is_grey);
 
 /// Throws Error unless 1 <= width * height <= 178,956,970.
 void check_pixel_count(int64_t width, int64_t height, const std::string& name);

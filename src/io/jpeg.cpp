@@ -82,7 +82,7 @@ bool is_jpeg(std::span<const std::byte> bytes) {
          bytes[2] == std::byte{0xff};
 }
 
-StoredImage decode_jpeg(std::span<const std::byte> bytes, const std::string& name) {
+StoredImage decode_jpeg(std::span<const std::byte> bytes, const std::string& name, Part part) {
   JpegReader reader;
   const auto fail = [&] {
     throw Error("cannot decode the JPEG picture '" + name + "': " + reader.message);
@@ -110,6 +110,7 @@ StoredImage decode_jpeg(std::span<const std::byte> bytes, const std::string& nam
       throw Error("the JPEG picture '" + name + "' has " + std::to_string(image.channels) +
                   " channels; 1, 3 and 4 can be read");
   }
+  if (part == Part::header) return stored;
   const auto row_bytes = static_cast<size_t>(image.width * image.channels);
   image.pixels.resize(row_bytes * static_cast<size_t>(image.height));
   if (!read_rows(&reader, image.pixels.data(), row_bytes)) fail();

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "edm2/core/error.h"
+#include "io/foreign_content.h"
 
 namespace edm2 {
 namespace {
@@ -122,7 +123,9 @@ class HeaderParser {
 
 Header read_header(std::span<const std::byte> bytes, const std::string& name) {
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  if (!text.starts_with(magic)) throw Error(name + " is not an .npy file");
+  if (!text.starts_with(magic))
+    throw Error(name + " is not an .npy file" +
+                in_brackets(bytes.empty() ? "empty" : describe_content(bytes)));
   if (text.size() < 12) throw Error(name + " is truncated");
   const auto byte_at = [&](size_t i) {
     return static_cast<size_t>(static_cast<unsigned char>(text[i]));
@@ -268,6 +271,14 @@ Tensor read_npy(std::span<const std::byte> bytes, const std::string& name) {
       return axes;
     }());
   return values.contiguous();
+}
+
+NpyOutline outline_npy(std::span<const std::byte> beginning, const std::string& name) {
+  Header header = read_header(beginning, name);
+  const Type& type = find_type(header.type, name);
+  c10::ScalarType widened = type.stored;
+  if (type.is_unsigned) widened = type.stored == at::kShort ? at::kInt : at::kLong;
+  return {widened, std::move(header.shape)};
 }
 
 std::vector<std::string> read_npy_strings(std::span<const std::byte> bytes,

@@ -145,18 +145,14 @@ Kind kind_of(int color_type, int depth) {
   }
 }
 
-/// 256 colours; those that the file does not define are grey ramps, as in Pillow.
+/// The colours that the file defines.
 std::vector<uint8_t> read_palette(const Reader& reader) {
-  std::vector<uint8_t> palette(size_t{3} * 256);
-  for (size_t i = 0; i < palette.size(); ++i) palette[i] = static_cast<uint8_t>(i / 3);
+  std::vector<uint8_t> palette;
   png_colorp colors = nullptr;
   int count = 0;
   if (png_get_PLTE(reader.png, reader.info, &colors, &count) != 0)
-    for (size_t i = 0; i < static_cast<size_t>(std::min(count, 256)); ++i) {
-      palette[3 * i] = colors[i].red;
-      palette[3 * i + 1] = colors[i].green;
-      palette[3 * i + 2] = colors[i].blue;
-    }
+    for (int i = 0; i < std::min(count, 256); ++i)
+      palette.insert(palette.end(), {colors[i].red, colors[i].green, colors[i].blue});
   return palette;
 }
 
@@ -205,7 +201,7 @@ bool is_png(std::span<const std::byte> bytes) {
          png_sig_cmp(reinterpret_cast<png_const_bytep>(bytes.data()), 0, 8) == 0;
 }
 
-StoredImage decode_png(std::span<const std::byte> bytes, const std::string& name) {
+StoredImage decode_png(std::span<const std::byte> bytes, const std::string& name, Part part) {
   PngContext context;
   context.input = bytes;
   const auto fail = [&] {
@@ -224,6 +220,13 @@ StoredImage decode_png(std::span<const std::byte> bytes, const std::string& name
   image.height = png_get_image_height(reader.png, reader.info);
   image.channels = png_get_channels(reader.png, reader.info);
   check_pixel_count(image.width, image.height, name);
+  const int color_type = png_get_color_type(reader.png, reader.info);
+  stored.kind = kind_of(color_type, png_get_bit_depth(reader.png, reader.info));
+  if (stored.kind == Kind::palette) {
+    set_palette(stored, read_palette(reader), /*ramp_is_grey=*/false);
+    stored.palette_alpha = read_palette_alpha(reader);
+  }
+  if (part == Part::header) return stored;
   // Deflate packs at most 1032 to 1, so a short file with huge sides is broken: say so before
   // memory is taken. (The eighth: one bit per pixel.)
   if (static_cast<uint64_t>(image.width) * static_cast<uint64_t>(image.height) / 8 / 1032 >
@@ -231,8 +234,6 @@ StoredImage decode_png(std::span<const std::byte> bytes, const std::string& name
     std::strcpy(context.message, "the file is truncated");
     fail();
   }
-  const int color_type = png_get_color_type(reader.png, reader.info);
-  stored.kind = kind_of(color_type, png_get_bit_depth(reader.png, reader.info));
 
   const size_t row_bytes = png_get_rowbytes(reader.png, reader.info);
   const auto height = static_cast<size_t>(image.height);
@@ -240,10 +241,6 @@ StoredImage decode_png(std::span<const std::byte> bytes, const std::string& name
   auto rows = row_pointers(image.pixels.data(), height, row_bytes);
   if (!read_rows(reader.png, reader.info, &context, rows.data())) fail();
 
-  if (stored.kind == Kind::palette) {
-    stored.palette = read_palette(reader);
-    stored.palette_alpha = read_palette_alpha(reader);
-  }
   if (stored.kind == Kind::grey16) {  // big-endian pairs
     stored.wide.resize(image.pixels.size() / 2);
     for (size_t i = 0; i < stored.wide.size(); ++i)

@@ -66,7 +66,7 @@ bool is_pnm(std::span<const std::byte> bytes) {
          bytes[1] <= std::byte{'6'} && is_space(static_cast<uint8_t>(bytes[2]));
 }
 
-StoredImage decode_pnm(std::span<const std::byte> bytes, const std::string& name) {
+StoredImage decode_pnm(std::span<const std::byte> bytes, const std::string& name, Part part) {
   ByteReader in(bytes, "cannot decode the PNM picture '" + name + "'");
   in.u8();
   const int kind = in.u8() - '0';  // 1 2 3: plain bits, grey, colour; 4 5 6: the same, raw
@@ -79,12 +79,13 @@ StoredImage decode_pnm(std::span<const std::byte> bytes, const std::string& name
   check_pixel_count(image.width, image.height, name);
   const uint32_t highest = bits ? 1 : read_number(in);
   if (highest < 1 || highest > 65535) in.fail("its highest value is not between 1 and 65535");
-  const auto samples = static_cast<size_t>(image.width * image.height * image.channels);
-  if (samples / 8 > in.left()) in.fail("the file is truncated");
-
   const bool wide = !color && highest > 255;
   stored.kind =
       color ? StoredImage::Kind::rgb : (wide ? StoredImage::Kind::grey16 : StoredImage::Kind::grey);
+  if (part == Part::header) return stored;
+  const auto samples = static_cast<size_t>(image.width * image.height * image.channels);
+  if (samples / 8 > in.left()) in.fail("the file is truncated");
+
   if (bits) {
     read_bits(in, plain, image);
     return stored;

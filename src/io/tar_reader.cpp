@@ -9,6 +9,7 @@
 
 #include "edm2/core/error.h"
 #include "edm2/io/tar.h"
+#include "io/foreign_content.h"
 
 namespace edm2 {
 namespace {
@@ -42,13 +43,41 @@ std::optional<uint64_t> number_of(const Block& header, size_t position, size_t s
   return error == std::errc() && clean ? std::optional(value) : std::nullopt;
 }
 
+/// Some old programs have added signed bytes.
 bool checksum_fits(const Block& header) {
   constexpr size_t position = 148, size = 8;
   const auto expected = number_of(header, position, size);
-  uint64_t sum = 0;
-  for (size_t i = 0; i < block_size; ++i)
-    sum += i >= position && i < position + size ? ' ' : static_cast<uint64_t>(header[i]);
-  return expected && *expected == sum;
+  int64_t sum = 0, signed_sum = 0;
+  for (size_t i = 0; i < block_size; ++i) {
+    const bool blank = i >= position && i < position + size;
+    sum += blank ? ' ' : static_cast<int64_t>(header[i]);
+    signed_sum += blank ? ' ' : static_cast<int8_t>(header[i]);
+  }
+  return expected &&
+         (static_cast<int64_t>(*expected) == sum || static_cast<int64_t>(*expected) == signed_sum);
+}
+
+/// What a member of this type is, if it is no regular file.
+const char* member_type_name(char type) {
+  switch (type) {
+    case '1':
+      return "a hard link";
+    case '2':
+      return "a symbolic link";
+    case '3':
+    case '4':
+      return "a device";
+    case '6':
+      return "a pipe";
+    case 'S':
+      return "a sparse file";
+    case 'M':
+      return "the rest of a file in another volume";
+    case 'V':
+      return "the archive's own label";
+    default:
+      return "of a type that is not known";
+  }
 }
 
 bool is_empty(const Block& header) {
@@ -59,6 +88,7 @@ bool is_empty(const Block& header) {
 struct PaxHeader {
   std::optional<std::string> path;
   std::optional<uint64_t> size;
+  bool sparse = false;
 };
 
 /// Records "LENGTH KEY=VALUE\n". False if they are none.
@@ -75,7 +105,8 @@ bool parse_pax(std::string_view text, PaxHeader& pax) {
     const size_t equals = record.find('=');
     if (equals == std::string_view::npos) return false;
     const std::string_view key = record.substr(0, equals), value = record.substr(equals + 1);
-    if (key == "path") pax.path = std::string(value);
+    if (key == "path" || key == "GNU.sparse.name") pax.path = std::string(value);
+    if (key.starts_with("GNU.sparse.")) pax.sparse = true;
     if (key == "size") {
       uint64_t size = 0;
       const auto parsed = std::from_chars(value.data(), value.data() + value.size(), size);
@@ -88,12 +119,41 @@ bool parse_pax(std::string_view text, PaxHeader& pax) {
 
 using ReadAt = std::function<void(uint64_t offset, std::span<std::byte> target)>;
 
-std::vector<TarEntry> list_entries(const ReadAt& read, uint64_t archive_size,
-                                   const std::string& name) {
+std::string member_path(const Block& header, const PaxHeader& pax) {
+  std::string path = field_of(header, 0, 100);
+  const std::string prefix = field_of(header, 345, 155);
+  if (field_of(header, 257, 5) == "ustar" && static_cast<char>(header[262]) == '\0' &&
+      !prefix.empty())
+    path = prefix + '/' + path;
+  if (pax.path) path = *pax.path;
+  while (path.starts_with("./")) path.erase(0, 2);
+  return path;
+}
+
+void add_member(TarDirectory& directory, const Block& header, const PaxHeader& pax,
+                uint64_t position, uint64_t size) {
+  const char type = static_cast<char>(header[156]);
+  const std::string path = member_path(header, pax);
+  if (path.empty() || path.ends_with('/') || type == '5' || type == 'D') return;  // folders
+  const bool regular = type == '0' || type == '\0' || type == '7';
+  if (regular && !pax.sparse)
+    directory.entries.push_back({path, position, size});
+  else
+    directory.left_out.push_back(path + " (" + member_type_name(regular ? 'S' : type) + ")");
+}
+
+/// What stands in place of an archive, for a message.
+std::string describe_beginning(const ReadAt& read, uint64_t size) {
+  std::vector<std::byte> beginning(std::min<uint64_t>(size, content_beginning));
+  read(0, beginning);
+  return in_brackets(size == 0 ? "empty" : describe_content(beginning));
+}
+
+TarDirectory list_entries(const ReadAt& read, uint64_t archive_size, const std::string& name) {
   const auto fail = [&](const std::string& why) {
     throw Error("cannot read '" + name + "' as a tar archive: " + why);
   };
-  std::vector<TarEntry> entries;
+  TarDirectory directory;
   PaxHeader next;  // for the entry to come
   uint64_t position = 0;
   // Many programs leave the two empty blocks at the end out.
@@ -102,12 +162,25 @@ std::vector<TarEntry> list_entries(const ReadAt& read, uint64_t archive_size,
     read(position, header);
     if (is_empty(header)) break;
     const std::string where = "the header at byte " + std::to_string(position);
-    if (!checksum_fits(header)) fail(position == 0 ? "it is none" : where + " is damaged");
+    if (!checksum_fits(header))
+      fail(position == 0 ? "it is none" + describe_beginning(read, archive_size)
+                         : where + " is damaged");
     position += block_size;
     const char type = static_cast<char>(header[156]);
-    const bool describes_next = type == 'L' || type == 'K' || type == 'x' || type == 'g';
+    const bool describes_next =
+        type == 'L' || type == 'K' || type == 'x' || type == 'X' || type == 'g';
+    // GNU's map of a sparse file may go on in blocks of its own, which no size counts.
+    for (bool more = type == 'S' && header[482] != std::byte{0}; more;) {
+      if (archive_size - position < block_size) fail("it is truncated");
+      Block map;
+      read(position, map);
+      position += block_size;
+      more = map[504] != std::byte{0};
+    }
     auto size = number_of(header, 124, 12);
     if (!describes_next && next.size) size = next.size;
+    // Links, devices, folders and pipes have no contents, whatever their size says.
+    if (type >= '1' && type <= '6') size = 0;
     if (!size) fail(where + " has no size");
     if (*size > archive_size - position) fail("it is truncated");
     if (describes_next) {
@@ -115,25 +188,16 @@ std::vector<TarEntry> list_entries(const ReadAt& read, uint64_t archive_size,
       std::string text(*size, '\0');
       read(position, std::as_writable_bytes(std::span(text)));
       if (type == 'L') next.path = text.substr(0, text.find('\0'));
-      if (type == 'x' && !parse_pax(text, next)) fail(where + " is damaged");
+      if ((type == 'x' || type == 'X') && !parse_pax(text, next)) fail(where + " is damaged");
     } else {
-      if (type == '0' || type == '\0' || type == '7') {
-        std::string path = field_of(header, 0, 100);
-        const std::string prefix = field_of(header, 345, 155);
-        if (field_of(header, 257, 5) == "ustar" && static_cast<char>(header[262]) == '\0' &&
-            !prefix.empty())
-          path = prefix + '/' + path;
-        if (next.path) path = *next.path;
-        while (path.starts_with("./")) path.erase(0, 2);
-        if (!path.empty() && !path.ends_with('/')) entries.push_back({path, position, *size});
-      }
+      add_member(directory, header, next, position, *size);
       next = {};
     }
     const uint64_t padded = (*size + block_size - 1) / block_size * block_size;
     position = std::min(position + padded, archive_size);  // the last one may lack its padding
   }
-  if (entries.empty() && archive_size < block_size) fail("it is none");
-  return entries;
+  if (archive_size < block_size) fail("it is none" + describe_beginning(read, archive_size));
+  return directory;
 }
 
 }  // namespace
@@ -152,13 +216,13 @@ TarReader::TarReader(const std::filesystem::path& path) : file_(path) {
   std::error_code error;
   const uint64_t size = std::filesystem::file_size(path, error);
   if (error) throw Error("cannot read '" + path.string() + "': " + error.message());
-  entries_ = list_entries(
+  directory_ = list_entries(
       [&](uint64_t offset, std::span<std::byte> target) { file_.read_at(offset, target); }, size,
       path.string());
 }
 
 std::vector<std::byte> TarReader::read(size_t index) const {
-  const TarEntry& entry = entries_.at(index);
+  const TarEntry& entry = directory_.entries.at(index);
   std::vector<std::byte> bytes(entry.size);
   file_.read_at(entry.offset, bytes);
   return bytes;
@@ -166,6 +230,10 @@ std::vector<std::byte> TarReader::read(size_t index) const {
 
 std::vector<TarEntry> read_tar_directory(std::span<const std::byte> archive,
                                          const std::string& name) {
+  return read_tar_contents(archive, name).entries;
+}
+
+TarDirectory read_tar_contents(std::span<const std::byte> archive, const std::string& name) {
   return list_entries(
       [&](uint64_t offset, std::span<std::byte> target) {
         std::memcpy(target.data(), archive.data() + offset, target.size());

@@ -91,20 +91,24 @@ class TiffDecoder {
     if (!tiff_) fail("it is damaged");
   }
 
-  StoredImage decode() {
+  StoredImage decode(Part part) {
     read_layout();
     StoredImage stored;
     stored.image = {layout_.width, layout_.height, 0, {}};
     const auto kind = direct_kind();
     if (!kind) {
+      stored.kind = Kind::rgb;
+      stored.image.channels = 3;
+      if (part == Part::header) return stored;
       convert_by_library(stored);
       return stored;
     }
     stored.kind = *kind;
     stored.image.channels = channels_of(stored.kind);
+    if (stored.kind == Kind::palette) set_palette(stored, palette(), /*ramp_is_grey=*/false);
+    if (part == Part::header) return stored;
     allocate(stored);
     read_blocks(stored);
-    if (stored.kind == Kind::palette) stored.palette = palette();
     if (stored.kind == Kind::rgb_alpha && layout_.premultiplied) divide_by_alpha(stored.image);
     return stored;
   }
@@ -276,13 +280,10 @@ class TiffDecoder {
     uint16_t *red = nullptr, *green = nullptr, *blue = nullptr;
     if (TIFFGetField(tiff_.get(), TIFFTAG_COLORMAP, &red, &green, &blue) == 0)
       fail("it has no palette");
-    std::vector<uint8_t> colors(size_t{3} * 256);
-    for (size_t i = 0; i < colors.size(); ++i) colors[i] = static_cast<uint8_t>(i / 3);
-    for (size_t i = 0; i <= static_cast<size_t>(highest()); ++i) {
-      colors[3 * i] = static_cast<uint8_t>(red[i] >> 8);
-      colors[3 * i + 1] = static_cast<uint8_t>(green[i] >> 8);
-      colors[3 * i + 2] = static_cast<uint8_t>(blue[i] >> 8);
-    }
+    std::vector<uint8_t> colors;
+    for (size_t i = 0; i <= static_cast<size_t>(highest()); ++i)
+      for (const uint16_t* channel : {red, green, blue})
+        colors.push_back(static_cast<uint8_t>(channel[i] >> 8));
     return colors;
   }
 
@@ -321,8 +322,8 @@ bool is_tiff(std::span<const std::byte> bytes) {
   return little || big;
 }
 
-StoredImage decode_tiff(std::span<const std::byte> bytes, const std::string& name) {
-  return TiffDecoder(bytes, name).decode();
+StoredImage decode_tiff(std::span<const std::byte> bytes, const std::string& name, Part part) {
+  return TiffDecoder(bytes, name).decode(part);
 }
 
 }  // namespace edm2

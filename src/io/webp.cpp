@@ -44,7 +44,7 @@ bool is_webp(std::span<const std::byte> bytes) {
          std::memcmp(bytes.data() + 8, "WEBP", 4) == 0;
 }
 
-StoredImage decode_webp(std::span<const std::byte> bytes, const std::string& name) {
+StoredImage decode_webp(std::span<const std::byte> bytes, const std::string& name, Part part) {
   WebPBitstreamFeatures features;
   const VP8StatusCode status = WebPGetFeatures(as_bytes(bytes), bytes.size(), &features);
   if (status != VP8_STATUS_OK)
@@ -53,15 +53,16 @@ StoredImage decode_webp(std::span<const std::byte> bytes, const std::string& nam
   check_pixel_count(features.width, features.height, name);
   StoredImage stored;
   stored.kind = features.has_alpha != 0 ? Kind::rgb_alpha : Kind::rgb;
-  if (features.has_animation != 0) {
-    stored.kind = Kind::rgb_alpha;
-    stored.image = first_frame(bytes, name);
-    return stored;
-  }
+  if (features.has_animation != 0) stored.kind = Kind::rgb_alpha;
   Image& image = stored.image;
   image.width = features.width;
   image.height = features.height;
-  image.channels = features.has_alpha != 0 ? 4 : 3;
+  image.channels = stored.kind == Kind::rgb_alpha ? 4 : 3;
+  if (part == Part::header) return stored;
+  if (features.has_animation != 0) {
+    image = first_frame(bytes, name);
+    return stored;
+  }
   const int stride = features.width * static_cast<int>(image.channels);
   image.pixels.resize(static_cast<size_t>(stride) * static_cast<size_t>(features.height));
   const auto decode = features.has_alpha != 0 ? WebPDecodeRGBAInto : WebPDecodeRGBInto;

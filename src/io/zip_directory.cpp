@@ -7,6 +7,7 @@
 
 #include "edm2/core/error.h"
 #include "io/code_pages.h"
+#include "io/foreign_content.h"
 
 namespace edm2 {
 namespace {
@@ -34,9 +35,23 @@ std::vector<std::byte> part_of(const RandomAccessFile& file, uint64_t offset, ui
   return bytes;
 }
 
+/// What the file is instead; "" also where it begins as an archive does.
+std::string describe_not_zip(const std::filesystem::path& path) {
+  const std::string found = describe_file(path);
+  return found.ends_with("zip archive") ? "" : found;
+}
+
 struct End {
-  uint64_t start = 0, size = 0;  // of the directory
+  uint64_t start = 0, size = 0;  // of the directory within the file
+  uint64_t in_front = 0;         // bytes before the archive
 };
+
+/// The directory ends where the record behind it begins; if the archive says that it begins
+/// earlier, something stands in front of all: the program of a self-extracting archive, say.
+End with_bytes_in_front(uint64_t claimed_start, uint64_t size, uint64_t directory_end) {
+  const uint64_t start = directory_end - size;
+  return {start, size, start - claimed_start};
+}
 
 /// The record at the end of the file, behind which a comment may stand.
 End find_end(const RandomAccessFile& file, uint64_t file_size) {
@@ -47,30 +62,39 @@ End find_end(const RandomAccessFile& file, uint64_t file_size) {
     if (number_at<uint32_t>(tail, i) == 0x06054b50 &&
         i + end_size + number_at<uint16_t>(tail, i + 20) <= tail.size())
       found = i;
-  if (!found) fail(file, "it is none, or its end is missing");
+  if (!found)
+    fail(file, "it is none, or its end is missing" + in_brackets(describe_not_zip(file.path())));
   const auto end = std::span(tail).subspan(*found);
   const uint64_t end_position = file_size - tail_size + *found;
   if (number_at<uint16_t>(end, 4) != 0 && number_at<uint16_t>(end, 4) != max16)
     fail(file, "it is one of several parts; join them first");
-  End result{number_at<uint32_t>(end, 16), number_at<uint32_t>(end, 12)};
-  const bool small = result.start != max32 && result.size != max32;
+  const uint64_t start = number_at<uint32_t>(end, 16), size = number_at<uint32_t>(end, 12);
+  const bool small = start != max32 && size != max32;
   if (end_position >= locator_size) {
     const auto locator = part_of(file, end_position - locator_size, locator_size);
     if (number_at<uint32_t>(locator, 0) == 0x07064b50) {
-      const auto position = number_at<uint64_t>(locator, 8);
-      if (position > end_position || end_position - position < end64_size)
+      const auto claimed = number_at<uint64_t>(locator, 8);
+      if (claimed > end_position || end_position - claimed < locator_size + end64_size)
         fail(file, "its end is damaged");
-      const auto end64 = part_of(file, position, end64_size);
+      uint64_t position = claimed;
+      auto end64 = part_of(file, position, end64_size);
+      if (number_at<uint32_t>(end64, 0) != 0x06064b50) {  // bytes in front
+        position = end_position - locator_size - end64_size;
+        end64 = part_of(file, position, end64_size);
+      }
       if (number_at<uint32_t>(end64, 0) != 0x06064b50) fail(file, "its end is damaged");
-      result = {number_at<uint64_t>(end64, 48), number_at<uint64_t>(end64, 40)};
-      if (result.start > position || position - result.start < result.size)
-        fail(file, "its directory is damaged");
-      return result;
+      const auto start64 = number_at<uint64_t>(end64, 48), size64 = number_at<uint64_t>(end64, 40);
+      if (start64 > claimed || claimed - start64 < size64) fail(file, "its directory is damaged");
+      if (position == claimed) return {start64, size64, 0};
+      return with_bytes_in_front(start64, size64, position);
     }
   }
-  if (!small || result.start > end_position || end_position - result.start < result.size)
+  if (!small || start > end_position || end_position - start < size)
     fail(file, "its directory is damaged or missing");
-  return result;
+  // (Between the directory and its end a signature may stand.)
+  if (size == 0 || number_at<uint32_t>(part_of(file, start, 4), 0) == 0x02014b50)
+    return {start, size, 0};
+  return with_bytes_in_front(start, size, end_position);
 }
 
 /// Replaces what did not fit into 32 bits by the numbers of the zip64 field.
@@ -128,6 +152,10 @@ ZipDirectory read_zip_directory(const RandomAccessFile& file) {
     if (name.find('\0') != std::string_view::npos ||
         !apply_zip64(rest.subspan(record_size + name_size, extra_size), record))
       fail(file, "its directory is damaged");
+    if (record.offset > end.start - end.in_front)
+      record.offset = end.start;  // beyond the end: found out when it is read
+    else
+      record.offset += end.in_front;
     directory.records.push_back(std::move(record));
     rest = rest.subspan(whole);
   }

@@ -14,7 +14,7 @@ struct ZipRecord {
   std::string name;  ///< UTF-8
   uint64_t size = 0;
   uint64_t packed_size = 0;
-  uint64_t offset = 0;  ///< of the entry's own header within the file
+  uint64_t offset = 0;  ///< of the entry's own header within the file, bytes in front included
   uint32_t crc = 0;
   uint16_t method = 0;  ///< 0 stored, 8 deflated
   bool encrypted = false;
@@ -25,7 +25,8 @@ struct ZipDirectory {
   uint64_t start = 0;              ///< of the directory; all entries lie before it
 };
 
-/// Reads the directory of an archive, zip64 or not, with a comment behind it or not. Throws Error:
+/// Reads the directory of an archive, zip64 or not, with a comment behind it or not, with other bytes
+/// in front of it (as in self-extracting archives) or not. Throws Error:
 /// no archive, truncated, damaged, in several parts.
 ZipDirectory read_zip_directory(const RandomAccessFile& file);
 

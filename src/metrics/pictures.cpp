@@ -52,7 +52,8 @@ class ImageFiles final : public PictureSet {
                   .max_size = options.max_size,
                   .random_seed = options.seed,
                   .cache_bytes = 0,
-                  .sift = sift_pictures}) {
+                  .sift = sift_pictures,
+                  .look_ahead = false}) {
     const Tensor first = dataset_.item(0).image;
     if (first.scalar_type() != at::kByte)
       throw Error("'" + options.path.string() +

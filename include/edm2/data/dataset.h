@@ -31,15 +31,23 @@ struct ImageDatasetOptions {
   /// Takes what is not to be read out of the names of the pictures, and returns notes about it.
   std::function<std::vector<std::string>(const FileSource&, std::vector<std::string>& names)> sift =
       {};
+  /// The headers of all images are read at the start, so that what cannot go together is an Error
+  /// then. false: for those who want the labels alone, or compare the images themselves.
+  bool look_ahead = true;
 };
 
-/// Images in the order of their names; all of one shape. Items may be read by several threads at
-/// once.
+class TrainingView;
+
+/// Images in the order of their names; all of one shape. Palettes and CMYK become RGB, other
+/// pictures keep their channels; arrays of float16 and float64 become float32. Items may be read by
+/// several threads at once.
 class ImageDataset {
  public:
   /// Labels come from dataset.json, or else, in a folder, from the names of its folders. Throws
-  /// Error: no such path, no images, labels that do not cover the images, ...
+  /// Error: no such path, no images, images of several shapes or with 16 bits, labels that do not
+  /// cover the images, ...
   explicit ImageDataset(ImageDatasetOptions options);
+  ~ImageDataset();
 
   /// Number of items, mirrored ones included.
   int64_t size() const { return static_cast<int64_t>(items_.size()); }
@@ -77,13 +85,14 @@ class ImageDataset {
   };
 
   void select_items();
+  void look_ahead();
   void load_labels();
   void label_by_folders();
   Tensor load_image(size_t image) const;
-  Tensor decode(size_t image) const;
 
   ImageDatasetOptions options_;
   std::unique_ptr<FileSource> source_;
+  std::unique_ptr<TrainingView> view_;  // of source_
   std::vector<std::string> image_names_, notes_;
   std::vector<Entry> items_;
   std::vector<int64_t> image_shape_;

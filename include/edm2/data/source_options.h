@@ -15,8 +15,9 @@ enum class OnError {
 };
 
 struct SourceOptions {
-  /// Folder (of pictures, of tar shards, or of MNIST files), zip archive, tar shard, pattern of
-  /// shards ("data-{000..099}.tar", "data-*.tar"), CIFAR archive, or MNIST file of pictures.
+  /// Folder (of pictures, of tar shards, of CIFAR's files or of MNIST's), zip archive, tar shard
+  /// (packed by gzip or not), pattern of shards ("data-{000..099}.tar", "data-*.tar"), CIFAR
+  /// archive, or MNIST file of pictures.
   std::string path;
   /// "auto": dataset.json, .cls and .json files of shards, or what CIFAR and MNIST say; for folders
   /// without dataset.json the names of the folders at the top. "folders": these names for any
@@ -26,6 +27,9 @@ struct SourceOptions {
   std::string split = "train";
   /// CIFAR-100: its 20 superclasses instead of its 100 classes.
   bool coarse_labels = false;
+  /// Tar shards: which picture of a sample, by what stands behind the first dot of its name ("jpg",
+  /// "seg.png"; "seg" for the latter, too; "jpg;png": the first that is there). "": the only one.
+  std::string image_key = "";
   SourceContent content = SourceContent::pictures;
   /// skip: labels beside pictures that cannot be read are left out and listed, their pictures stay.
   OnError on_error = OnError::stop;

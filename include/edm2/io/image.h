@@ -24,12 +24,12 @@ struct Image {
   std::vector<uint8_t> pixels;
 };
 
-/// Decodes a PNG, JPEG, WebP, GIF, BMP, TIFF or PNM file (the first frame) as it is stored, the way
-/// Pillow opens it: no colour conversion (palette pictures give their indices, CMYK JPEGs four
-/// channels with 255 = full ink), 1-, 2- and 4-bit grey scaled to 0...255, 16-bit colour cut to the
-/// high byte. Orientation, profiles and gamma are ignored. `name` is for messages. Throws Error
-/// naming it: another format, damaged, truncated, more than 178,956,970 pixels (Pillow's limit),
-/// 16-bit grey.
+/// Decodes a PNG, JPEG, WebP, AVIF, JPEG 2000, GIF, BMP, TIFF or PNM file (the first frame) as it
+/// is stored, the way Pillow opens it: no colour conversion (palette pictures give their indices,
+/// CMYK JPEGs four channels with 255 = full ink), 1-, 2- and 4-bit grey scaled to 0...255, 16-bit
+/// colour cut to the high byte. Orientation, profiles and gamma are ignored. `name` is for
+/// messages. Throws Error naming it: another format, damaged, truncated, more than 178,956,970
+/// pixels (Pillow's limit), 16-bit grey.
 Image decode_image(std::span<const std::byte> bytes, const std::string& name);
 
 /// Decodes to 3 channels by the rules of Pillow's convert("RGB"): alpha and transparency are

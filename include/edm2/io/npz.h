@@ -21,6 +21,14 @@ namespace edm2 {
 /// Throws Error: not an .npy file, truncated, another element type, a u8 value above 2^63 - 1.
 Tensor read_npy(std::span<const std::byte> bytes, const std::string& name = "the .npy data");
 
+/// What such bytes, or the beginning of them, say of the array.
+struct NpyOutline {
+  c10::ScalarType type;  ///< of read_npy's result
+  std::vector<int64_t> shape;
+};
+/// Throws Error as read_npy does where the header is wrong or does not lie within the bytes.
+NpyOutline outline_npy(std::span<const std::byte> beginning, const std::string& name);
+
 /// The strings of an .npy file of type '<U...' (any shape, C order).
 std::vector<std::string> read_npy_strings(std::span<const std::byte> bytes,
                                           const std::string& name = "the .npy data");

@@ -24,6 +24,13 @@ struct TarEntry {
   uint64_t size = 0;
 };
 
+/// What an archive holds.
+struct TarDirectory {
+  std::vector<TarEntry> entries;  ///< in the order of the archive
+  /// Members that are no regular files, but folders: "NAME (a hard link)".
+  std::vector<std::string> left_out;
+};
+
 /// Reads an archive in the old format, ustar, GNU's or POSIX's (pax). read() may be called from
 /// several threads at once. Headers are checked by their sums, sizes against that of the archive.
 class TarReader {
@@ -33,15 +40,18 @@ class TarReader {
 
   const std::filesystem::path& path() const { return file_.path(); }
   /// In the order of the archive.
-  const std::vector<TarEntry>& entries() const { return entries_; }
+  const std::vector<TarEntry>& entries() const { return directory_.entries; }
+  const TarDirectory& directory() const { return directory_; }
   std::vector<std::byte> read(size_t index) const;
 
  private:
   RandomAccessFile file_;
-  std::vector<TarEntry> entries_;
+  TarDirectory directory_;
 };
 
 /// The same for an archive in memory.
+TarDirectory read_tar_contents(std::span<const std::byte> archive, const std::string& name);
+/// Its regular files alone.
 std::vector<TarEntry> read_tar_directory(std::span<const std::byte> archive,
                                          const std::string& name);
 

@@ -1,0 +1,80 @@
+// Folders that hold a dataset in a layout of its own: tar shards, CIFAR, MNIST.
+#include <algorithm>
+#include <filesystem>
+
+#include "data/picture_source.h"
+#include "data/shard_archive.h"
+#include "edm2/core/error.h"
+#include "edm2/data/file_source.h"
+#include "io/system_files.h"
+
+namespace edm2 {
+namespace fs = std::filesystem;
+namespace {
+
+/// Tar archives at the top of the folder, sorted.
+std::vector<std::string> archives_in(const fs::path& folder) {
+  std::vector<std::string> archives;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    std::error_code ignored;
+    if (has_tar_extension(name) && !is_system_file(name) && !entry.is_directory(ignored))
+      archives.push_back(entry.path().string());
+  }
+  std::sort(archives.begin(), archives.end());
+  return archives;
+}
+
+/// Pictures (or latents) that lie in the folder as files of their own.
+std::vector<std::string> loose_pictures(const SourceOptions& options) {
+  std::vector<std::string> loose;
+  for (const std::string& name : open_folder(options.path, /*follow_folder_links=*/true)->names())
+    if (is_wanted(name, options.content)) loose.push_back(name);
+  return loose;
+}
+
+/// A folder whose archives hold more pictures than lie beside them is one of shards: what lies
+/// beside is a preview.
+std::unique_ptr<PictureSource> open_shards_of_folder(const SourceOptions& options) {
+  const auto archives = archives_in(options.path);
+  if (archives.empty()) return nullptr;
+  const auto loose = loose_pictures(options);
+  if (archives.size() == 1 && loose.empty()) {
+    SourceOptions alone = options;  // it may be that of CIFAR
+    alone.path = archives.front();
+    return open_unlabelled_source(alone);
+  }
+  std::unique_ptr<PictureSource> shards;
+  try {
+    shards = open_tar_shards(archives, options);
+  } catch (const Error&) {
+    if (loose.size() < archives.size()) throw;
+    return nullptr;
+  }
+  if (shards->items().size() <= loose.size()) return nullptr;
+  if (!loose.empty())
+    shards->add_note(loose.size() == 1
+                         ? "passed over 1 picture beside the tar shards: '" + loose.front() + "'"
+                         : "passed over " + std::to_string(loose.size()) +
+                               " pictures beside the tar shards, such as '" + loose.front() + "'");
+  return shards;
+}
+
+}  // namespace
+
+std::unique_ptr<PictureSource> open_special_folder(const SourceOptions& options) {
+  if (auto mnist = open_mnist(options)) return mnist;
+  if (auto cifar = open_cifar_folder(options)) return cifar;
+  return open_shards_of_folder(options);
+}
+
+std::string archives_note(const std::string& folder) {
+  const auto archives = archives_in(folder);
+  if (archives.empty()) return "";
+  const std::string first = fs::path(archives.front()).filename().string();
+  return archives.size() == 1 ? "passed over 1 tar archive among the pictures: '" + first + "'"
+                              : "passed over " + std::to_string(archives.size()) +
+                                    " tar archives among the pictures, such as '" + first + "'";
+}
+
+}  // namespace edm2

@@ -1,0 +1,323 @@
+// Sources as they are found on people's disks: what systems leave behind, unpacked and packed
+// archives, several pictures in a sample.
+#include <gtest/gtest.h>
+#include <zlib.h>
+
+#include <filesystem>
+
+#include "data/picture_source.h"
+#include "edm2/core/error.h"
+#include "edm2/data/dataset.h"
+#include "edm2/io/atomic_file.h"
+#include "edm2/io/tar.h"
+#include "edm2/io/zip.h"
+#include "support/paths.h"
+
+namespace edm2 {
+namespace {
+namespace fs = std::filesystem;
+using namespace std::string_literals;
+using Files = std::vector<std::pair<std::string, std::string>>;
+
+const std::string apple_double =
+    "\0\x05\x16\x07\0\x02\0\0Mac OS X        "s + std::string(60, '\0');
+
+std::string small_picture(uint8_t value, int64_t side = 4) {
+  const auto bytes = encode_png(
+      {side, side, 3, std::vector<uint8_t>(static_cast<size_t>(3 * side * side), value)});
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+std::string packed(const std::string& text) {
+  z_stream stream = {};
+  deflateInit2(&stream, 1, Z_DEFLATED, MAX_WBITS + 16, 8, Z_DEFAULT_STRATEGY);
+  std::string out(deflateBound(&stream, text.size()) + 64, '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
+  stream.avail_in = static_cast<uInt>(text.size());
+  stream.next_out = reinterpret_cast<Bytef*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  deflate(&stream, Z_FINISH);
+  out.resize(stream.total_out);
+  deflateEnd(&stream);
+  return out;
+}
+
+void put(const fs::path& path, const std::string& contents) {
+  fs::create_directories(path.parent_path());
+  write_file(path, contents);
+}
+
+void put_all(const fs::path& folder, const Files& files) {
+  for (const auto& [name, contents] : files) put(folder / name, contents);
+}
+
+void put_tar(const fs::path& path, const Files& files, bool gzip = false) {
+  fs::create_directories(path.parent_path());
+  TarWriter tar(path);
+  for (const auto& [name, contents] : files) tar.add(name, contents);
+  tar.finish();
+  if (gzip) write_file(path, packed(read_text_file(path)));
+}
+
+/// "KIND: name=label ... | note | note", or the error.
+std::string reading(const SourceOptions& options) {
+  try {
+    const auto source = open_picture_source(options);
+    std::string text = source->kind() + ":";
+    for (size_t i = 0; i < source->items().size(); ++i) {
+      text += " " + source->items()[i].name + "=" + source->items()[i].label.dump();
+      source->decode(i, Channels::rgb);
+    }
+    for (const std::string& note : source->notes()) text += " | " + note;
+    return text;
+  } catch (const Error& error) {
+    return "Error: "s + error.what();
+  }
+}
+
+void expect_part(const std::string& text, const std::string& part) {
+  EXPECT_NE(text.find(part), std::string::npos) << text << "\nlacks: " << part;
+}
+
+std::string idx(const std::string& kind, const std::vector<uint32_t>& sizes,
+                const std::string& data) {
+  std::string text = "\0\0\x08"s + kind;
+  for (const uint32_t size : sizes) text += std::string(3, '\0') + static_cast<char>(size);
+  return text + data;
+}
+
+const std::string idx_pictures = idx("\3", {2, 2, 2}, "abcdABCD");
+const std::string idx_labels = idx("\1", {2}, "\5\x09");
+
+std::string cifar_records(int count) {
+  std::string text;
+  for (int i = 0; i < count; ++i) text += static_cast<char>(i) + std::string(3072, 'x');
+  return text;
+}
+
+}  // namespace
+
+TEST(SystemFiles, AreNeverDataInFoldersAndZips) {
+  const Files good = {{"a/1.png", small_picture(1)}, {"b/1.png", small_picture(2)}};
+  for (const char* leftover :
+       {"a/._1.png", "__MACOSX/a/._1.png", ".ipynb_checkpoints/1-checkpoint.png",
+        "b/.ipynb_checkpoints/1-checkpoint.png", ".cache/c/1.png", "$RECYCLE.BIN/1.png",
+        "@eaDir/1.png", "b/@eaDir/1.png/thumb.jpg", ".Trash-1000/files/1.png",
+        "a/.1.png.icloud.png", "System Volume Information/1.png", "lost+found/1.png"}) {
+    SCOPED_TRACE(leftover);
+    Files files = good;
+    files.emplace_back(leftover, apple_double);
+    const test::TempDir dir;
+    put_all(dir / "in", files);
+    ZipWriter zip(dir / "in.zip");
+    for (const auto& [name, contents] : files) zip.add(name, contents);
+    zip.finish();
+    const std::string note = "passed over 1 file that systems leave behind: '"s + leftover + "'";
+    expect_part(reading({.path = dir / "in"}), "folder: a/1.png=0 b/1.png=1 | " + note);
+    expect_part(reading({.path = dir / "in.zip", .labels = "folders"}),
+                "zip: a/1.png=0 b/1.png=1 | " + note);
+    for (const char* path : {"in", "in.zip"}) {
+      const ImageDataset dataset({.path = dir / path, .use_labels = false});
+      EXPECT_EQ(dataset.size(), 2) << path;
+      ASSERT_EQ(dataset.notes().size(), 1u) << path;
+      EXPECT_EQ(dataset.notes()[0], note) << path;
+    }
+  }
+}
+
+TEST(SystemFiles, OfClosedAndCircularFoldersAreNoReasonToStop) {
+  const test::TempDir dir;
+  put_all(dir.path(), {{"a/1.png", small_picture(1)}, {"b/1.png", small_picture(2)}});
+  fs::create_directories(dir / ".cache");
+  fs::create_directory_symlink("..", dir / ".cache" / "up");
+  expect_part(reading({.path = dir.path()}), "folder: a/1.png=0 b/1.png=1 | passed over 1 file");
+}
+
+TEST(SystemFiles, AreNeverDataInShards) {
+  const test::TempDir dir;
+  put_tar(dir / "x.tar", {{"._1.cls", apple_double},
+                          {"._1.png", apple_double},
+                          {"1.cls", "3"},
+                          {"1.png", small_picture(1)},
+                          {"__MACOSX/1.png", small_picture(9)},
+                          {"a/.DS_Store", "x"},
+                          {"a/2.png", small_picture(2)},
+                          {"a/2.cls", "5"}});
+  expect_part(
+      reading({.path = dir / "x.tar"}),
+      "tar: 1.png=3 a/2.png=5 | passed over 4 files that systems leave behind, such as '._1.cls'");
+}
+
+TEST(SystemFiles, AreNeverDataBesideShardsAndMnistFiles) {
+  const test::TempDir dir;
+  put_tar(dir / "shards/x-0.tar", {{"1.png", small_picture(1)}, {"1.cls", "3"}});
+  put_tar(dir / "shards/x-1.tar", {{"1.png", small_picture(1)}, {"1.cls", "4"}});
+  put_all(dir / "shards", {{"._x-0.tar", apple_double},
+                           {".cache/1.png", small_picture(0)},
+                           {"__MACOSX/._x-0.tar", apple_double},
+                           {"README.md", "x"}});
+  EXPECT_EQ(reading({.path = dir / "shards"}), "tar: x-0/1.png=3 x-1/1.png=4");
+  put_all(dir / "mnist", {{"train-images-idx3-ubyte", idx_pictures},
+                          {"._train-images-idx3-ubyte", apple_double},
+                          {"train-labels-idx1-ubyte", idx_labels},
+                          {"._train-labels-idx1-ubyte", apple_double}});
+  EXPECT_EQ(reading({.path = dir / "mnist"}), "MNIST: train-images/00000=5 train-images/00001=9");
+}
+
+TEST(ShardFolders, PicturesBesideTheShardsArePassedOver) {
+  const Files shard = {
+      {"1.png", small_picture(1)}, {"2.png", small_picture(2)}, {"3.png", small_picture(3)}};
+  for (const bool gzip : {false, true}) {
+    const test::TempDir dir;
+    const std::string extension = gzip ? ".tar.gz" : ".tar";
+    put_tar(dir / ("x-0" + extension), shard, gzip);
+    put_tar(dir / ("x-1" + extension), shard, gzip);
+    put_all(dir.path(), {{"preview.png", small_picture(9)},
+                         {"index.json", "{}"},
+                         {"README", "x"},
+                         {"docs/sheet.jpg", "x"}});
+    const std::string text = reading({.path = dir.path()});
+    expect_part(text, "tar: x-0/1.png=null x-0/2.png=null x-0/3.png=null x-1/1.png=null");
+    expect_part(text, "| passed over 2 pictures beside the tar shards, such as 'docs/sheet.jpg'");
+    // Training would see the two pictures alone.
+    EXPECT_THROW(ImageDataset({.path = dir.path()}), Error);
+  }
+}
+
+TEST(ShardFolders, ATarAmongPicturesIsNoShard) {
+  const test::TempDir dir;
+  put_all(dir.path(),
+          {{"1.png", small_picture(1)}, {"2.png", small_picture(2)}, {"broken.tar", "x"}});
+  EXPECT_EQ(reading({.path = dir.path()}),
+            "folder: 1.png=null 2.png=null | passed over 1 tar archive among the pictures: "
+            "'broken.tar'");
+  fs::remove(dir / "broken.tar");
+  put_tar(dir / "backup.tar", {{"1.png", small_picture(1)}});
+  expect_part(reading({.path = dir.path()}), "folder: 1.png=null 2.png=null | passed over 1 tar");
+  EXPECT_EQ(ImageDataset({.path = dir.path()}).size(), 2);
+}
+
+TEST(PackedShards, AreReadInOrderAndAtRandom) {
+  const test::TempDir dir;
+  for (int s = 0; s < 6; ++s)
+    put_tar(dir / ("s-" + std::to_string(s) + (s % 2 == 0 ? ".tgz" : ".tar.gz")),
+            {{"1.png", small_picture(static_cast<uint8_t>(10 * s))}, {"1.cls", std::to_string(s)}},
+            true);
+  const auto source = open_picture_source({.path = dir.path()});
+  ASSERT_EQ(source->items().size(), 6u);
+  for (const size_t i : {0u, 5u, 1u, 4u, 0u, 2u, 3u, 5u})
+    EXPECT_EQ(source->decode(i, Channels::rgb).pixels[0], 10 * source->items()[i].label.get<int>());
+  EXPECT_EQ(source->items()[0].name, "s-0/1.png");
+  expect_part(reading({.path = dir / "s-{0,2}.tgz"}), "tar: s-0/1.png=0 s-2/1.png=2");
+  expect_part(reading({.path = dir / "s-1.tar.gz"}), "tar: 1.png=1");
+}
+
+TEST(PackedShards, OfOtherKindsAreRefusedByName) {
+  for (const auto& [extension, text, words] :
+       std::vector<std::tuple<const char*, std::string, const char*>>{
+           {".tar.zst", "\x28\xb5\x2f\xfd" + std::string(600, 'x'), "Zstandard"},
+           {".tar.xz", "\xfd\x37zXZ\0"s + std::string(600, 'x'), "xz file"},
+           {".tar.bz2", "BZh9" + std::string(600, 'x'), "bzip2"}}) {
+    const test::TempDir dir;
+    put(dir / ("in/x"s + extension), text);
+    expect_part(reading({.path = dir / "in"}), words);
+    expect_part(reading({.path = dir / ("in/x"s + extension)}), words);
+  }
+  const test::TempDir dir;
+  put(dir / "x.tar.gz", packed(std::string(size_t{48} << 20, '\0')));
+  expect_part(reading({.path = dir / "x.tar.gz"}), "holds more than ");
+}
+
+TEST(MetaMembers, ArePassedOver) {
+  const test::TempDir dir;
+  put_tar(dir / "x.tar", {{"__meta__/preview.png", small_picture(9)},
+                          {"a/__thumbs__/0.png", small_picture(9)},
+                          {"__index__", "x"},
+                          {"a/0.png", small_picture(1)},
+                          {"a/0.cls", "3"},
+                          {"a/__x.png", small_picture(2)},
+                          {"a/__x.cls", "5"}});
+  expect_part(reading({.path = dir / "x.tar"}),
+              "tar: a/0.png=3 a/__x.png=5 | passed over 3 notes of WebDataset on shards, such as "
+              "'__meta__/preview.png'");
+}
+
+TEST(ImageKeys, ChooseAmongThePicturesOfASample) {
+  const test::TempDir dir;
+  put_tar(dir / "x.tar", {{"0.jpg", small_picture(1)},
+                          {"0.seg.png", small_picture(2)},
+                          {"0.cls", "3"},
+                          {"1.JPG", small_picture(3)},
+                          {"1.seg.png", small_picture(4)},
+                          {"1.cls", "5"},
+                          {"2.seg.png", small_picture(6)},
+                          {"2.cls", "7"}});
+  const std::string path = dir / "x.tar";
+  const std::string error = reading({.path = path});
+  for (const char* part : {"two pictures ('jpg' and 'seg.png')", "--image-key=jpg", "sample '0'"})
+    expect_part(error, part);
+  EXPECT_EQ(reading({.path = path, .image_key = "jpg"}),
+            "tar: 0.jpg=3 1.JPG=5 | passed over 1 sample without a picture of that key: '2'");
+  for (const char* key : {"seg.png", "seg", ".seg.png", "SEG.PNG"})
+    EXPECT_EQ(reading({.path = path, .image_key = key}),
+              "tar: 0.seg.png=3 1.seg.png=5 2.seg.png=7");
+  EXPECT_EQ(reading({.path = path, .image_key = "jpg;seg.png"}),
+            "tar: 0.jpg=3 1.JPG=5 2.seg.png=7");
+  put(dir / "in/1.png", small_picture(1));
+  expect_part(reading({.path = dir / "in", .image_key = "png"}), "--image-key");
+}
+
+TEST(UnpackedMnist, InTheLayoutsOfMirrors) {
+  const std::string wanted_labels = "/00000=5 ";
+  const Files layouts[] = {
+      {{"train-images.idx3-ubyte", idx_pictures}, {"train-labels.idx1-ubyte", idx_labels}},
+      {{"train-images-idx3-ubyte/train-images-idx3-ubyte", idx_pictures},
+       {"train-labels-idx1-ubyte/train-labels-idx1-ubyte", idx_labels}},
+      {{"train-images-idx3-ubyte/train-images.idx3-ubyte", idx_pictures},
+       {"train-labels-idx1-ubyte/train-labels.idx1-ubyte", idx_labels}},
+      {{"raw/train-images-idx3-ubyte", idx_pictures}, {"raw/train-labels-idx1-ubyte", idx_labels}},
+      {{"train-images-idx3.ubyte", idx_pictures}, {"train-labels-idx1.ubyte", idx_labels}},
+      // Twice: as a file, and in a folder of its own.
+      {{"train-images.idx3-ubyte", idx_pictures},
+       {"train-labels.idx1-ubyte", idx_labels},
+       {"train-images-idx3-ubyte/train-images-idx3-ubyte", idx_pictures},
+       {"train-labels-idx1-ubyte/train-labels-idx1-ubyte", idx_labels}},
+      {{"train-images-idx3-ubyte.gz", packed(idx_pictures)},
+       {"train-images-idx3-ubyte", idx_pictures},
+       {"train-labels-idx1-ubyte", idx_labels}},
+  };
+  for (const Files& files : layouts) {
+    const test::TempDir dir;
+    put_all(dir.path(), files);
+    put_all(dir.path(), {{"._" + files[0].first.substr(0, files[0].first.find('/')), "x"}});
+    const std::string text = reading({.path = dir.path()});
+    expect_part(text, "MNIST: train-images");
+    expect_part(text, "/00000=5 ");
+    expect_part(text, "/00001=9");
+    EXPECT_EQ(std::count(text.begin(), text.end(), '='), 2) << text;
+  }
+}
+
+TEST(UnpackedCifar, AsTheArchivesUnpack) {
+  const test::TempDir dir;
+  put_all(dir / "cifar-10-batches-bin", {{"data_batch_1.bin", cifar_records(2)},
+                                         {"data_batch_2.bin", cifar_records(1)},
+                                         {"test_batch.bin", cifar_records(1)},
+                                         {"._data_batch_1.bin", "x"},
+                                         {"batches.meta.txt", "airplane\n"},
+                                         {"readme.html", "<html>"}});
+  const std::string wanted =
+      "CIFAR: data_batch_1.bin/00000=0 data_batch_1.bin/00001=1 data_batch_2.bin/00000=0";
+  EXPECT_EQ(reading({.path = dir / "cifar-10-batches-bin"}), wanted);
+  EXPECT_EQ(reading({.path = dir.path()}), wanted);
+  EXPECT_EQ(reading({.path = dir / "cifar-10-batches-bin", .split = "test"}),
+            "CIFAR: test_batch.bin/00000=0");
+  put(dir / "cifar-10-batches-py/data_batch_1", "x");
+  expect_part(reading({.path = dir / "cifar-10-batches-py"}), "data_batch_1");
+  expect_part(reading({.path = dir.path()}), "holds CIFAR twice");
+  // Files named "train" and "test" alone say nothing.
+  put_all(dir / "other", {{"train", "x"}, {"test", "y"}, {"1.png", small_picture(1)}});
+  EXPECT_EQ(reading({.path = dir / "other"}), "folder: 1.png=null");
+}
+
+}  // namespace edm2
