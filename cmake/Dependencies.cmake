@@ -11,6 +11,11 @@ find_package(PkgConfig REQUIRED)
 # Without these two AVIF and JPEG 2000 pictures are refused by name.
 pkg_check_modules(LIBAVIF IMPORTED_TARGET libavif)
 pkg_check_modules(LIBOPENJP2 IMPORTED_TARGET libopenjp2)
+foreach(name IN ITEMS LIBAVIF LIBOPENJP2)
+  if(${name}_FOUND)  # one file wants its flags, and others could not use the precompiled header with them
+    set_target_properties(PkgConfig::${name} PROPERTIES INTERFACE_COMPILE_OPTIONS "" INTERFACE_INCLUDE_DIRECTORIES "")
+  endif()
+endforeach()
 pkg_check_modules(LIBZIP REQUIRED IMPORTED_TARGET libzip)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 set_property(TARGET PkgConfig::UTF8PROC PROPERTY INTERFACE_COMPILE_OPTIONS)  # a definition for DLLs of Windows
