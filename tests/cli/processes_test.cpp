@@ -236,7 +236,7 @@ TEST_F(ProcessesCli, AWrongInterfaceIsToldOnceByItsName) {
     all.insert(all.end(), more.begin(), more.end());
     return all;
   };
-  for (const char* value : {"^lo", "=lo", "no-such0", "lo,no-such0", "lo,", "lo:0", "\x1b[31m"}) {
+  for (const char* value : {"^lo", "lo,no-such0", "\x1b[31m"}) {
     SCOPED_TRACE(value);
     const RunResult run =
         run_edm2(words({"--nproc=2"}), {.environment = {{"GLOO_SOCKET_IFNAME", value}}});
