@@ -15,7 +15,6 @@ namespace {
 using testing::Contains;
 using testing::HasSubstr;
 using testing::IsEmpty;
-using testing::Not;
 
 /// Its logits are its features.
 class PlainInception final : public InceptionDetector {
@@ -57,8 +56,7 @@ void expect_null(const Score& score) {
 }  // namespace
 
 TEST(Scores, KernelDistanceOfWholeSetsHasNoErrorBar) {
-  const FeatureSet few = random_feature_set(30, 1), many = random_feature_set(1500, 2),
-                   more = random_feature_set(2500, 3);
+  const FeatureSet few = random_feature_set(30, 1), many = random_feature_set(1500, 2);
   const std::tuple<const FeatureSet&, const FeatureSet&, const char*> whole[] = {
       {few, few, "all 30 pictures of the images (they would have 1000)"},
       {few, many, "all 30 pictures of the images"},
@@ -68,18 +66,6 @@ TEST(Scores, KernelDistanceOfWholeSetsHasNoErrorBar) {
     expect_null(kid);
     EXPECT_THAT(kid.warnings, Contains(HasSubstr(words)));
   }
-  const FeatureSet exact = random_feature_set(1000, 4);
-  const Score just_enough = score("kid", exact, more);
-  expect_null(just_enough);
-  EXPECT_THAT(just_enough.warnings, Contains(HasSubstr("all 1000 pictures of the images")));
-  EXPECT_THAT(just_enough.warnings, Not(Contains(HasSubstr("they would have"))));
-
-  const Score narrow = score("kid", many, more);
-  EXPECT_GT(narrow.deviation.value(), 0);
-  EXPECT_THAT(narrow.warnings, Contains(HasSubstr("error bar of kid is too small")));
-  const Score good = score("kid", more, more);
-  EXPECT_GT(good.deviation.value(), 0);
-  EXPECT_THAT(good.warnings, IsEmpty());
 }
 
 TEST(Scores, InceptionScoreOfFewPictures) {
