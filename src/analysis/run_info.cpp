@@ -41,8 +41,8 @@ std::vector<std::string> file_names(const fs::path& folder) {
   std::error_code error;
   for (auto entry = fs::directory_iterator(folder, error);
        !error && entry != fs::directory_iterator(); entry.increment(error))
-    if (std::error_code ignored; entry->is_regular_file(ignored) &&
-                                 !is_system_file(entry->path().filename().string()))
+    if (std::error_code ignored;
+        entry->is_regular_file(ignored) && !is_system_file(entry->path().filename().string()))
       names.push_back(entry->path().filename().string());
   std::sort(names.begin(), names.end());
   return names;

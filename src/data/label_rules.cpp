@@ -188,8 +188,8 @@ class Settling {
                      [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
       const auto [other, added] = seen.emplace(lower, name);
       if (added) continue;
-      notes_.push_back(place_.where + " has " + quoted_name(other->second) + " and " + quoted_name(name) +
-                       ", which are two classes");
+      notes_.push_back(place_.where + " has " + quoted_name(other->second) + " and " +
+                       quoted_name(name) + ", which are two classes");
       return;
     }
   }

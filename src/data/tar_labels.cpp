@@ -53,8 +53,9 @@ void settle_tar_labels(std::vector<PictureSource::Item>& items, const std::strin
   std::vector<Label> labels;
   labels.reserve(items.size());
   for (auto& item : items) labels.push_back(std::move(item.label));
-  settle_labels(
-      labels, {.where = where, .name_of = [&](size_t i) { return quoted_name(items[i].name); }}, notes);
+  settle_labels(labels,
+                {.where = where, .name_of = [&](size_t i) { return quoted_name(items[i].name); }},
+                notes);
   for (size_t i = 0; i < items.size(); ++i) items[i].label = std::move(labels[i]);
 }
 

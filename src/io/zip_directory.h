@@ -25,9 +25,9 @@ struct ZipDirectory {
   uint64_t start = 0;              ///< of the directory; all entries lie before it
 };
 
-/// Reads the directory of an archive, zip64 or not, with a comment behind it or not, with other bytes
-/// in front of it (as in self-extracting archives) or not. Throws Error:
-/// no archive, truncated, damaged, in several parts.
+/// Reads the directory of an archive, zip64 or not, with a comment behind it or not, with other
+/// bytes in front of it (as in self-extracting archives) or not. Throws Error: no archive,
+/// truncated, damaged, in several parts.
 ZipDirectory read_zip_directory(const RandomAccessFile& file);
 
 }  // namespace edm2
