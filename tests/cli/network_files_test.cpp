@@ -110,7 +110,8 @@ TEST(NetworkFilesCli, OldPicklesAreNetworks) {
     const RunResult run = generate(dir / "old.pkl", dir / "old");
     ASSERT_EQ(run.exit_code, 0) << run.err;
     for (const char* name : {"000000.png", "000001.png"})
-      EXPECT_EQ(read_text_file(dir / "old" / name), read_text_file(dir / "new" / name));
+      EXPECT_EQ(test::read_image(dir / "old" / name).pixels,
+                test::read_image(dir / "new" / name).pixels);
     EXPECT_TRUE(contains(run_edm2({"info", dir / "old.pkl"}).out, "network snapshot"));
   }
 }
