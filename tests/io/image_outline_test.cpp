@@ -17,7 +17,7 @@ namespace edm2 {
 namespace {
 namespace fs = std::filesystem;
 using namespace std::string_literals;
-using Kind = ImageOutline::Kind;
+using OutlineKind = ImageOutline::Kind;
 
 std::vector<std::byte> bytes_of(const std::string& text) {
   const auto bytes = std::as_bytes(std::span(text));
@@ -102,14 +102,14 @@ std::vector<fs::path> sample_files() {
   return files;
 }
 
-int64_t stored_channels(Kind kind) {
+int64_t stored_channels(OutlineKind kind) {
   switch (kind) {
-    case Kind::grey_alpha:
+    case OutlineKind::grey_alpha:
       return 2;
-    case Kind::rgb:
+    case OutlineKind::rgb:
       return 3;
-    case Kind::rgb_alpha:
-    case Kind::cmyk:
+    case OutlineKind::rgb_alpha:
+    case OutlineKind::cmyk:
       return 4;
     default:
       return 1;
@@ -131,7 +131,7 @@ TEST(Palette, IndicesBeyondItAreBlack) {
     EXPECT_EQ(decode_picture(bytes, name, Channels::keep).pixels, wanted) << name;
     for (const bool ramps : {false, true})
       EXPECT_EQ(decode_for_training(bytes, name, ramps).pixels, wanted) << name;
-    EXPECT_EQ(outline_image(bytes, name).kind, Kind::palette) << name;
+    EXPECT_EQ(outline_image(bytes, name).kind, OutlineKind::palette) << name;
   }
 }
 
@@ -146,7 +146,7 @@ TEST(Palette, GreysOfTheirNumbersAreGrey) {
            {"none.gif", palette_gif("", indices), uint8_t{200}},
            {"a.bmp", palette_bmp(ramp, indices), uint8_t{200}}}) {
     const auto bytes = bytes_of(text);
-    EXPECT_EQ(outline_image(bytes, name).kind, Kind::grey_ramp) << name;
+    EXPECT_EQ(outline_image(bytes, name).kind, OutlineKind::grey_ramp) << name;
     const Image alone = decode_for_training(bytes, name, /*ramps_are_grey=*/true);
     EXPECT_EQ(alone.channels, 1) << name;
     EXPECT_EQ(alone.pixels, grey) << name;
@@ -165,14 +165,14 @@ TEST(ImageOutline, SaysWhatDecodingGives) {
     const Image rgb = decode_rgb(bytes, "x");
     EXPECT_EQ(outline.width, rgb.width);
     EXPECT_EQ(outline.height, rgb.height);
-    if (outline.kind == Kind::grey_deep) {
+    if (outline.kind == OutlineKind::grey_deep) {
       EXPECT_THROW(decode_for_training(bytes, "x", false), Error);
       continue;
     }
     EXPECT_EQ(stored_channels(outline.kind), decode_image(bytes, "x").channels);
     const Image trained = decode_for_training(bytes, "x", false);
-    const bool to_rgb = outline.kind == Kind::palette || outline.kind == Kind::grey_ramp ||
-                        outline.kind == Kind::cmyk;
+    const bool to_rgb = outline.kind == OutlineKind::palette ||
+                        outline.kind == OutlineKind::grey_ramp || outline.kind == OutlineKind::cmyk;
     EXPECT_EQ(trained.channels, to_rgb ? 3 : stored_channels(outline.kind));
     if (trained.channels == 3) {
       EXPECT_EQ(trained.pixels, rgb.pixels);
