@@ -28,7 +28,8 @@ std::vector<std::string> archives_in(const fs::path& folder) {
 /// Pictures (or latents) that lie in the folder as files of their own.
 std::vector<std::string> loose_pictures(const SourceOptions& options) {
   std::vector<std::string> loose;
-  for (const std::string& name : open_folder(options.path, /*follow_folder_links=*/true)->names())
+  const auto folder = open_folder(options.path, /*follow_folder_links=*/true);
+  for (const std::string& name : folder->names())
     if (is_wanted(name, options.content)) loose.push_back(name);
   return loose;
 }
