@@ -17,7 +17,7 @@ const Image pixel = {1, 1, 3, {10, 20, 30}};
 
 PngText text_of(const std::vector<std::byte>& png) { return read_png_text(png, "x.png"); }
 
-std::string error_of(const std::vector<std::byte>& png) {
+std::string text_error_of(const std::vector<std::byte>& png) {
   try {
     text_of(png);
   } catch (const Error& error) {
@@ -46,7 +46,7 @@ TEST(PngText, WhatIsWrittenIsRead) {
 TEST(PngText, ReadsLatin1AndLeavesOutCompressedTexts) {
   auto png = encode_png(pixel, 6, {{"Author", "J?rgen"}, {"Comment", "plain \xe2\x82\xac"}});
   const size_t at = position_of(png, "J?rgen");
-  EXPECT_NE(error_of([&] {
+  EXPECT_NE(text_error_of([&] {
               auto damaged = png;
               damaged[at + 1] = std::byte{0xfc};  // its CRC is now wrong
               return damaged;
@@ -60,12 +60,12 @@ TEST(PngText, RefusesBrokenFiles) {
   const auto png = encode_png(pixel, 6, {{"key", "value"}});
   for (size_t size = 8; size < png.size(); ++size) {
     const std::vector<std::byte> cut(png.begin(), png.begin() + static_cast<ptrdiff_t>(size));
-    EXPECT_NE(error_of(cut).find("'x.png' is truncated"), std::string::npos) << size;
+    EXPECT_NE(text_error_of(cut).find("'x.png' is truncated"), std::string::npos) << size;
   }
-  EXPECT_NE(error_of({}).find("'x.png' is not a PNG"), std::string::npos);
+  EXPECT_NE(text_error_of({}).find("'x.png' is not a PNG"), std::string::npos);
   auto huge = png;  // a chunk that claims 4 GB
   for (size_t i = 8; i < 12; ++i) huge[i] = std::byte{0xff};
-  EXPECT_NE(error_of(huge).find("truncated"), std::string::npos);
+  EXPECT_NE(text_error_of(huge).find("truncated"), std::string::npos);
 }
 
 TEST(PngText, RefusesKeywordsThatPngLacks) {
@@ -93,7 +93,7 @@ RC_GTEST_PROP(PngTextProperty, DamageNeverCrashes, ()) {
   for (int i = *rc::gen::inRange(0, 6); i > 0; --i)
     png[*rc::gen::inRange<size_t>(0, png.size())] = std::byte{*rc::gen::arbitrary<uint8_t>()};
   png.resize(*rc::gen::inRange<size_t>(0, png.size() + 1));
-  error_of(png);
+  text_error_of(png);
 }
 
 }  // namespace edm2
