@@ -433,8 +433,8 @@ TEST(Reconstruct, NumbersOfEveryTypeOfTheFormat) {
   const StateDict result =
       load_safetensors(dir / "out" / "phema-0000002-0.070.safetensors").tensors;
   double sum = 0;
-  for (const double coefficient : Snapshots(dir / "in").solve(0.07).coefficients)
-    sum += coefficient;
+  const auto solution = Snapshots(dir / "in").solve(0.07);
+  for (const double coefficient : solution.coefficients) sum += coefficient;
   for (const auto type : averaged) {
     const Tensor found = find_tensor(result, c10::toString(type));
     EXPECT_EQ(found.scalar_type(), type);
