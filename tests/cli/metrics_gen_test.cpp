@@ -109,11 +109,13 @@ TEST_F(MetricsGenCli, TellsAsTheOriginalDoes) {
   EXPECT_EQ(run.out.rfind("Loading feature statistics from " + (dir / "ref.pkl").string() +
                               " ...\nLoading main network from " + (dir / "net.pkl").string() +
                               " ...\nSetting up StandardRGBEncoder...\nGenerating 4 images...\n"
-                              "Setting up DINOv2Detector...\nCalculating feature statistics...\n"
-                              "Calculating fd_dinov2...\n",
+                              "Setting up DINOv2Detector...\nNote: '" +
+                              test::shared_dinov2_file().string() + "': the features are those of ",
                           0),
             0u)
       << run.out;
+  EXPECT_THAT(run.out,
+              HasSubstr("\nCalculating feature statistics...\nCalculating fd_dinov2...\n"));
   EXPECT_THAT(run.out, HasSubstr("\nfd_dinov2 = "));
 }
 
