@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "analysis/info_parts.h"
+#include "edm2/core/printable.h"
 
 namespace edm2 {
 namespace {
@@ -28,13 +29,6 @@ std::string size_text(uint64_t bytes) {
   char text[64];
   std::snprintf(text, sizeof text, " (%.1f %s)", value, unit);
   return exact + text;
-}
-
-// Texts come from files: no control characters reach the terminal.
-std::string printable(std::string text) {
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  return text;
 }
 
 std::string value_text(const std::string& key, const InfoJson& value) {

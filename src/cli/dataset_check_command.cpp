@@ -29,9 +29,11 @@ void run_check(CheckArguments a, CommandContext& context) {
       a.json ? to_json(report).dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n"
              : to_text(report);
   std::fputs(text.c_str(), stdout);
-  if (!report.broken.empty() || report.pictures + report.latents == 0)
+  if (!report.broken.empty())
     throw ProgramEnd{
         1, std::to_string(report.broken.size()) + " broken files in '" + report.path + "'"};
+  if (report.pictures + report.latents == 0)
+    throw ProgramEnd{1, "there are no pictures in '" + report.path + "'"};
 }
 
 void run_show(ShowArguments a, CommandContext& context) {

@@ -17,6 +17,7 @@
 #include "edm2/core/cpu.h"
 #include "edm2/core/device.h"
 #include "edm2/core/platform.h"
+#include "edm2/core/printable.h"
 #include "edm2/core/process_group.h"
 
 namespace edm2::cli {
@@ -80,7 +81,7 @@ void print_ending(CLI::App& app, const Ending& ending) {
     const CLI::App& command = innermost_command(app);
     std::cerr << usage_line(command) << "\nTry '" << full_name(command) << " --help' for help.\n\n";
   }
-  if (!ending.message.empty()) std::cerr << ending.message << "\n";
+  if (!ending.message.empty()) std::cerr << printable_lines(ending.message) << "\n";
 }
 
 Ending wrong(const std::string& message) { return {wrong_usage, "Error: " + message, true}; }

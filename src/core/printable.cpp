@@ -1,4 +1,4 @@
-#include "core/printable.h"
+#include "edm2/core/printable.h"
 
 #include <algorithm>
 
@@ -30,6 +30,17 @@ std::string printable(std::string_view text) {
     }
     const auto byte = static_cast<unsigned char>(text[i++]);
     result += {'\\', 'x', digits[byte >> 4], digits[byte & 15]};
+  }
+  return result;
+}
+
+std::string printable_lines(std::string_view text) {
+  std::string result;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    result += printable(text.substr(begin, end - begin));
+    if (end < text.size()) result += '\n';
+    begin = end + 1;
   }
   return result;
 }

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "edm2/core/platform.h"
+#include "edm2/core/printable.h"
 
 namespace edm2 {
 namespace {
@@ -134,8 +135,9 @@ class CountingProgress : public Progress {
   double last_fraction_ = 0;
 };
 
+// Names and texts from files are among them.
 void print_line(std::FILE* stream, const std::string& line) {
-  std::fputs((line + "\n").c_str(), stream);
+  std::fputs((printable_lines(line) + "\n").c_str(), stream);
   std::fflush(stream);
 }
 
@@ -164,6 +166,7 @@ class BarProgress final : public CountingProgress {
     }
     std::string line = left + bar + right;
     line.resize(std::min(line.size(), static_cast<size_t>(std::max(terminal_width() - 1, 1))));
+    line = printable(line);
     std::fputs(("\r" + line + "\033[K").c_str(), stderr);
     std::fflush(stderr);
   }

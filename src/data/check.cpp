@@ -11,12 +11,12 @@
 #include <unordered_set>
 
 #include "core/ordered_workers.h"
-#include "core/printable.h"
 #include "data/label_rules.h"
 #include "data/picture_source.h"
 #include "data/training_view.h"
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
+#include "edm2/core/printable.h"
 #include "edm2/data/file_source.h"
 #include "edm2/io/digest.h"
 #include "edm2/io/npz.h"

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "data/name_match.h"
+#include "data/table.h"
 #include "edm2/core/error.h"
 
 namespace edm2 {
@@ -19,15 +20,7 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(python_blanks) - begin + 1);
 }
 
-std::optional<double> number_in(std::string_view text) {
-  text = trimmed(text);
-  if (text.starts_with('+') && text.size() > 1 && text[1] != '-') text.remove_prefix(1);
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value))
-    return std::nullopt;
-  return value;
-}
+std::optional<double> number_in(std::string_view text) { return finite_number(trimmed(text)); }
 
 /// The number that a value is or is written as; nothing for other values.
 std::optional<double> number_of(const Label& value) {

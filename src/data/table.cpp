@@ -181,22 +181,13 @@ char take_separator_line(std::string& text) {
   return separator;
 }
 
-std::optional<double> parse_number(std::string_view text) {
-  if (text.starts_with('+') && text.size() > 1 && text[1] != '-') text.remove_prefix(1);
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value))
-    return std::nullopt;
-  return value;
-}
-
 /// "0,5": a number, were its comma a point.
 bool has_decimal_comma(std::string_view cell) {
   const size_t comma = cell.find(',');
   if (comma == std::string_view::npos || cell.find('.') != std::string_view::npos) return false;
   std::string text(cell.substr(0, 64));
   text[std::min(comma, text.size() - 1)] = '.';
-  return cell.size() <= 64 && parse_number(text).has_value();
+  return cell.size() <= 64 && finite_number(text).has_value();
 }
 
 constexpr std::string_view name_words[] = {
@@ -218,6 +209,15 @@ bool is_one_of(std::string_view word, const std::string_view (&words)[N]) {
 }
 
 }  // namespace
+
+std::optional<double> finite_number(std::string_view text) {
+  if (text.starts_with('+') && text.size() > 1 && text[1] != '-') text.remove_prefix(1);
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value))
+    return std::nullopt;
+  return value;
+}
 
 bool is_name_word(std::string_view word) { return is_one_of(word, name_words); }
 bool is_label_word(std::string_view word) { return is_one_of(word, label_words); }
@@ -284,7 +284,7 @@ void Table::find_decimal_commas() {
   if (comma == cells_.end()) return;
   bool thousands = true;
   for (const std::string_view cell : cells_) {
-    if (cell.find('.') != std::string_view::npos && parse_number(cell))
+    if (cell.find('.') != std::string_view::npos && finite_number(cell))
       throw Error(name_ + " has numbers with decimal commas and with decimal points, such as '" +
                   std::string(*comma) + "' and '" + std::string(cell) + "'; write all alike");
     if (has_decimal_comma(cell))
@@ -299,7 +299,7 @@ void Table::find_decimal_commas() {
 }
 
 std::optional<double> Table::number(std::string_view cell) const {
-  return parse_number(value(cell));
+  return finite_number(value(cell));
 }
 
 std::string Table::value(std::string_view cell) const {

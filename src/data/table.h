@@ -47,6 +47,10 @@ class Table {
   bool decimal_commas_ = false;
 };
 
+/// The number that the whole text is, "+1" and "1e3" among them; nothing for other text and for
+/// what is not finite.
+std::optional<double> finite_number(std::string_view text);
+
 /// Words by which columns, or the keys of JSON objects, are known, in capitals or not.
 bool is_name_word(std::string_view word);
 bool is_label_word(std::string_view word);

@@ -1,10 +1,6 @@
 // Datasets in tar shards, as the WebDataset library lays them out: the files of one sample follow
 // each other and have the same name up to the first dot.
-#include <glob.h>
-
 #include <algorithm>
-#include <cstdio>
-#include <filesystem>
 #include <unordered_map>
 
 #include "data/picture_source.h"
@@ -15,7 +11,6 @@
 #include "edm2/io/json.h"
 
 namespace edm2 {
-namespace fs = std::filesystem;
 namespace {
 
 constexpr uint64_t longest_label = 1 << 20;
@@ -125,70 +120,7 @@ class TarShards : public PictureSource {
   std::optional<std::pair<size_t, size_t>> list_;                      // dataset.json
 };
 
-constexpr long most_shards = 1'000'000;
-
-/// The texts between the commas of "a,b", or the numbers of "000..099".
-std::vector<std::string> alternatives(const std::string& text) {
-  std::vector<std::string> result;
-  long first = 0, last = 0;
-  int first_end = 0, last_end = 0;
-  const size_t dots = text.find("..");
-  if (dots != std::string::npos &&
-      std::sscanf(text.c_str(), "%ld..%n%ld%n", &first, &first_end, &last, &last_end) == 2 &&
-      last_end == static_cast<int>(text.size()) && first >= 0 && first <= last) {
-    if (last - first >= most_shards) throw Error("'{" + text + "}' stands for too many files");
-    for (long number = first; number <= last; ++number) {
-      char digits[32];
-      std::snprintf(digits, sizeof digits, "%0*ld", static_cast<int>(dots), number);
-      result.emplace_back(digits);
-    }
-    return result;
-  }
-  for (size_t begin = 0; begin <= text.size();) {
-    const size_t end = std::min(text.find(',', begin), text.size());
-    result.push_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return result;
-}
-
-std::vector<std::string> expand_braces(const std::string& pattern) {
-  const size_t open = pattern.find('{'), close = pattern.find('}', open);
-  if (open == std::string::npos || close == std::string::npos) return {pattern};
-  std::vector<std::string> result;
-  const auto rests = expand_braces(pattern.substr(close + 1));
-  const auto parts = alternatives(pattern.substr(open + 1, close - open - 1));
-  if (rests.size() * parts.size() > static_cast<size_t>(most_shards))
-    throw Error("'" + pattern + "' stands for too many files");
-  for (const std::string& rest : rests)
-    for (const std::string& part : parts) result.push_back(pattern.substr(0, open) + part + rest);
-  std::sort(result.begin(), result.end());
-  return result;
-}
-
 }  // namespace
-
-bool is_pattern(const std::string& text) {
-  return text.find_first_of("*?[") != std::string::npos ||
-         (text.find('{') != std::string::npos && text.find('}') != std::string::npos);
-}
-
-std::vector<std::string> expand_pattern(const std::string& pattern) {
-  std::vector<std::string> paths;
-  for (const std::string& path : expand_braces(pattern)) {
-    if (path.find_first_of("*?[") == std::string::npos) {
-      if (!fs::is_regular_file(path)) throw Error("Missing input file or directory: " + path);
-      paths.push_back(path);
-      continue;
-    }
-    glob_t found = {};
-    if (glob(path.c_str(), 0, nullptr, &found) == 0)
-      for (size_t i = 0; i < found.gl_pathc; ++i) paths.emplace_back(found.gl_pathv[i]);
-    globfree(&found);
-  }
-  if (paths.empty()) throw Error("Missing input file or directory: nothing fits " + pattern);
-  return paths;
-}
 
 std::unique_ptr<PictureSource> open_tar_shards(const std::vector<std::string>& shards,
                                                const SourceOptions& options) {

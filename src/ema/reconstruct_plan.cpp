@@ -12,6 +12,10 @@ namespace fs = std::filesystem;
 std::vector<std::string> list_names(const ReconstructOptions& options, Progress& progress) {
   if (is_web_address(options.indir)) return list_web_folder(options.indir, options.fetch, progress);
   std::error_code ignored;
+  if (fs::is_regular_file(options.indir, ignored))
+    throw Error("'" + options.indir +
+                "' is a file; --indir takes the folder of a run, with snapshots such as "
+                "network-snapshot-0001048-0.100.pkl");
   if (!fs::is_directory(options.indir, ignored))
     throw Error("Input directory does not exist: '" + options.indir + "'");
   return list_folder(options.indir);

@@ -10,6 +10,8 @@
 #include <stdexcept>
 #include <string_view>
 
+#include "edm2/core/printable.h"
+
 namespace edm2 {
 namespace {
 
@@ -211,13 +213,6 @@ std::string status_text(int status) {
 /// Worth another attempt: what a server says when it is in trouble now.
 bool is_passing(int status) {
   return status >= 500 || status == 408 || status == 416 || status == 425 || status == 429;
-}
-
-/// Part of the text may come from the server; it must not reach a terminal as it is.
-std::string printable(std::string text) {
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) > 0x7e) c = '?';
-  return text;
 }
 
 HttpFailure describe(CURLcode code, const HttpRequest& request, const FetchOptions& options,

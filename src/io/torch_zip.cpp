@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "edm2/core/printable.h"
 #include "io/torch_storage.h"
 
 namespace edm2::detail {
@@ -39,7 +40,7 @@ class ZipArchive {
       if (name == "data.pkl") return "";
       if (name.ends_with(root)) return std::string(name.substr(0, name.size() - root.size() + 1));
     }
-    throw Error("the zip has no data.pkl: not a file of torch.save");
+    throw Error("the zip has no data.pkl: not a file of torch.save" + first_entry_text());
   }
 
   bool contains(const std::string& name) const { return locate(name) >= 0; }
@@ -65,6 +66,16 @@ class ZipArchive {
   }
 
  private:
+  // What kind of archive it is instead, such as pictures or arrays of NumPy, shows in a name.
+  std::string first_entry_text() const {
+    const char* name =
+        zip_get_num_entries(archive_.get(), 0) > 0 ? zip_get_name(archive_.get(), 0, 0) : nullptr;
+    constexpr size_t longest = 120;
+    return name ? ", but an archive of other files ('" + printable_within(name, longest) +
+                      "' is the first)"
+                : " (it is empty)";
+  }
+
   zip_int64_t locate(const std::string& name) const {
     return zip_name_locate(archive_.get(), name.c_str(), 0);
   }

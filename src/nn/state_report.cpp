@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "edm2/core/printable.h"
 #include "edm2/nn/state_layout.h"
 
 namespace edm2 {
@@ -33,10 +34,7 @@ const char* plural(const Rows& rows) { return rows.size() == 1 ? "" : "s"; }
 
 std::string printable_name(std::string_view name) {
   constexpr size_t longest = 120;
-  std::string text(name.substr(0, longest));
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  return name.size() > longest ? text + "..." : text;
+  return printable_within(name, longest);
 }
 
 std::string shape_text(at::IntArrayRef shape) {

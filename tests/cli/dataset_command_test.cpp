@@ -143,6 +143,10 @@ TEST(DatasetCli, ChecksAndShows) {
   EXPECT_EQ(broken.exit_code, 1);
   EXPECT_NE(broken.out.find("0002.png: "), std::string::npos) << broken.out;
   EXPECT_NE(broken.err.find("1 broken files"), std::string::npos) << broken.err;
+  fs::create_directory(dir / "empty");
+  const auto empty = run_edm2({"dataset", "check", "--source", dir / "empty"});
+  EXPECT_EQ(empty.exit_code, 1);
+  EXPECT_NE(empty.err.find("there are no pictures in"), std::string::npos) << empty.err;
   const auto show = run_edm2({"dataset", "show", "--source", dir / "in", "--first=3", "--grid",
                               dir / "grid.png", "--columns=2"});
   EXPECT_EQ(show.exit_code, 0) << show.err;

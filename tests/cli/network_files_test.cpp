@@ -51,7 +51,9 @@ TEST(NetworkFilesCli, ForeignContentsAreNamed) {
   ZipWriter zip(dir / "net.pkl");
   zip.add("00000/img00000000.png", "x");
   zip.finish();
-  expect_error(generate(dir / "net.pkl", dir / "out"), 1, "no data.pkl");
+  expect_error(generate(dir / "net.pkl", dir / "out"), 1,
+               "no data.pkl: not a file of torch.save, but an archive of other files "
+               "('00000/img00000000.png' is the first)");
   EXPECT_FALSE(fs::exists(dir / "out"));
 }
 

@@ -68,6 +68,9 @@ TEST(ReconstructCli, ErrorsOfTheOriginal) {
   expect_error(reconstruct({in, out, "--outstd=0.1", "--inprefix=x"}), 1,
                "No valid input pickles found");
   expect_error(reconstruct({in + "x", out, "--outstd=0.1"}), 1, "Input directory does not exist");
+  const auto snapshot = *fs::directory_iterator(run.folder);
+  expect_error(reconstruct({"--indir=" + snapshot.path().string(), out, "--outstd=0.1"}), 1,
+               "is a file; --indir takes the folder of a run");
 }
 
 TEST(ReconstructCli, ProcessesShareTheResults) {

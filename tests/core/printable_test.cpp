@@ -1,4 +1,4 @@
-#include "core/printable.h"
+#include "edm2/core/printable.h"
 
 #include <gtest/gtest.h>
 
@@ -19,6 +19,11 @@ TEST(Printable, KeepsTextAndEscapesTheRest) {
       {std::string("\0", 1), "\\x00"},
   };
   for (const auto& [text, wanted] : cases) EXPECT_EQ(printable(text), wanted);
+}
+
+TEST(Printable, LinesKeepTheirEnds) {
+  EXPECT_EQ(printable_lines("a\x1b\nb\r\n"), "a\\x1b\nb\\x0d\n");
+  EXPECT_EQ(printable_lines(""), "");
 }
 
 TEST(Printable, CutsTheMiddleOut) {

@@ -79,6 +79,19 @@ TEST(Progress, BarKeepsMessagesOnTheirOwnLine) {
   EXPECT_THAT(output.err, testing::ContainsRegex("Drawing: 4 images in 0:00.*\n$"));
 }
 
+TEST(Progress, TextsFromFilesDoNotSteerTheTerminal) {
+  for (const ProgressStyle style : {ProgressStyle::lines, ProgressStyle::bar}) {
+    const Output output = run(style, [](Progress& progress) {
+      progress.message("Left out \x1b[2Ja.png");
+      progress.start("Reading \x1b]0;title\x07", 1, "image");
+      progress.finish();
+    });
+    EXPECT_EQ(output.out, "Left out \\x1b[2Ja.png\n");
+    EXPECT_THAT(output.err, testing::HasSubstr("Reading \\x1b]0;title\\x07"));
+    EXPECT_THAT(output.err, testing::Not(testing::HasSubstr("\x1b]")));
+  }
+}
+
 TEST(Progress, BarThatAnErrorEndsLeavesTheLine) {
   const Output output =
       run(ProgressStyle::bar, [](Progress& progress) { progress.start("Drawing", 4, "image"); });

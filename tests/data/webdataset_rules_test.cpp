@@ -93,6 +93,27 @@ TEST(WebDatasetRules, BracesStandForNumbersAndNames) {
   EXPECT_EQ(shards_of_pattern(numbered, "{0..4}"), "missing");   // there, at the first read
   EXPECT_EQ(shards_of_pattern({"a1", "a2", "b1", "b2"}, "{a,b}{1..2}"), "a1 a2 b1 b2");
   EXPECT_EQ(shards_of_pattern({"x", "xy"}, "x{,y}"), "x xy");
+  EXPECT_EQ(shards_of_pattern(numbered, "{3..0}"), "0 1 2 3");
+  EXPECT_EQ(shards_of_pattern(numbered, "{0..2..2}"), "0 2");
+  EXPECT_EQ(shards_of_pattern(numbered, "{10..0..10}"), "0 10");
+  EXPECT_EQ(shards_of_pattern(numbered, "{1..3..0}"), "1 2 3");
+  EXPECT_EQ(shards_of_pattern({"-1", "0", "1"}, "{-1..1}"), "-1 0 1");
+  EXPECT_EQ(shards_of_pattern({"a", "b", "c"}, "{a..c}"), "a b c");
+  EXPECT_EQ(shards_of_pattern({"a", "b", "c"}, "{c..a..2}"), "a c");
+  EXPECT_EQ(shards_of_pattern({"a", "b"}, "{a..bb}"), "missing");              // a list of one
+  EXPECT_EQ(shards_of_pattern({"a", "b"}, "{0..99999999999999}"), "missing");  // too many
+}
+
+TEST(WebDatasetRules, ColonsJoinPatterns) {
+  const test::TempDir dir;
+  for (const char* name : {"b.tar", "a0.tar", "a1.tar"}) {
+    TarWriter tar(dir / name);
+    tar.add("0.png", "picture");
+    tar.finish();
+  }
+  const std::string b = dir / "b.tar", a = dir / "a{0..1}.tar";
+  EXPECT_EQ(expand_pattern(b + "::" + a),
+            (std::vector<std::string>{b, dir / "a0.tar", dir / "a1.tar"}));
 }
 
 }  // namespace edm2

@@ -11,6 +11,9 @@ namespace edm2 {
 /// control characters (of 7 and 8 bits) and bytes that are no UTF-8.
 std::string printable(std::string_view text);
 
+/// The same, but ends of lines stay: for messages of several lines.
+std::string printable_lines(std::string_view text);
+
 /// The same, with "..." in its middle where it is longer than `most` bytes.
 std::string printable_within(std::string_view text, size_t most);
 
