@@ -246,7 +246,7 @@ TEST(FileInfo, TheTextIsForReaders) {
                      {"object", {{"key", true}, {"longer_key", "text"}}},
                      {"layers", {{{"name", "a"}, {"shape", {1, 2}}}, {{"name", "bcd"}}}}};
   EXPECT_EQ(file_info_text(info),
-            "file        x?[31m\n"
+            "file        x\\x1b[31m\n"
             "bytes       1,572,864 (1.5 MiB)\n"
             "parameters  1,234,567\n"
             "small       0.000123457\n"
