@@ -6,6 +6,7 @@
 #include "edm2/core/error.h"
 #include "edm2/data/dataset.h"
 #include "edm2/data/encoder.h"
+#include "edm2/generate/network_source.h"
 #include "edm2/io/atomic_file.h"
 
 namespace edm2 {
@@ -84,6 +85,9 @@ void add_folder(InfoJson& info, const fs::path& path) {
     add_run(info, path);
   else if (fs::exists(path / "config.json") && has_model_file(path))
     add_vae(info, path);
+  else if (const std::string weights = weights_in_folder(path); !weights.empty())
+    throw Error("'" + path.string() +
+                "' is a folder of a training program; name the file in it: " + weights);
   else
     add_dataset(info, path);
 }

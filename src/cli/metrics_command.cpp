@@ -21,12 +21,22 @@ FeatureSet load(const std::string& source, CommandContext& context) {
   return set;
 }
 
+std::string names_of(const FeatureSet& set) {
+  std::string names;
+  for (const auto& [name, statistics] : set.statistics.metrics)
+    names += (names.empty() ? "" : ", ") + name;
+  return names.empty() ? "none" : names;
+}
+
 void run_distance(const DistanceArguments& a, CommandContext& context) {
   ScorePrinter print(a.json, context);
   const FeatureSet stats = load(a.stats, context), reference = load(a.ref, context);
   const auto scores = compute_scores(a.metrics, stats, reference, {}, *context.progress(),
                                      [&](const Score& score) { print(score); });
-  if (scores.empty()) throw Error("none of the metrics asked for is in both files");
+  if (scores.empty())
+    throw Error("none of the metrics asked for is in both files: '" + without_password(a.stats) +
+                "' has " + names_of(stats) + ", '" + without_password(a.ref) + "' has " +
+                names_of(reference));
   print.finish();
 }
 

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -131,6 +133,10 @@ void validate_sampling(const GenerateOptions& options) {
   if (options.sampler.guidance != 1 && !options.gnet)
     throw Error("Please specify --gnet when using guidance");
   if (options.class_idx && *options.class_idx < 0) throw UsageError("--class must be at least 0");
+  if (options.label_vector &&
+      !std::all_of(options.label_vector->begin(), options.label_vector->end(),
+                   [](double value) { return std::isfinite(value); }))
+    throw UsageError("--label-vector must be finite numbers");
   if ((options.class_idx ? 1 : 0) + (options.label_vector ? 1 : 0) + (options.labels ? 1 : 0) > 1)
     throw UsageError("only one of --class, --label-vector and --labels can be given");
 }

@@ -5,6 +5,7 @@
 #include "edm2/ema/snapshots.h"
 #include "edm2/generate/presets.h"
 #include "edm2/io/download_cache.h"
+#include "ema/report.h"
 
 namespace edm2 {
 namespace fs = std::filesystem;
@@ -17,6 +18,10 @@ Snapshot reconstruct(const RunSource& source, Progress& progress) {
   for (const std::string& note : snapshots.notes()) progress.message(note);
   std::optional<int64_t> nimg;
   if (source.kimg) nimg = nimg_from_kimg(*source.kimg);
+  constexpr double worth_a_warning = 0.1;
+  if (const double error = snapshots.solve(source.std, nimg).error; error > worth_a_warning)
+    progress.message("Warning: the snapshots in " + source.folder.string() +
+                     " are far from that EMA length: the expected error is " + percent(error));
   return snapshots.reconstruct(source.std, nimg);
 }
 
@@ -27,12 +32,26 @@ StoredSnapshot with_notes_told(StoredSnapshot snapshot, Progress& progress) {
 
 void refuse_folder(const std::string& source) {
   std::error_code ignored;
-  if (fs::is_directory(source, ignored))
-    throw Error("cannot load " + source + ": it is a folder; " + source +
-                "@0.135 means a network of that EMA length, reconstructed from its snapshots");
+  if (!fs::is_directory(source, ignored)) return;
+  const std::string weights = weights_in_folder(source);
+  if (!weights.empty())
+    throw Error("cannot load " + source + ": it is a folder; name the file in it, such as " +
+                weights);
+  throw Error("cannot load " + source + ": it is a folder; " + source +
+              "@0.135 means a network of that EMA length, reconstructed from its snapshots");
 }
 
 }  // namespace
+
+std::string weights_in_folder(const fs::path& folder) {
+  // As Accelerate, Transformers and others name them.
+  for (const char* name : {"model.safetensors", "ema_model.safetensors", "pytorch_model.bin",
+                           "diffusion_pytorch_model.safetensors", "model.pt", "model_ema.pt"}) {
+    std::error_code ignored;
+    if (fs::is_regular_file(folder / name, ignored)) return (folder / name).string();
+  }
+  return "";
+}
 
 fs::path find_network_file(const std::string& source, const FetchOptions& options,
                            Progress& progress) {

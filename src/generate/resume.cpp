@@ -82,12 +82,16 @@ std::vector<int64_t> missing_seeds(const GenerateOptions& options, const Sampler
     return look_at(options, sampler, options.seeds[static_cast<size_t>(i)]);
   });
   std::vector<int64_t> missing;
+  int64_t silent = 0;
+  std::string first_silent;
   progress.start("Checking pictures", count, "image");
   for (const int64_t seed : options.seeds) {
     check_interrupt();
     const Found found = workers.next();
     progress.advance();
     if (!found.whole) missing.push_back(seed);
+    if (found.whole && found.parameters.empty() && silent++ == 0)
+      first_silent = image_file_name(seed, options.subdirs);
     if (!found.whole || found.parameters.empty()) continue;
     nlohmann::ordered_json expected = parameters;
     if (sampler.label_of_seed) add_label(expected, sampler.label_of_seed(seed));
@@ -98,6 +102,11 @@ std::vector<int64_t> missing_seeds(const GenerateOptions& options, const Sampler
                   "), and --resume would mix them; choose another --outdir or the same settings");
   }
   progress.finish();
+  if (silent > 0)
+    progress.message(
+        "Note: " + std::to_string(silent) +
+        " of the pictures that are kept do not say how they were made, the first is '" +
+        first_silent + "'; whether it was with these settings is not checked");
   return missing;
 }
 

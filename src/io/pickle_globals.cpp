@@ -122,6 +122,7 @@ constexpr auto known_globals = std::to_array<KnownGlobal>({
     {"builtins", "dict", M::make_dict},
     {"builtins", "tuple", M::make_tuple},
     {"builtins", "bytearray", M::make_bytes},
+    {"builtins", "bytes", M::make_bytes},  // of no bytes, in protocols 0 to 2
     {"builtins", "complex", M::make_complex},
     {"builtins", "object", M::plain_object},
     {"copyreg", "_reconstructor", M::reconstructor},
@@ -251,6 +252,16 @@ PickleValue load_from_bytes(const PickleValue& data, PickleContext& context) {
   return storage;
 }
 
+// torch notes here that the elements count negated or conjugated.
+void refuse_lazy_tensor(Arguments arguments, size_t place_of_metadata) {
+  if (arguments.size() <= place_of_metadata || !arguments[place_of_metadata].is_dict()) return;
+  for (const auto& [key, value] : arguments[place_of_metadata].items())
+    if (value.kind() != PickleValue::Kind::boolean || value.as_bool())
+      throw Error(
+          "a tensor is stored with elements that count negated or conjugated; save "
+          "tensor.resolve_neg().resolve_conj()");
+}
+
 PickleValue empty_array(Arguments arguments) {
   if (known(argument(arguments, 0)).meaning != M::array_class)
     throw Error("an array is made of another class than numpy.ndarray");
@@ -306,8 +317,10 @@ PickleValue call(const KnownGlobal& function, Arguments arguments, PickleContext
       return load_from_bytes(argument(arguments, 0), context);
     case M::rebuild_tensor:
     case M::rebuild_tensor_v2:
+      refuse_lazy_tensor(arguments, 6);
       return rebuild_tensor(arguments);
     case M::rebuild_tensor_v3:
+      refuse_lazy_tensor(arguments, 7);
       return rebuild_tensor(arguments, &argument(arguments, 6));
     case M::rebuild_parameter:
       return PickleValue::parameter(argument(arguments, 0).as_tensor());

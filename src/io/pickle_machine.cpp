@@ -498,6 +498,9 @@ bool is_pickle(std::span<const std::byte> contents) {
   const std::string_view text(reinterpret_cast<const char*>(contents.data()), contents.size());
   if (text.empty()) return false;
   if (static_cast<uint8_t>(text.front()) == detail::op::proto) return true;
+  // What begins nothing else may lack its end.
+  for (const char* beginning : {"(dp0\n", "(dp1\n", "ccopy_reg\n_reconstructor\n", "cdnnlib"})
+    if (text.starts_with(beginning)) return true;
   if (text.back() != detail::op::stop) return false;
   for (const char* beginning : {"(d", "(lp", "(tp", "}q", "}r", "]q", "]r", ")q", "ccopy_reg\n",
                                 "ccopyreg\n", "ccollections\n", "cdnnlib", "ctorch"})

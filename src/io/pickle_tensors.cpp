@@ -136,7 +136,10 @@ PickleValue rebuild_tensor(std::span<const PickleValue> arguments, const PickleV
   if (numel == 0) return at::empty(sizes, *element);
   if (offset < 0 || checked_last_index(offset, sizes, strides) >= base.numel())
     throw Error("a tensor reaches beyond the end of its storage");
-  if (numel > base.numel()) throw Error("a tensor has more elements than its storage");
+  if (numel > base.numel())
+    throw Error(
+        "a tensor has more elements than its storage, as expand() makes them; save "
+        "tensor.contiguous()");
   return base.as_strided(sizes, strides, base.storage_offset() + offset);
 }
 

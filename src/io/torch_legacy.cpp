@@ -2,17 +2,31 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
+#include <string_view>
 
 #include "io/torch_storage.h"
 
 namespace edm2::detail {
 namespace {
 
-// Pickle of the integer 0x1950a86a20f9469cfc6c.
-constexpr std::array<uint8_t, 15> magic_pickle = {0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46,
-                                                  0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e};
+using namespace std::string_view_literals;
+
+// Pickles of the integer 0x1950a86a20f9469cfc6c in protocols 2 and 3, and in a frame in 4 and 5.
+constexpr std::string_view magic_pickles[] = {
+    "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."sv,
+    "\x80\x03\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."sv,
+    "\x80\x04\x95\x0d\0\0\0\0\0\0\0\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."sv,
+    "\x80\x05\x95\x0d\0\0\0\0\0\0\0\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."sv,
+};
+
+// How many bytes the magic pickle has with which the data begin; 0 for others.
+size_t magic_size(Bytes data) {
+  const std::string_view text(reinterpret_cast<const char*>(data.data()), data.size());
+  for (const std::string_view magic : magic_pickles)
+    if (text.starts_with(magic)) return magic.size();
+  return 0;
+}
 
 struct LegacyStorage {
   Tensor data;
@@ -30,7 +44,7 @@ class LegacyReader {
   LegacyReader(const SharedBytes& data, PickleContext& context) : rest_(data), context_(context) {}
 
   PickleValue read() {
-    rest_ = rest_.from(magic_pickle.size());
+    rest_ = rest_.from(magic_size(rest_.span()));
     if (next_pickle().as_int() != 1001) throw Error("unknown version of the torch stream");
     if (!next_pickle().at("little_endian").as_bool())
       throw Error("torch streams of big-endian machines are not supported");
@@ -126,10 +140,7 @@ StorageId parse_storage_id(const PickleValue& id) {
   return result;
 }
 
-bool is_torch_legacy(Bytes data) {
-  return data.size() >= magic_pickle.size() &&
-         std::memcmp(data.data(), magic_pickle.data(), magic_pickle.size()) == 0;
-}
+bool is_torch_legacy(Bytes data) { return magic_size(data) > 0; }
 
 PickleValue read_torch_legacy(const SharedBytes& data, PickleContext& context) {
   if (!is_torch_legacy(data.span())) throw Error("not a torch stream");

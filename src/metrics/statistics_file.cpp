@@ -59,8 +59,13 @@ StatisticsFile from_pair(const Contains& contains, const Get& get,
     return std::find(names.begin(), names.end(), name) != names.end();
   };
   std::string advice;
-  if (has("fid") || has("fd_dinov2"))
-    advice = "; it seems to be a file of features, which is given as --ref-features";
+  if (has("mu") && has("sigma"))
+    advice = ", which are no arrays; write them as such";
+  else if (has("fid") || has("fd_dinov2"))
+    advice =
+        "; a file of features is given as --ref-features, and statistics are a dict for each "
+        "metric "
+        "with 'mu' and 'sigma'";
   else if (has("mu_s") && has("sigma_s"))
     advice = "; those named ..._s are of sFID, another distance";
   throw Error(

@@ -18,6 +18,7 @@
 #include "edm2/io/safetensors.h"
 #include "edm2/io/shared_bytes.h"
 #include "edm2/io/torch_file.h"
+#include "edm2/nn/finite.h"
 #include "edm2/nn/state_report.h"
 #include "io/foreign_content.h"
 #include "nn/autoencoder_names.h"
@@ -77,6 +78,9 @@ StateDict check_tensors(const AutoencoderOptions& options, const NamedTensors& t
     if (!at::isFloatingType(tensor.scalar_type()))
       throw Error("the tensor " + entry.name + " is of type " +
                   c10::toString(tensor.scalar_type()) + ", but weights are floating-point numbers");
+    if (!all_finite(tensor))
+      throw Error("the VAE's weights are damaged: values in " + entry.name +
+                  " are not finite (NaN or infinity)");
     result.emplace_back(entry.name, tensor);
   }
   return result;

@@ -72,6 +72,13 @@ bool all_finite(const Tensor& tensor) {
   return !found;
 }
 
+bool all_finite(std::span<const std::byte> elements, c10::ScalarType type) {
+  if (const ExponentBits* bits = exponent_bits(type))
+    return !has_full_exponent(elements.data(), elements.size(), *bits);
+  const auto count = static_cast<int64_t>(elements.size() / c10::elementSize(type));
+  return all_finite(at::from_blob(const_cast<std::byte*>(elements.data()), {count}, type));
+}
+
 std::string first_not_finite(const StateDict& tensors) {
   for (const auto& [name, tensor] : tensors)
     if (!all_finite(tensor)) return name;

@@ -41,6 +41,12 @@ FileContents read_torch(Bytes contents, const std::string& name) {
   return {SnapshotFormat::torch, BareWeights{{}, {}, root}};
 }
 
+/// A state dict that was pickled instead of saved by torch.save.
+bool is_bare_pickle(const PickleValue& root) {
+  return root.is_dict() && !holds_network_object(root) && !root.find("optimizer") &&
+         holds_network_tensors(named_tensors(root));
+}
+
 FileContents read_container(const SharedBytes& shared, const std::string& name, bool views) {
   const Bytes contents = shared.span();
   if (is_safetensors(contents)) {
@@ -52,9 +58,11 @@ FileContents read_container(const SharedBytes& shared, const std::string& name, 
     return {SnapshotFormat::safetensors, snapshot_from_safetensors(std::move(file))};
   }
   if (is_torch_file(contents)) return read_torch(contents, name);
-  if (is_pickle(contents))
-    return {SnapshotFormat::pickle,
-            snapshot_from_pickle(views ? view_pickle(shared, name) : read_pickle(contents, name))};
+  if (is_pickle(contents)) {
+    const PickleValue root = views ? view_pickle(shared, name) : read_pickle(contents, name);
+    if (is_bare_pickle(root)) return {SnapshotFormat::pickle, BareWeights{{}, {}, root}};
+    return {SnapshotFormat::pickle, snapshot_from_pickle(root)};
+  }
   const std::string found = contents.empty() ? "empty" : describe_content(contents);
   throw Error("this is not a network snapshot (" +
               (found.empty() ? "no pickle, safetensors or torch file" : "it is " + found) + ")");
@@ -101,9 +109,23 @@ void rethrow_naming(const std::filesystem::path& path) {
 
 namespace {
 
+/// Latents have four channels, and so have pictures with alpha.
+void note_four_channels(Snapshot& snapshot) {
+  constexpr int64_t channels = 4;
+  if (snapshot.network.img_channels != channels ||
+      snapshot.encoder.kind != EncoderOptions::Kind::rgb)
+    return;
+  snapshot.notes.emplace_back(
+      "the network has 4 channels and its file names no VAE, so it is taken for one of RGBA "
+      "pictures; if it is one of latents, its pictures are not what it was trained on");
+}
+
 FileContents read_checked(const SharedBytes& contents, const std::string& name, bool views) {
   FileContents result = read_container(contents, name, views);
-  if (const auto* snapshot = std::get_if<Snapshot>(&result.contents)) check_snapshot(*snapshot);
+  if (auto* snapshot = std::get_if<Snapshot>(&result.contents)) {
+    check_snapshot(*snapshot);
+    note_four_channels(*snapshot);
+  }
   return result;
 }
 

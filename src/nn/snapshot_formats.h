@@ -45,7 +45,7 @@ std::string to_text(const nlohmann::json& value);
 struct BareWeights {
   StateDict tensors;  // safetensors
   std::map<std::string, std::string> metadata;
-  PickleValue torch_root;  // or what torch.save wrote
+  PickleValue torch_root;  // or what torch.save or pickle.dump wrote
 };
 struct FileContents {
   SnapshotFormat format = SnapshotFormat::pickle;
@@ -64,6 +64,8 @@ LoadedWeights complete_weights(FileContents file, const std::filesystem::path& p
 bool is_training_state(const PickleValue& root);
 /// All tensors in nested dicts, named "outer.inner"; empty if it is no dict.
 StateDict named_tensors(const PickleValue& root);
+/// Names are among them that EDM2 networks have, with or without something in front.
+bool holds_network_tensors(const StateDict& tensors);
 
 /// Throws Error if encoder or loss cannot be used, whatever file they come from.
 void check_snapshot(const Snapshot& snapshot);

@@ -38,6 +38,8 @@ class UnusualParts {
     if (!object.module_name().empty()) return;
     if (sources_.insert(object.source()).second)
       for (std::string& words : unusual_in_source(object.source())) add(std::move(words));
+    if (!is_known_class(object.class_name()))
+      add("it has a part of the class '" + printable_name(object.class_name()) + "'");
     const PickleValue* arguments = object.state().find("_init_kwargs");
     if (!arguments || !arguments->is_dict()) return;
     for (const auto& [name, value] : arguments->items())

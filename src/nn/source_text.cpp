@@ -92,6 +92,8 @@ std::vector<std::string> unusual_in_source(std::string_view source) {
   return found;
 }
 
+bool is_known_class(std::string_view name) { return contains(known_classes, name); }
+
 bool is_known_argument(std::string_view name) {
   constexpr auto of_layers = std::to_array<std::string_view>(
       {"class_name", "in_channels", "out_channels", "emb_channels", "flavor", "resample_mode",

@@ -14,6 +14,9 @@ namespace edm2 {
 /// here to compare it whole. Empty for an empty text.
 std::vector<std::string> unusual_in_source(std::string_view source);
 
+/// Whether the original's networks have objects of that class.
+bool is_known_class(std::string_view name);
+
 /// Whether a constructor of the original's networks has that argument.
 bool is_known_argument(std::string_view name);
 

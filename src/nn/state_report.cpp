@@ -54,7 +54,13 @@ std::string StateReport::sentence() const {
   if (unfitting.size() == 1)
     add(unfitting[0].name + " is " + unfitting[0].found + ", but the network's options demand " +
         unfitting[0].expected);
-  if (unfitting.size() > 1)
+  const auto has_type = [](const Row& row) {
+    return row.found.find(" of type ") != row.found.npos;
+  };
+  if (unfitting.size() > 1 && std::all_of(unfitting.begin(), unfitting.end(), has_type))
+    add(list_names(unfitting) + " hold no weights (" + unfitting[0].name + " is " +
+        unfitting[0].found + ")");
+  else if (unfitting.size() > 1)
     add(list_names(unfitting) + " have other shapes than the network's options demand");
   return text;
 }

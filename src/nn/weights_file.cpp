@@ -297,9 +297,22 @@ void find_options(const PickleValue& value, const std::string& place, int depth,
       find_options(child, place + (place.empty() ? "" : ".") + key.as_string(), depth + 1, found);
 }
 
-PartialConfig config_in(const PickleValue& root, Notes& notes) {
+// The options beside the tensors of that prefix, if there are such: "net.kwargs" for
+// "net.state_dict.".
+void prefer_beside(const std::string& prefix, std::vector<RecordedOptions>& found) {
+  const auto is_beside = [&](const RecordedOptions& options) {
+    const size_t dot = options.place.rfind('.');
+    return dot != std::string::npos && prefix.starts_with(options.place.substr(0, dot + 1));
+  };
+  if (std::any_of(found.begin(), found.end(), is_beside))
+    std::erase_if(found, [&](const RecordedOptions& options) { return !is_beside(options); });
+}
+
+PartialConfig config_in(const PickleValue& root, const std::optional<std::string>& prefix,
+                        Notes& notes) {
   std::vector<RecordedOptions> found;
   find_options(root, "", 0, found);
+  if (prefix) prefer_beside(*prefix, found);
   PartialConfig config;
   for (const RecordedOptions& options : found) {
     PartialConfig other;
@@ -373,7 +386,8 @@ Snapshot from_training_state(const fs::path& path, const PickleValue& root,
 Snapshot from_state_dict(const BareWeights& bare, const WeightsOptions& options, Notes& notes) {
   if (options.ema_std) throw Error("--ema is for training states; this file is a state dict");
   const StateDict tensors = tidy_names(tensors_of(bare, notes), options.prefix, notes);
-  const PartialConfig config = options.config ? *options.config : config_in(bare.torch_root, notes);
+  const PartialConfig config =
+      options.config ? *options.config : config_in(bare.torch_root, options.prefix, notes);
   try {
     return assemble(tensors, config, notes);
   } catch (const StateMismatch& error) {
@@ -413,6 +427,8 @@ StateDict named_tensors(const PickleValue& root) {
   if (root.is_dict()) flatten(root, "", 0, found);
   return std::move(found.tensors);
 }
+
+bool holds_network_tensors(const StateDict& tensors) { return !find_prefixes(tensors).empty(); }
 
 LoadedWeights complete_weights(FileContents file, const fs::path& path,
                                const WeightsOptions& options) {

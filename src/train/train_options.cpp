@@ -110,7 +110,28 @@ SaveErrors parse_save_errors(const std::string& name) {
   throw UsageError("'" + name + "' is not one of 'continue', 'stop'.");
 }
 
+namespace {
+
+/// As names of snapshots have it.
+std::string three_decimals(double std) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3f", std);
+  return text;
+}
+
+void refuse_numbers_that_are_not_finite(const TrainOptions& options) {
+  const std::pair<const char*, double> numbers[] = {
+      {"--P_mean", options.P_mean},           {"--P_std", options.P_std},
+      {"--lr", options.learning_rate.ref_lr}, {"--decay", options.learning_rate.ref_batches},
+      {"--ls", options.loss_scaling},         {"--dropout", options.network.dropout}};
+  for (const auto& [option, number] : numbers)
+    if (!std::isfinite(number)) throw UsageError(std::string(option) + " must be a finite number");
+}
+
+}  // namespace
+
 void validate(const TrainOptions& options, int processes) {
+  refuse_numbers_that_are_not_finite(options);
   const auto text = [](int64_t n) { return std::to_string(n); };
   if (options.batch_size < 1)
     throw Error("--batch is " + text(options.batch_size) + ", it must be at least 1");
@@ -147,11 +168,16 @@ void validate(const TrainOptions& options, int processes) {
   for (const double std : options.stds)
     if (!(std > 0 && std < 0.289))
       throw Error("Relative standard deviation must be positive and less than 0.289");
+  for (size_t i = 0; i < options.stds.size(); ++i)
+    for (size_t j = 0; j < i; ++j)
+      if (options.stds[i] != options.stds[j] &&
+          three_decimals(options.stds[i]) == three_decimals(options.stds[j]))
+        throw UsageError("--stds has two widths whose snapshots would have one name, that of " +
+                         three_decimals(options.stds[i]) +
+                         "; choose widths that differ in three decimals");
   for (const double std : options.samples.stds)
     if (std::find(options.stds.begin(), options.stds.end(), std) == options.stds.end()) {
-      char width[32];
-      std::snprintf(width, sizeof width, "%.3f", std);
-      throw Error(std::string("--sample-stds has ") + width +
+      throw Error("--sample-stds has " + three_decimals(std) +
                   ", which is not one of --stds; choose among those");
     }
 }

@@ -23,6 +23,10 @@ Snapshot load_network_source(const std::string& source, const FetchOptions& opti
 StoredSnapshot open_network_source(const std::string& source, const FetchOptions& options,
                                    Progress& progress);
 
+/// The path of a file of weights in a folder that training programs of others write, by its usual
+/// name (model.safetensors and the like); "" if there is none.
+std::string weights_in_folder(const std::filesystem::path& folder);
+
 /// The file that load_network_source() reads, downloaded if need be. Not for FOLDER@STD.
 std::filesystem::path find_network_file(const std::string& source, const FetchOptions& options,
                                         Progress& progress);
