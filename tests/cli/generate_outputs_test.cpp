@@ -192,6 +192,16 @@ TEST_F(GenerateOutputsCli, ResumeDoesNotMixSettings) {
   expect_error(generate({"--seeds=3", "--resume", "--npz", dir / "a.npz"}), 2, "--npz");
 }
 
+TEST_F(GenerateOutputsCli, ResumeTellsOfPicturesThatDoNotSayHowTheyWereMade) {
+  expect_done(generate({"--seeds=0-2", "--no-metadata"}));
+  const RunResult run = generate({"--seeds=0-2", "--class=1", "--resume"});
+  expect_done(run);
+  EXPECT_NE(run.out.find("3 of the pictures that are kept do not say how they were made, the first "
+                         "is '000000.png'"),
+            std::string::npos)
+      << run.out;
+}
+
 TEST_F(GenerateOutputsCli, ResumeLooksAtTrajectories) {
   expect_done(generate({"--seeds=0-2", "--trajectory=webp"}));
   const fs::path file = dir / "out" / "000001-steps.webp";

@@ -78,6 +78,15 @@ TEST(NetworkFilesCli, WeightsThatAreNotFiniteEndInAnError) {
   EXPECT_TRUE(contains(info.out, "unet.out_conv.weight")) << info.out;
 }
 
+TEST(NetworkFilesCli, FoldersOfOtherTrainersAreTold) {
+  const test::TempDir dir;
+  fs::create_directory(dir / "checkpoint-500");
+  write_file(dir / "checkpoint-500/model.safetensors", "x");
+  for (const RunResult& run :
+       {generate(dir / "checkpoint-500", dir / "out"), run_edm2({"info", dir / "checkpoint-500"})})
+    expect_error(run, 1, "checkpoint-500/model.safetensors");
+}
+
 TEST(NetworkFilesCli, NetworksOfForksAreDrawnWithANote) {
   const test::TempDir dir;
   Snapshot snapshot = test::small_snapshot(0);

@@ -116,6 +116,11 @@ TEST(ReconstructCli, LengthBehindARunGivesThePicturesOfTheFile) {
   expect_error(error_of("@0.4"), 1, "less than 0.289");
   expect_error(error_of("@soft"), 1, "@0.135");
   expect_error(error_of(""), 1, "@0.135");
+  const RunResult far = run_edm2({"generate", "--net", run.folder.string() + "@0.001", "--outdir",
+                                  run.dir / "far", "--seeds=0", "--steps=1"});
+  EXPECT_EQ(far.exit_code, 0) << far.err;
+  EXPECT_NE(far.out.find("far from that EMA length: the expected error is 1"), std::string::npos)
+      << far.out;
 }
 
 TEST(ThinCli, TellsFirstAndDeletesThen) {

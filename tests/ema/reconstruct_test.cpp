@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <fstream>
 #include <sstream>
@@ -316,6 +317,22 @@ TEST(Reconstruct, WrongInputsAreNamedAndNothingIsWritten) {
   expect_named(twin.filename().string());
   fs::remove(twin);
   reconstruct(good);
+}
+
+TEST(Reconstruct, WeightsThatAreNotFiniteAreNoResult) {
+  const SavedRun run(2);
+  const fs::path victim = run.indir / "network-snapshot-0000001-0.100.pkl";
+  Snapshot damaged = load_snapshot(victim);
+  for (auto& [name, tensor] : damaged.tensors)
+    if (name == "unet.out_conv.weight") {
+      tensor = tensor.clone();
+      tensor.view(-1)[1] = std::nan("");
+    }
+  save_snapshot(victim, damaged, SnapshotFormat::pickle);
+  EXPECT_NE(
+      error_of(run.options({0.07, 0.08})).find("values in unet.out_conv.weight are not finite"),
+      std::string::npos);
+  EXPECT_TRUE(sorted_names(run.outdir).empty());
 }
 
 TEST(Reconstruct, LeavesNothingHalfWritten) {

@@ -173,6 +173,19 @@ TEST(PickleReader, Containers) {
   });
 }
 
+TEST(PickleReader, NoBytesAsOldProtocolsWriteThem) {
+  expect_all({{"c__builtin__\nbytes\n)R.", "b''"},
+              {"\x80\x02"
+               "cbuiltins\nbytes\n)R.",
+               "b''"}});
+  read_error("cbuiltins\nbytes\nK\5\x85R.");  // five zeros, which nobody writes
+}
+
+TEST(PickleReader, ATruncatedTextPickleIsCalledSo) {
+  EXPECT_TRUE(is_pickle(std::as_bytes(std::span("(dp0\nS'ema'\n", 12))));
+  EXPECT_FALSE(is_pickle(std::as_bytes(std::span("(draft) some text", 17))));
+}
+
 TEST(PickleReader, StackAndMemo) {
   expect_all({
       {"K\x01K\x02"
@@ -340,14 +353,16 @@ TEST(PickleReader, CostsAreBounded) {
 std::string u8(uint64_t value) { return {reinterpret_cast<const char*>(&value), 8}; }
 
 // _load_from_bytes of three floats 1, 2, 3; then offset, size, stride.
-std::string tensor_pickle(const std::string& view) {
+constexpr std::string_view magic_number = "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+std::string tensor_pickle(const std::string& view, const std::string& protocol = "\x80\x02",
+                          const std::string& metadata = "") {
   const std::string stream =
-      "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03."s +
+      protocol + std::string(magic_number) + "\x80\x02M\xe9\x03."s +
       "\x80\x02}(X\x10\0\0\0protocol_versionM\xe9\x03X\x0d\0\0\0little_endian\x88u."s +
       "\x80\x02(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0kX\3\0\0\0cpuK\3NtQ."s +
       "\x80\x02]X\1\0\0\0ka."s + u8(3) + "\0\0\x80\x3f\0\0\0\x40\0\0\x40\x40"s;
   return "ctorch._utils\n_rebuild_tensor_v2\n(ctorch.storage\n_load_from_bytes\nC"s +
-         static_cast<char>(stream.size()) + stream + "\x85R" + view + "\x89}tR.";
+         static_cast<char>(stream.size()) + stream + "\x85R" + view + "\x89}" + metadata + "tR.";
 }
 
 TEST(PickleTensors, ViewsOfAStorage) {
@@ -360,6 +375,26 @@ TEST(PickleTensors, ViewsOfAStorage) {
   EXPECT_TRUE(at::equal(strided, at::tensor({1.f, 3.f})));
   EXPECT_TRUE(strided.is_contiguous());
   EXPECT_EQ(tensor("K\0K\0K\5\x86K\5K\1\x86"s).sizes(), (at::IntArrayRef{0, 5}));
+}
+
+TEST(PickleTensors, StreamsOfTorchInEveryProtocol) {
+  const std::string frame = "\x95" + u8(magic_number.size());
+  for (const std::string& protocol :
+       {"\x80\x02"s, "\x80\x03"s, "\x80\x04" + frame, "\x80\x05" + frame})
+    EXPECT_TRUE(at::equal(read(tensor_pickle("K\0K\3\x85K\1\x85"s, protocol)).as_tensor(),
+                          at::tensor({1.f, 2.f, 3.f})));
+  read_error(tensor_pickle("K\0K\3\x85K\1\x85"s, "\x80\x01"));
+}
+
+TEST(PickleTensors, ElementsThatCountNegatedAreRefused) {
+  const auto with = [](const std::string& metadata) {
+    return tensor_pickle("K\0K\3\x85K\1\x85"s, "\x80\x02", metadata);
+  };
+  for (const char* bit : {"neg", "con"})
+    EXPECT_NE(read_error(with("}X\3\0\0\0"s + bit + "\x88s")).find("resolve_neg"),
+              std::string::npos);
+  for (const std::string& metadata : {"}"s, "N"s, "}X\3\0\0\0neg\x89s"s})
+    EXPECT_TRUE(at::equal(read(with(metadata)).as_tensor(), at::tensor({1.f, 2.f, 3.f})));
 }
 
 TEST(PickleTensors, ImpossibleViewsAreErrors) {

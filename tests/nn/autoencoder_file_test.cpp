@@ -2,6 +2,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <fstream>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -250,6 +251,10 @@ TEST_F(AutoencoderFile, WrongTensors) {
   refuse({"quant_conv.bias has the shape [9], but", "demands [8]"}, [](StateDict& t) {
     for (auto& [name, tensor] : t)
       if (name == "quant_conv.bias") tensor = at::ones({9});
+  });
+  refuse({file.string(), "values in quant_conv.bias are not finite"}, [](StateDict& t) {
+    for (auto& [name, tensor] : t)
+      if (name == "quant_conv.bias") tensor = tensor.clone().fill_(std::nan(""));
   });
   refuse({"quant_conv.bias is of type Int"}, [](StateDict& t) {
     for (auto& [name, tensor] : t)

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <span>
 
 namespace edm2 {
 namespace {
@@ -14,11 +15,16 @@ TEST(Finite, FindsOneElementAnywhere) {
     for (const int64_t size : {1, 2, 3, 7, 15, 16, 17, 31, 64, 1001}) {
       Tensor tensor = at::randn({size}).to(type);
       EXPECT_TRUE(all_finite(tensor)) << type << ' ' << size;
+      const auto elements = [](const Tensor& t) {
+        return std::span(static_cast<const std::byte*>(t.const_data_ptr()), t.nbytes());
+      };
+      EXPECT_TRUE(all_finite(elements(tensor), type)) << type << ' ' << size;
       for (const int64_t at : {int64_t{0}, size / 2, size - 1})
         for (const double bad : {infinity, -infinity, std::numeric_limits<double>::quiet_NaN()}) {
           Tensor damaged = tensor.clone();
           damaged[at].copy_(at::full({}, bad));
           EXPECT_FALSE(all_finite(damaged)) << type << ' ' << size << ' ' << at;
+          EXPECT_FALSE(all_finite(elements(damaged), type)) << type << ' ' << size << ' ' << at;
         }
     }
   }

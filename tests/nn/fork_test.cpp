@@ -128,6 +128,37 @@ TEST(Forks, ArgumentsThatTheOriginalLacksAreTold) {
   EXPECT_TRUE(has_note_of(read.notes, "Block was given the argument 'dropout_res'"));
 }
 
+TEST(Forks, PartsOfUnknownClassesAreTold) {
+  const test::TempDir dir;
+  const Snapshot snapshot = test::small_snapshot(0);
+  const PickleValue root = snapshot_to_pickle(snapshot);
+  const PickleValue& unet = root.at("ema").state().at("_modules").at("unet").state();
+  PickleValue blocks = unet.at("_modules").at("enc").state().at("_modules");
+  const auto items = blocks.items();  // a copy: blocks change
+  for (const auto& [name, block] : items)
+    if (block.class_name() == "Block")
+      blocks.set(name, PickleValue::persistent("AdaBlock", block.state(), {}));
+  write_pickle_file(dir / "x.pkl", root);
+  EXPECT_TRUE(has_note_of(load_snapshot(dir / "x.pkl").notes, "a part of the class 'AdaBlock'"));
+}
+
+TEST(Forks, FourChannelsWithoutAVaeAreTold) {
+  const test::TempDir dir;
+  NetworkOptions options = test::tiny_options(0);
+  for (const int64_t channels : {3, 4}) {
+    options.img_channels = channels;
+    Snapshot snapshot = test::random_snapshot(options);
+    for (const bool vae : {false, true}) {
+      snapshot.encoder = vae ? stability_vae_options() : EncoderOptions{};
+      for (const auto format :
+           {SnapshotFormat::pickle, SnapshotFormat::safetensors, SnapshotFormat::torch}) {
+        save_snapshot(dir / "x", snapshot, format);
+        EXPECT_EQ(has_note_of(load_snapshot(dir / "x").notes, "RGBA"), channels == 4 && !vae);
+      }
+    }
+  }
+}
+
 TEST(SourceText, OnlyWhatTheOriginalLacksIsUnusual) {
   const std::string functions =
       "def normalize(x):\n  pass\ndef resample(x):\n  pass\ndef mp_silu(x):\n  return x / 0.596\n"
@@ -284,6 +315,18 @@ TEST(Checkpoints, TheirOwnOptionsAreTaken) {
     plain.load(PickleValue::dict({{"a", weights}, {"x", options(4)}, {"y", options(2)}}), {});
   });
   EXPECT_TRUE(test::contains(error, "channels_per_head")) << error;
+  // A prefix chooses those beside it.
+  const auto network = [&](int64_t channels_per_head) {
+    return PickleValue::dict({{"kwargs", options(channels_per_head)}, {"state_dict", weights}});
+  };
+  WeightsOptions chosen;
+  for (const auto& [prefix, channels_per_head] :
+       {std::pair("net.state_dict", 4), {"gnet.state_dict", 2}}) {
+    chosen.prefix = prefix;
+    EXPECT_EQ(plain.load(PickleValue::dict({{"net", network(4)}, {"gnet", network(2)}}), chosen)
+                  .snapshot.network.channels_per_head,
+              channels_per_head);
+  }
   // Those of the user come first.
   WeightsOptions like = plain.like;
   like.config->network.clip_act = 7;

@@ -37,6 +37,17 @@ TEST(StateReport, NamesWhatDoesNotFit) {
   }
 }
 
+TEST(StateReport, TypesAreNotCalledShapes) {
+  const Snapshot snapshot = test::random_snapshot(test::tiny_options(3));
+  StateDict tensors = snapshot.tensors;
+  for (auto& [name, tensor] : tensors) tensor = tensor.to(at::kInt);
+  const std::string sentence = compare_state(snapshot.network, tensors).sentence();
+  EXPECT_NE(sentence.find("more hold no weights (unet.out_gain is [] of type Int)"),
+            std::string::npos)
+      << sentence;
+  EXPECT_EQ(sentence.find("shapes"), std::string::npos) << sentence;
+}
+
 TEST(StateReport, LongListsAreCut) {
   const Snapshot snapshot = test::random_snapshot(test::tiny_options(3));
   const StateReport nothing = compare_state(snapshot.network, {});

@@ -15,6 +15,7 @@
 #include "edm2/nn/state_report.h"
 #include "support/checks.h"
 #include "support/paths.h"
+#include "support/pickle_protocols.h"
 #include "support/small_models.h"
 
 namespace edm2 {
@@ -98,6 +99,31 @@ TEST(WeightsFile, BareTensorsTellTheStructure) {
       EXPECT_THROW(load_snapshot(dir / name), Error);
     }
   }
+}
+
+TEST(WeightsFile, StateDictsThatWerePickledAreRead) {
+  const test::TempDir dir;
+  const Snapshot snapshot = plain_snapshot();
+  PickleValue arrays = PickleValue::dict();
+  for (const auto& [name, tensor] : snapshot.tensors)
+    arrays.set(name, PickleValue::ndarray(tensor));
+  const PickleValue tensors = to_pickle(snapshot.tensors);
+  for (const PickleValue& root :
+       {tensors, arrays, PickleValue::dict({{"ema", tensors}}),
+        PickleValue::dict({{"model", with_prefix(snapshot.tensors, "module.")}, {"epoch", 3}})}) {
+    write_pickle_file(dir / "x.pkl", root);
+    const std::string pickle = read_text_file(dir / "x.pkl");
+    for (int protocol = 0; protocol <= 5; ++protocol) {
+      write_file(dir / "x.pkl", test::in_protocol(pickle, protocol));
+      const LoadedWeights loaded = load_weights(dir / "x.pkl", four_channels_a_head());
+      test::expect_same_snapshot(loaded.snapshot, snapshot);
+      EXPECT_EQ(loaded.format, SnapshotFormat::pickle);
+    }
+    EXPECT_THROW(load_snapshot(dir / "x.pkl"), Error);
+  }
+  write_pickle_file(dir / "x.pkl",
+                    PickleValue::dict({{"fid", PickleValue::dict({{"mu", at::ones({2})}})}}));
+  EXPECT_TRUE(test::contains(error_of(dir / "x.pkl"), "has no \"ema\""));
 }
 
 TEST(WeightsFile, TheUsualHeadsAreAssumedWhereTheyArePossible) {

@@ -3,9 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "edm2/core/error.h"
 #include "edm2/nn/state_layout.h"
 
 namespace edm2 {
@@ -76,6 +79,39 @@ TEST(TrainPresets, EveryValueOfTheSpecification) {
     EXPECT_EQ(count_parameters(o.network), row.parameters);
     EXPECT_NO_THROW(validate(o, 8));
   }
+}
+
+TEST(TrainValidation, NumbersMustBeFinite) {
+  TrainOptions good;
+  good.total_nimg = good.batch_size;
+  EXPECT_NO_THROW(validate(good, 1));
+  const std::pair<const char*, std::function<double&(TrainOptions&)>> numbers[] = {
+      {"--P_mean", [](TrainOptions& o) -> double& { return o.P_mean; }},
+      {"--P_std", [](TrainOptions& o) -> double& { return o.P_std; }},
+      {"--lr", [](TrainOptions& o) -> double& { return o.learning_rate.ref_lr; }},
+      {"--decay", [](TrainOptions& o) -> double& { return o.learning_rate.ref_batches; }},
+      {"--ls", [](TrainOptions& o) -> double& { return o.loss_scaling; }},
+      {"--dropout", [](TrainOptions& o) -> double& { return o.network.dropout; }}};
+  for (const auto& [option, number] : numbers)
+    for (const double bad : {INFINITY, -INFINITY, NAN}) {
+      TrainOptions options = good;
+      number(options) = bad;
+      try {
+        validate(options, 1);
+        ADD_FAILURE() << option << ' ' << bad;
+      } catch (const UsageError& error) {
+        EXPECT_NE(std::string(error.what()).find(option), std::string::npos) << error.what();
+      }
+    }
+}
+
+TEST(TrainValidation, SnapshotsOfTwoWidthsNeedTwoNames) {
+  TrainOptions options;
+  options.total_nimg = options.batch_size;
+  options.stds = {0.05, 0.1, 0.0501};
+  EXPECT_THROW(validate(options, 1), UsageError);
+  options.stds = {0.05, 0.1, 0.0506};
+  EXPECT_NO_THROW(validate(options, 1));
 }
 
 TEST(TrainConfig, OwnKeysAppearOnlyWhereTheyAreNeeded) {
