@@ -117,8 +117,9 @@ DatasetConvertResult convert_dataset(const DatasetConvertOptions& options, Progr
   const int64_t end = std::min(options.max_images.value_or(count), count);
 
   const bool labels_beside = options.shard_size || is_tar_name(options.dest);
-  if (const std::string note = missing_labels_note(*source, end, labels_beside); !note.empty())
-    progress.message("Note: " + note);
+  for (const std::string& note :
+       {missing_labels_note(*source, end, labels_beside), useless_labels_note(*source, end)})
+    if (!note.empty()) progress.message("Note: " + note);
 
   const auto dest = open_destination(options.dest, options.shard_size);
   const int threads = options.threads > 0

@@ -96,7 +96,7 @@ void ImageDataset::load_labels() {
   }
   for (size_t i = 0; i < names.size(); ++i)
     table.add(file.labels[i], file.where + " gives '" + image_names_[i] + "' ");
-  label_dim_ = table.dim;
+  label_dim_ = table.form.dim();
   class_labels_ = std::move(table.classes);
   if (!table.values.empty()) vector_labels_ = at::tensor(table.values).reshape({-1, label_dim_});
 }

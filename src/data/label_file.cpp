@@ -71,11 +71,25 @@ std::string find_label_file(const FileSource& source, std::vector<std::string>& 
   return "";
 }
 
+nlohmann::json parse_label_json(std::span<const std::byte> bytes, const std::string& where) {
+  nlohmann::json root = parse_json_file(bytes, where);
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  constexpr std::string_view key = "\"labels\"";
+  // The usual file, a list of pairs, has nothing that could stand twice.
+  const bool usual = root.is_object() && root.size() == 1 && root.begin()->is_array() &&
+                     text.find(key) == text.rfind(key);
+  const std::string repeated = usual ? "" : repeated_key(text);
+  if (!repeated.empty())
+    throw Error(where + " has the key " + quoted_name(repeated) +
+                " twice in one object, and it is not certain which counts; leave one of them");
+  return root;
+}
+
 std::optional<nlohmann::json> read_label_json(const FileSource& source, const std::string& path) {
   std::vector<std::string> ignored;
   const std::string name = find_label_file(source, ignored);
   if (name.empty()) return std::nullopt;
-  auto root = parse_json_file(source.read(name), "dataset.json in '" + path + "'");
+  auto root = parse_label_json(source.read(name), "dataset.json in '" + path + "'");
   if (!root.is_object()) throw Error("dataset.json in '" + path + "' has no key \"labels\"");
   return root;
 }

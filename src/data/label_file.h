@@ -29,6 +29,10 @@ std::optional<LabelList> read_label_file(const FileSource& source, const std::st
 /// The same of a file's contents; `where` begins messages.
 std::optional<LabelList> label_list_of(nlohmann::json root, const std::string& where);
 
+/// parse_json_file() for labels: a key that stands twice in one object is an Error, because only
+/// one of the two could count.
+nlohmann::json parse_label_json(std::span<const std::byte> bytes, const std::string& where);
+
 /// The whole dataset.json, a JSON object, or nothing if there is no such file. Throws Error if it
 /// is something else.
 std::optional<nlohmann::json> read_label_json(const FileSource& source, const std::string& path);

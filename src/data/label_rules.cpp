@@ -8,6 +8,7 @@
 #include "data/name_match.h"
 #include "data/table.h"
 #include "edm2/core/error.h"
+#include "io/code_pages.h"
 
 namespace edm2 {
 namespace {
@@ -45,6 +46,7 @@ class Settling {
 
   void run() {
     if (is_settled()) return;
+    read_bracketed_lists();
     size_t first_number = none, first_name = none;
     for (size_t i = 0; i < labels_.size(); ++i) {
       if (labels_[i].is_null()) continue;
@@ -80,6 +82,26 @@ class Settling {
               std::all_of(label.begin(), label.end(),
                           [](const Label& v) { return v.is_number(); }));
     });
+  }
+
+  /// "[0.1, 0.2]" and "[0.1 0.2]", as pandas and NumPy write vectors into tables.
+  void read_bracketed_lists() {
+    for (Label& label : labels_) {
+      if (!label.is_string()) continue;
+      std::string_view text = trimmed(label.get_ref<const std::string&>());
+      if (text.size() < 3 || text.front() != '[' || text.back() != ']') continue;
+      text = text.substr(1, text.size() - 2);
+      Label vector = Label::array();
+      while (!(text = trimmed(text)).empty()) {
+        const size_t end = std::min(text.find_first_of(", \t\n"), text.size());
+        const auto number = number_in(text.substr(0, end));
+        if (!number) break;
+        vector.push_back(*number);
+        text = trimmed(text.substr(end));
+        if (text.starts_with(',')) text.remove_prefix(1);
+      }
+      if (text.empty() && !vector.empty()) label = std::move(vector);
+    }
   }
 
   void settle_vector(size_t i) const {
@@ -140,7 +162,7 @@ class Settling {
       if (number == none && number_in(name)) number = i;
       ranks[name] = 0;
     }
-    if (number != none) refuse_missing_values(number);
+    if (number != none) refuse_names_among_numbers(number);
     uint64_t next = 0;
     for (auto& [name, rank] : ranks) rank = next++;
     for (Label& label : labels_)
@@ -158,28 +180,36 @@ class Settling {
     note_alike(ranks);
   }
 
-  /// "nan" among numbers is what programs write for nothing.
-  void refuse_missing_values(size_t number) const {
-    static constexpr std::string_view words[] = {"nan", "na", "n/a", "null", "none", "?", "-"};
+  /// "nan", "#N/A" or "unknown" among numbers is what programs and people write for nothing, and
+  /// as names of classes they would move all numbers. Few numbers among names are names.
+  void refuse_names_among_numbers(size_t number) const {
+    static constexpr std::string_view nothing[] = {"nan", "na", "n/a", "null", "none", "?", "-"};
+    size_t numbers = 0, all = 0, odd = none;
     for (size_t i = 0; i < labels_.size(); ++i) {
       if (!labels_[i].is_string()) continue;
-      std::string lower(trimmed(labels_[i].get_ref<const std::string&>()));
-      std::transform(lower.begin(), lower.end(), lower.begin(),
-                     [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-      if (std::find(std::begin(words), std::end(words), lower) != std::end(words))
-        fail(i, "the label " + short_text(labels_[i]) + " and " + place_.name_of(number) +
-                    " the number " + short_text(labels_[number]) +
-                    "; give it a class, or leave the picture out");
+      ++all;
+      const std::string text(trimmed(labels_[i].get_ref<const std::string&>()));
+      if (number_in(text)) {
+        ++numbers;
+      } else if (std::find(std::begin(nothing), std::end(nothing), caseless_text(text)) !=
+                 std::end(nothing)) {
+        fail_odd(i, number);
+      } else if (odd == none) {
+        odd = i;
+      }
     }
+    if (odd != none && 2 * numbers >= all) fail_odd(odd, number);
+  }
+  [[noreturn]] void fail_odd(size_t odd, size_t number) const {
+    fail(odd, "the label " + short_text(labels_[odd]) + " and " + place_.name_of(number) +
+                  " the number " + short_text(labels_[number]) +
+                  "; give it a class, or leave the picture out");
   }
 
   void note_alike(const std::map<std::string, uint64_t>& ranks) {
     std::map<std::string, std::string> seen;
     for (const auto& [name, rank] : ranks) {
-      std::string lower = name;
-      std::transform(lower.begin(), lower.end(), lower.begin(),
-                     [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-      const auto [other, added] = seen.emplace(lower, name);
+      const auto [other, added] = seen.emplace(caseless_text(composed_text(name)), name);
       if (added) continue;
       notes_.push_back(place_.where + " has " + quoted_name(other->second) + " and " +
                        quoted_name(name) + ", which are two classes");
@@ -228,23 +258,36 @@ std::string missing_labels(const std::string& where, size_t missing, size_t pict
   return text;
 }
 
+std::string LabelForm::problem_of(const Label& label) {
+  const Kind kind = label.is_array() ? Kind::vectors : Kind::classes;
+  if (kind_ != Kind::unknown && kind != kind_)
+    return "a label of another kind than the images before it";
+  const bool first = kind_ == Kind::unknown;
+  kind_ = kind;
+  if (kind == Kind::classes) {
+    if (!label.is_number_unsigned() || label.get<uint64_t>() >= uint64_t{most_classes})
+      return "the class " + label.dump() + "; classes count from 0 to " +
+             std::to_string(most_classes - 1);
+    dim_ = std::max(dim_, label.get<int64_t>() + 1);
+    return "";
+  }
+  const auto length = static_cast<int64_t>(label.size());
+  if (!first && length != dim_) return "a label of another length than the images before it";
+  dim_ = length;
+  for (const auto& value : label)
+    if (!std::isfinite(value.get<float>()))
+      return "the number " + value.dump() + ", which is infinite as float32";
+  return "";
+}
+
 void LabelTable::add(const Label& label, const std::string& subject) {
-  const bool is_vector = label.is_array();
-  if (is_vector ? !classes.empty() : !values.empty())
-    throw Error(subject + "a label of another kind than the images before it");
-  if (is_vector) {
-    const auto length = static_cast<int64_t>(label.size());
-    if (!values.empty() && length != dim)
-      throw Error(subject + "a label of another length than the images before it");
-    dim = length;
-    for (const auto& value : label) values.push_back(value.get<float>());
+  if (const std::string problem = form.problem_of(label); !problem.empty())
+    throw Error(subject + problem);
+  if (!label.is_array()) {
+    classes.push_back(label.get<int64_t>());
     return;
   }
-  if (!label.is_number_unsigned() || label.get<uint64_t>() >= uint64_t{most_classes})
-    throw Error(subject + "the class " + label.dump() + "; classes count from 0 to " +
-                std::to_string(most_classes - 1));
-  classes.push_back(label.get<int64_t>());
-  dim = std::max(dim, classes.back() + 1);
+  for (const auto& value : label) values.push_back(value.get<float>());
 }
 
 }  // namespace edm2

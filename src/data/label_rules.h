@@ -42,11 +42,25 @@ std::string missing_labels(const std::string& where, size_t missing, size_t pict
 /// Classes that training accepts.
 constexpr int64_t most_classes = 1'000'000;
 
+/// What the labels of a dataset must have in common: classes that training accepts, or vectors of
+/// one length whose numbers are finite as float32.
+class LabelForm {
+ public:
+  /// What is wrong with the next label, as "the class -1; ..."; "" if nothing is.
+  std::string problem_of(const Label& label);
+  /// Number of classes so far, or the length of the vectors.
+  int64_t dim() const { return dim_; }
+
+ private:
+  enum class Kind { unknown, classes, vectors } kind_ = Kind::unknown;
+  int64_t dim_ = 0;
+};
+
 /// The labels of all images, as training takes them: either class numbers or vectors of one length.
 struct LabelTable {
   std::vector<int64_t> classes;
   std::vector<float> values;
-  int64_t dim = 0;
+  LabelForm form;
 
   /// `subject` begins the message of an error.
   void add(const Label& label, const std::string& subject);

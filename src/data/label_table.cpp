@@ -58,12 +58,26 @@ std::optional<size_t> numbers_of(const Table& table, size_t a, size_t b) {
   return a;
 }
 
+/// More cells than the headline names: a decimal comma, or a separator within a name.
+void refuse_surplus_cells(const Table& table, size_t row, const LabelColumns& columns) {
+  const auto cells = table.row(row);
+  if (!columns.headline || cells.size() <= table.row(0).size()) return;
+  const auto surplus = cells.subspan(table.row(0).size());
+  if (std::all_of(surplus.begin(), surplus.end(), [](std::string_view c) { return c.empty(); }))
+    return;
+  throw Error("line " + std::to_string(table.line(row)) + " of " + table.name() + " has " +
+              std::to_string(cells.size()) + " cells, the headline names " +
+              std::to_string(table.row(0).size()) +
+              " columns; put names and numbers that hold the separator into quotes");
+}
+
 Listing listing_of(const Table& table, const LabelColumns& columns, size_t name) {
   Listing listing{table.name(), true, {}, {}};
   const std::vector<size_t> labels = label_columns(table, columns, name);
   for (size_t row = columns.headline ? 1 : 0; row < table.rows(); ++row) {
     const std::string_view cell = cell_at(table, row, name);
     if (cell.empty()) continue;
+    refuse_surplus_cells(table, row, columns);
     // A row that is too short may be of no picture, and has no label.
     const bool whole = table.row(row).size() > labels.back();
     listing.entries.emplace_back(cell, whole ? label_in_row(table, row, labels) : Label());
@@ -120,6 +134,7 @@ size_t column_of_names(const Table& table, const LabelColumns& columns,
 }
 
 Listing read_table(const Table& table, std::span<const std::string_view> pictures) {
+  if (table.rows() == 0) throw Error(table.name() + " is empty");
   if (width_of(table) < 2)
     throw Error(table.name() +
                 " has one column; each picture needs a line with its name and its label, with a "
@@ -138,7 +153,7 @@ Listing read_json_lines(const std::string& text, const std::string& where) {
     ++number;
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
     const std::string place = "line " + std::to_string(number) + " of " + where;
-    auto object = parse_json_file(line, place);
+    auto object = parse_label_json(std::as_bytes(std::span(line)), place);
     if (!object.is_object()) throw Error(place + " is no JSON object with a name and a label");
     std::string name_key, label_key;
     for (const auto& [key, value] : object.items()) {
@@ -236,7 +251,7 @@ void label_by_file(std::vector<PictureSource::Item>& items, const std::string& p
   std::string text = read_text_file(path, most_bytes);
   Listing listing{where, false, {}, {}};
   if (extension == ".json") {
-    auto list = label_list_of(parse_json_file(text, where), where);
+    auto list = label_list_of(parse_label_json(std::as_bytes(std::span(text)), where), where);
     if (!list) throw Error(where + " lists no labels");
     listing.entries = std::move(*list);
   } else if (extension == ".jsonl" || extension == ".ndjson") {

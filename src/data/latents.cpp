@@ -215,8 +215,9 @@ LatentResult run(const Work& work, const LatentOptions& options, Progress& progr
                 " in '" + options.source.path + "'");
   const int64_t end = std::min(options.max_images.value_or(count), count);
 
-  const std::string note = missing_labels_note(*source, end, /*beside_pictures=*/false);
-  if (group.is_main() && !note.empty()) progress.message("Note: " + note);
+  for (const std::string& note : {missing_labels_note(*source, end, /*beside_pictures=*/false),
+                                  useless_labels_note(*source, end)})
+    if (group.is_main() && !note.empty()) progress.message("Note: " + note);
 
   const auto encoder = group.main_first([&] { return load_encoder(options, progress); });
   const auto partial = group.main_first([&] {

@@ -336,6 +336,15 @@ void match_exactly(NameMatch& match, std::span<const std::string_view> pictures,
       match.contradiction = {found, entry};
     found = entry;
   }
+  // "./a.png" beside "a.png" is the same name.
+  for (size_t entry = 0; entry < listed.size() && !match.contradiction; ++entry) {
+    if (listed[entry].find_first_of("/\\") == std::string_view::npos) continue;
+    const std::string name = tidy(listed[entry]);
+    const auto place = name == listed[entry] ? place_of.end() : place_of.find(name);
+    if (place == place_of.end()) continue;
+    const size_t found = match.entry_of[place->second];
+    if (found != none && !same(found, entry)) match.contradiction = {found, entry};
+  }
 }
 
 }  // namespace

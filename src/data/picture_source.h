@@ -100,6 +100,9 @@ void label_by_file(std::vector<PictureSource::Item>& items, const std::string& p
 /// "17 of 50,000 pictures have no label, the first is 'x.png'; the dataset gets none", where some
 /// of the first `count` have labels or should have; "" otherwise.
 std::string missing_labels_note(const PictureSource& source, int64_t count, bool beside_pictures);
+/// "training refuses these labels: 'x.png' has the class -1; ...", for the first of the first
+/// `count` items that is the reason; "" if there is none. Items without a label are passed over.
+std::string useless_labels_note(const PictureSource& source, int64_t count);
 
 /// Tar shards in the WebDataset layout.
 std::unique_ptr<PictureSource> open_tar_shards(const std::vector<std::string>& shards,

@@ -103,6 +103,9 @@ std::vector<std::string> ShardNotes::sentences() const {
   if (!without_key.empty())
     result.push_back("passed over " + counted(without_key, "sample without a picture of that key",
                                               "samples without a picture of that key"));
+  if (!labels_of_nothing.empty())
+    result.push_back("passed over " + counted(labels_of_nothing, "label that belongs to no picture",
+                                              "labels that belong to no picture"));
   return result;
 }
 

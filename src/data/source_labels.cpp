@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "data/folder_classes.h"
+#include "data/label_rules.h"
 #include "data/name_match.h"
 #include "data/picture_source.h"
 #include "edm2/core/error.h"
@@ -30,6 +31,27 @@ void note_unread_folders(const std::vector<PictureSource::Item>& items,
       with_commas(folders.size()) + " folders");
 }
 
+/// "a/cat/0.png" and "a/dog/0.png", where the folder in front hides the classes.
+std::string folder_in_front_note(const std::vector<PictureSource::Item>& items,
+                                 const std::string& path, bool is_folder) {
+  std::vector<std::string_view> names = names_of(items);
+  if (names.empty()) return "";
+  const std::string_view front = names.front().substr(0, names.front().find('/') + 1);
+  if (front.empty()) return "";
+  for (std::string_view& name : names) {
+    if (!name.starts_with(front)) return "";
+    name.remove_prefix(front.size());
+  }
+  const size_t classes = classes_of_folders(names).folders.size();
+  if (classes < 2) return "";
+  const std::string folder(front.substr(0, front.size() - 1));
+  return "all pictures lie in the folder " + quoted_name(folder) + ", so its " +
+         with_commas(classes) + " folders are no classes; " +
+         (is_folder
+              ? "name " + quoted_name(path + "/" + folder) + " to take them"
+              : "pack the archive without that folder, and use --labels=folders to take them");
+}
+
 }  // namespace
 
 void apply_labels(PictureSource& source, const SourceOptions& options) {
@@ -48,6 +70,8 @@ void apply_labels(PictureSource& source, const SourceOptions& options) {
           "dataset.json lists no labels, so the names of the folders are the classes; "
           "--labels=none takes none");
     if (source.kind() == "zip" && !source.has_label_file_) note_unread_folders(items, notes);
+    if (source.label_origin_.empty() && !source.has_label_file_)
+      source.add_note(folder_in_front_note(items, options.path, source.kind() == "folder"));
     return;
   }
   for (auto& item : items) item.label = nullptr;
@@ -71,6 +95,8 @@ void PictureSource::take_labels(FileLabels labels) {
   for (std::string& note : labels.notes) notes_.push_back(std::move(note));
   // As the original: an empty list is none, and the folders count.
   if (!labels.listed || (labels.some_name.empty() && kind() == "folder")) return;
+  if (labels.some_name.empty())
+    notes_.push_back(labels.where + " lists no labels, so the pictures have none");
   label_origin_ = "dataset.json";
   size_t found = 0;
   for (size_t i = 0; i < items_.size(); ++i) {
@@ -87,6 +113,17 @@ size_t label_by_folders(std::vector<PictureSource::Item>& items) {
   if (classes.folders.size() > 1)
     for (size_t i = 0; i < items.size(); ++i) items[i].label = classes.class_of[i];
   return classes.folders.size();
+}
+
+std::string useless_labels_note(const PictureSource& source, int64_t count) {
+  LabelForm form;
+  for (int64_t i = 0; i < count; ++i) {
+    const auto& [name, label] = source.items()[static_cast<size_t>(i)];
+    const std::string problem = label.is_null() ? "" : form.problem_of(label);
+    if (!problem.empty())
+      return "training refuses these labels: " + quoted_name(name) + " has " + problem;
+  }
+  return "";
 }
 
 std::string missing_labels_note(const PictureSource& source, int64_t count, bool beside_pictures) {

@@ -12,18 +12,23 @@
 namespace edm2 {
 namespace {
 
-bool may_be_label(const Label& value) {
-  return value.is_number() || value.is_boolean() || value.is_string() || value.is_array();
-}
-
-/// The label itself, or an object that holds it.
-Label label_in_json(const nlohmann::json& value) {
-  if (value.is_number() || value.is_boolean() || value.is_array()) return value;
-  if (value.is_object())
-    for (const char* key : {"label", "cls", "class", "class_id", "class_label"})
-      if (const auto found = value.find(key); found != value.end() && may_be_label(*found))
-        return *found;
-  return nullptr;
+/// The label itself, or an object that holds it under a usual name.
+Label label_in_json(const nlohmann::json& value, const std::string& where) {
+  if (!value.is_object()) return value;
+  static constexpr std::string_view names[] = {"label", "cls", "class", "class_id", "class_label"};
+  Label label;
+  std::string name;
+  for (const auto& [key, item] : value.items()) {
+    if (item.is_null() ||
+        std::find(std::begin(names), std::end(names), caseless_text(key)) == std::end(names))
+      continue;
+    if (!label.is_null() && label != item)
+      throw Error(where + " has " + quoted_name(name) + " and " + quoted_name(key) +
+                  ", and it is not certain which is the label");
+    label = item;
+    name = key;
+  }
+  return label;
 }
 
 }  // namespace
@@ -39,12 +44,14 @@ Label label_in_file(std::span<const std::byte> bytes, const std::string& name,
       throw Error(where + " holds the class " + std::to_string(*number) + "; classes count from 0");
     return static_cast<uint64_t>(*number);
   }
-  Label label = label_in_json(parse_json_file(bytes, where));
-  const auto is_numeric = [](const Label& v) {
+  Label label = label_in_json(parse_label_json(bytes, where), where);
+  const auto is_simple = [](const Label& v) {
     return v.is_number() || v.is_boolean() || v.is_string();
   };
-  if (label.is_array() && (label.empty() || !std::all_of(label.begin(), label.end(), is_numeric)))
-    throw Error(where + " holds neither a class number nor a list of numbers");
+  const bool usable = label.is_array()
+                          ? !label.empty() && std::all_of(label.begin(), label.end(), is_simple)
+                          : label.is_null() || is_simple(label);
+  if (!usable) throw Error(where + " holds neither a class number nor a list of numbers");
   return label;
 }
 

@@ -50,9 +50,14 @@ class TarShards : public PictureSource {
                             std::string(error.what()) + " (its picture is without a label)"});
       }
     }
+    note_other_labels();
     settle_tar_labels(items_, "'" + options.path + "'", notes_);
     PictureSource::read_own_labels(options);
-    if (label_origin_.empty() && list_) take_listed_labels(options);
+    if (label_origin_.empty() && list_)
+      take_listed_labels(options);
+    else if (list_)
+      notes_.push_back(
+          "dataset.json in the archive is not read, because labels stand beside the pictures");
   }
 
  private:
@@ -72,13 +77,31 @@ class TarShards : public PictureSource {
                          paths_[shard]);
   }
 
+  /// Of a .cls and a .json in one sample the first counts.
+  void note_other_labels() {
+    std::vector<size_t> others;
+    for (const auto& [item, rival] : rivals_) {
+      try {
+        const Label other = label_of(rival.first, rival.second);
+        if (!other.is_null() && other != items_[item].label) others.push_back(item);
+      } catch (const Error&) {  // of no use beside the .cls
+      }
+    }
+    if (others.empty()) return;
+    const auto [shard, entry] = rivals_.at(*std::min_element(others.begin(), others.end()));
+    notes_.push_back(std::to_string(others.size()) +
+                     (others.size() == 1 ? " sample has" : " samples have") +
+                     " another label in .json than in .cls, which counts; the first is '" +
+                     file_of(shard, entry).name + "'");
+  }
+
   /// A dataset that was packed as a whole.
   void take_listed_labels(const SourceOptions& options) {
     FileLabels labels;
     labels.exists = true;
     labels.where = "dataset.json in '" + options.path + "'";
     auto list = label_list_of(
-        parse_json_file(bytes_of(list_->first, list_->second, longest_file), labels.where),
+        parse_label_json(bytes_of(list_->first, list_->second, longest_file), labels.where),
         labels.where);
     std::vector<std::string_view> names;
     for (const Item& item : items_) names.push_back(item.name);
@@ -106,7 +129,11 @@ class TarShards : public PictureSource {
       const auto item = item_of.find(sample_key(name));
       if (item != item_of.end()) {
         const auto [place, added] = label_files_.emplace(item->second, std::pair(shard, i));
-        if (!added && is_class) place->second = {shard, i};  // .cls wins
+        if (added) continue;
+        rivals_[item->second] = is_class ? place->second : std::pair(shard, i);
+        if (is_class) place->second = {shard, i};
+      } else if (is_class) {
+        notes.labels_of_nothing.push_back("'" + prefix + name + "'");
       } else if (prefix.empty() && is_label_file(name)) {
         list_ = {shard, i};
       }
@@ -117,6 +144,7 @@ class TarShards : public PictureSource {
   std::vector<std::unique_ptr<ShardArchive>> shards_;
   std::vector<std::pair<size_t, size_t>> places_;  // shard and entry of every item
   std::unordered_map<size_t, std::pair<size_t, size_t>> label_files_;  // those of items
+  std::unordered_map<size_t, std::pair<size_t, size_t>> rivals_;       // .json beside such a .cls
   std::optional<std::pair<size_t, size_t>> list_;                      // dataset.json
 };
 

@@ -20,6 +20,9 @@
 #include "edm2/io/atomic_file.h"
 #include "edm2/io/json.h"
 #include "edm2/io/npz.h"
+#include "edm2/io/zip.h"
+#include "io/code_pages.h"
+#include "io/foreign_content.h"
 
 namespace edm2 {
 namespace fs = std::filesystem;
@@ -176,10 +179,31 @@ std::vector<size_t> columns_with_labels(const Table& table, const LabelColumns& 
   return labels;
 }
 
+/// Lines count by their order, so a column of seeds must not say otherwise.
+void refuse_seeds_in_another_order(const Table& table) {
+  const auto headline = table.row(0);
+  const auto column = std::find_if(headline.begin(), headline.end(), [](std::string_view cell) {
+    const std::string word = caseless_text(std::string(cell));
+    return word == "seed" || word == "seeds";
+  });
+  if (column == headline.end()) return;
+  const auto place = static_cast<size_t>(column - headline.begin());
+  for (size_t i = 1; i < table.rows(); ++i) {
+    const auto cells = table.row(i);
+    const auto seed = place < cells.size() ? table.number(cells[place]) : std::nullopt;
+    if (seed == static_cast<double>(i - 1)) continue;
+    throw Error("line " + std::to_string(table.line(i)) + " is of the seed " +
+                quoted_name(place < cells.size() ? cells[place] : "") +
+                ", but lines are taken by their order, the first for seed 0; sort them so, with a "
+                "line for each seed");
+  }
+}
+
 Tensor rows_from_table(const Table& table, int64_t label_dim, std::vector<std::string>& notes) {
   if (table.rows() == 0) throw Error("there are no labels in it");
   const LabelColumns columns = columns_by_headline(table);
   const size_t begin = columns.headline ? 1 : 0;
+  if (columns.headline) refuse_seeds_in_another_order(table);
   if (begin == table.rows()) throw Error("there are no labels in it");
   const std::vector<size_t> wanted = columns_with_labels(table, columns, label_dim);
   Rows rows(label_dim);
@@ -263,8 +287,13 @@ LabelOfSeed load_labels(const fs::path& path, int64_t label_dim, std::vector<std
       rows = rows_from_json(parse_json_file(read_text_file(path), where), where, label_dim, notes);
     else if (extension == ".csv" || extension == ".tsv")
       rows = rows_from_table(Table(read_text_file(path), where), label_dim, notes);
+    else if (!fs::exists(path))
+      throw Error("there is no such file");
+    else if (is_zip_file(path))
+      return labels_of_dataset(path, label_dim, notes);
     else
-      throw Error("labels are read from .npy, .csv and .json files and from datasets");
+      throw Error("labels are read from .npy, .csv and .json files and from datasets" +
+                  in_brackets(describe_file(path)));
     if (!at::isfinite(rows).all().item<bool>())
       throw Error("there are numbers in it that are not finite");
     return label_rows(rows);

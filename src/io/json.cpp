@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <unordered_set>
+#include <vector>
 
 #include "edm2/core/error.h"
+#include "io/code_pages.h"
 #include "io/foreign_content.h"
 #include "io/unicode_text.h"
 
@@ -67,16 +70,43 @@ nlohmann::json parse_json_file(std::span<const std::byte> bytes, const std::stri
   return parse_json_file({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, name);
 }
 
+namespace {
+std::string json_text_of(std::string_view bytes) {
+  std::string text = utf8_text(bytes);
+  const bool python =
+      text.find("NaN") != std::string::npos || text.find("Infinity") != std::string::npos;
+  return python ? without_python_numbers(text) : text;
+}
+}  // namespace
+
 nlohmann::json parse_json_file(std::string_view bytes, const std::string& name) {
   try {
-    const std::string text = utf8_text(bytes);
-    const bool python =
-        text.find("NaN") != std::string::npos || text.find("Infinity") != std::string::npos;
-    return parse_json(python ? without_python_numbers(text) : text);
+    const std::string text = json_text_of(bytes);
+    if (!is_utf8(text)) throw Error("not valid JSON: it is not in UTF-8; save it so");
+    return parse_json(text);
   } catch (const Error& error) {
     const auto begin = std::as_bytes(std::span(bytes.data(), bytes.size()));
     throw Error(name + " is " + error.what() + in_brackets(describe_content(begin)));
   }
+}
+
+std::string repeated_key(std::string_view bytes) {
+  const std::string text = json_text_of(bytes);
+  check_depth(text);
+  std::vector<std::unordered_set<std::string>> keys;  // of the objects that are open
+  std::string repeated;
+  const auto look_at = [&](int, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
+    using Event = nlohmann::json::parse_event_t;
+    if (event == Event::object_start) keys.emplace_back();
+    if (event == Event::object_end) keys.pop_back();
+    if (event == Event::key && !keys.back().insert(parsed.get<std::string>()).second &&
+        repeated.empty())
+      repeated = parsed.get<std::string>();
+    return true;
+  };
+  const nlohmann::json ignored = nlohmann::json::parse(text.begin(), text.end(), look_at,
+                                                       /*allow_exceptions=*/false);
+  return repeated;
 }
 
 std::string without_python_numbers(std::string_view text) {

@@ -502,8 +502,8 @@ bool is_pickle(std::span<const std::byte> contents) {
   for (const char* beginning : {"(dp0\n", "(dp1\n", "ccopy_reg\n_reconstructor\n", "cdnnlib"})
     if (text.starts_with(beginning)) return true;
   if (text.back() != detail::op::stop) return false;
-  for (const char* beginning : {"(d", "(lp", "(tp", "}q", "}r", "]q", "]r", ")q", "ccopy_reg\n",
-                                "ccopyreg\n", "ccollections\n", "cdnnlib", "ctorch"})
+  for (const char* beginning : {"(d", "(lp", "(tp", "}q", "}r", "}(", "]q", "]r", ")q",
+                                "ccopy_reg\n", "ccopyreg\n", "ccollections\n", "cdnnlib", "ctorch"})
     if (text.starts_with(beginning)) return true;
   return text == "}." || text == "].";
 }

@@ -129,7 +129,7 @@ StatisticsFile read_statistics(const std::filesystem::path& path) {
   }
   if (is_torch_file(bytes)) return from_pickle(read_torch_bytes(bytes, path.string()));
   const std::string content = describe_file(path);
-  if (!content.empty())
+  if (!content.empty() || !is_pickle(bytes))
     throw Error("this is no file of statistics (neither a pickle nor an .npz archive)" +
                 in_brackets(content));
   return from_pickle(read_pickle(bytes, path.string()));

@@ -138,6 +138,10 @@ TEST(DatasetLabels, FormsOfDatasetJson) {
        R"({"fid": NaN, "labels": [["a/0.png", 2], ["a/1.png", 0], ["b/2.png", 1]]})", "2 0 1"},
       {"none", R"({"labels": null})", "none"},
       {"a fraction", pairs("0.5", "0", "1"), "error"},
+      {"a key twice", R"({"labels": {"a/0.png": 5, "a/0.png": 2, "a/1.png": 0, "b/2.png": 1}})",
+       "error"},
+      {"two lists of labels", R"({"labels": [["a/0.png", 0]], "labels": []})", "error"},
+      {"latin-1", pairs("\"caf\xe9\"", "\"x\"", "\"y\""), "error"},
       {"a name among numbers", pairs("\"cat\"", "0", "1"), "error"},
       {"NaN among names", pairs("\"nan\"", "\"0\"", "\"1\""), "error"},
       {"lists in lists", pairs("[[1]]", "[[0]]", "[[1]]"), "error"},
@@ -301,7 +305,15 @@ TEST(TableLabels, UncertainOnesAreRefused) {
       {"numbers of lines", "0,a/0.png\n1,a/1.png\n2,b/2.png\n", "counts the lines"},
       {"zero byte", std::string("a/0.png,2\na/1.png\0,0\n", 21), "zero byte"},
       {"thousands", "a/0.png;1,000\na/1.png;2,000\nb/2.png;3,000\n", "thousands"},
-      {"empty", "", "has one column"},
+      {"empty", "", "is empty"},
+      {"blank lines", "\n \n", "is empty"},
+      {"#N/A", "a/0.png,5\na/1.png,#N/A\nb/2.png,1\n", "the label '#N/A'"},
+      {"unknown", "a/0.png,5\na/1.png,1\nb/2.png,unknown\n", "the label 'unknown'"},
+      {"0x5", "a/0.png,5\na/1.png,1\nb/2.png,0x5\n", "the label '0x5'"},
+      {"decimal comma", "name,label\na/0.png,2\na/1.png,1,5\nb/2.png,0\n",
+       "has 3 cells, the headline names 2 columns"},
+      {"one name in two forms", "a/0.png,2\n./a/0.png,1\na/1.png,0\nb/2.png,1\n",
+       "to 'a/0.png' in line 1 and to './a/0.png' in line 2"},
   };
   for (const Case& c : cases) {
     const test::TempDir dir;
@@ -325,6 +337,10 @@ TEST(TableLabels, LinesOfJsonAndOtherDatasetJson) {
              std::string_view("{\"file_name\": \"a/0.png\", \"label\": 2}\n{,}\n"));
   EXPECT_TRUE(
       holds(labels_of({.path = dir / "x.zip", .labels = dir / "bad.jsonl"}), "line 2 of '"));
+  write_file(dir / "twice.jsonl",
+             std::string_view("{\"file_name\": \"a/0.png\", \"label\": 2, \"label\": 1}\n"));
+  EXPECT_TRUE(
+      holds(labels_of({.path = dir / "x.zip", .labels = dir / "twice.jsonl"}), "line 1 of '"));
   write_file(dir / "other.json",
              std::string_view(R"({"labels": {"a/0": "2", "a/1": "0", "b/2": "1"}})"));
   EXPECT_TRUE(starts(labels_of({.path = dir / "x.zip", .labels = dir / "other.json"}), "2 0 1 | "));
@@ -356,6 +372,13 @@ TEST(ShardLabels, FormsOfFilesBesidePictures) {
       {"0.json", "true", "1"},
       {"0.json", "{\"class\": [1, \"2\"]}", "[1,2.0]"},
       {"0.json", "{\"label\": 1.5}", "error"},
+      {"0.json", "\"7\"", "7"},
+      {"0.json", "\"cat\"", "0"},
+      {"0.json", "{\"Label\": 7}", "7"},
+      {"0.json", "{\"label\": 7, \"class\": 7}", "7"},
+      {"0.json", "{\"label\": 7, \"class\": 6}", "error"},
+      {"0.json", "{\"label\": 7, \"label\": 6}", "error"},
+      {"0.json", "{\"label\": {\"id\": 7}}", "error"},
       {"0.json", "{\"label\": [[1]]}", "error"},
       {"0.json", "{", "error"},
   };
@@ -366,6 +389,95 @@ TEST(ShardLabels, FormsOfFilesBesidePictures) {
     EXPECT_TRUE(starts(found, c.label)) << c.name << " " << c.contents << ": " << found;
     EXPECT_EQ(labels_of({.path = dir / "x.tar", .labels = "none"}), "null") << c.contents;
   }
+}
+
+TEST(ShardLabels, NothingIsPassedOverWithoutAWord) {
+  const test::TempDir dir;
+  const auto found = [&](const Files& files) {
+    write_shard(dir / "x.tar", files);
+    return labels_of({.path = dir / "x.tar"});
+  };
+  const std::pair<std::string, std::string> picture = {"0.png", tiny_png(1)};
+  EXPECT_EQ(found({picture, {"0.cls", "3"}, {"0.json", "{\"label\": 3}"}}), "3");
+  EXPECT_EQ(found({picture, {"0.json", "{\"caption\": \"x\"}"}, {"0.cls", "3"}}), "3");
+  for (const Files& files : {Files{picture, {"0.cls", "3"}, {"0.json", "{\"label\": 4}"}},
+                             Files{picture, {"0.json", "4"}, {"0.cls", "3"}}})
+    EXPECT_EQ(found(files),
+              "3 | 1 sample has another label in .json than in .cls, which counts; the first is "
+              "'0.json'");
+  EXPECT_EQ(found({{"images/0.png", tiny_png(1)}, {"labels/0.cls", "3"}, {"labels/1.cls", "4"}}),
+            "null | passed over 2 labels that belong to no picture, such as 'labels/0.cls'");
+  EXPECT_TRUE(
+      holds(found({picture, {"0.cls", "3"}, {"dataset.json", R"({"labels": [["0.png", 1]]})"}}),
+            "3 | dataset.json in the archive is not read"));
+}
+
+TEST(DatasetLabels, AFolderInFrontOfTheClassesIsTold) {
+  const test::TempDir dir;
+  const Files files = {{"train/cat/0.png", tiny_png(1)}, {"train/dog/1.png", tiny_png(2)}};
+  for (const auto& [name, contents] : files) {
+    fs::create_directories((dir / "in" / name).parent_path());
+    write_file(dir / "in" / name, contents);
+  }
+  EXPECT_EQ(labels_of({.path = dir / "in"}),
+            "null null | all pictures lie in the folder 'train', so its 2 folders are no classes; "
+            "name '" +
+                (dir / "in/train").string() + "' to take them");
+  EXPECT_EQ(labels_of({.path = dir / "in/train"}), "0 1");
+  ZipWriter zip(dir / "x.zip");
+  for (const auto& [name, contents] : files) zip.add(name, std::string_view(contents));
+  zip.finish();
+  write_shard(dir / "x.tar", files);
+  for (const char* name : {"x.zip", "x.tar"})
+    EXPECT_TRUE(holds(labels_of({.path = dir / name}), "pack the archive without that folder"));
+  EXPECT_TRUE(holds(report_of(dir / "in").notes.at(0), "'train'"));
+}
+
+TEST(DatasetLabels, AnEmptyListIsTold) {
+  const test::TempDir dir;
+  make_zip(dir / "x.zip", {{"dataset.json", R"({"labels": []})"}});
+  EXPECT_TRUE(
+      holds(labels_of({.path = dir / "x.zip"}), "lists no labels, so the pictures have none"));
+}
+
+TEST(DatasetLabels, WhatTrainingRefusesIsTold) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"-1, 0, 1", "'a/0.png' has the class -1; classes count from 0 to 999999"},
+      {"0, 9223372036854775808, 1", "'a/1.png' has the class 9223372036854775808"},
+      {"0, 1000000, 1", "'a/1.png' has the class 1000000"},
+      {"[1, 2], [1], [1, 2]", "'a/1.png' has a label of another length"},
+      {"[1, 2], 1, 2", "'a/1.png' has a label of another kind"},
+      {"[1, 2], [1, 1e39], [1, 2]", "'a/1.png' has the number 1e+39, which is infinite"},
+      {"0, null, 1", ""},
+      {"[0, 1], [1, 0], [0, 1]", ""},
+  };
+  for (const auto& [labels, note] : cases) {
+    const test::TempDir dir;
+    const auto list = nlohmann::json::parse("[" + std::string(labels) + "]");
+    make_zip(dir / "x.zip",
+             {{"dataset.json",
+               nlohmann::json{
+                   {"labels", {{"a/0.png", list[0]}, {"a/1.png", list[1]}, {"b/2.png", list[2]}}}}
+                   .dump()}});
+    const auto source = open_picture_source({.path = dir / "x.zip"});
+    const std::string found = useless_labels_note(*source, 3);
+    EXPECT_EQ(found.empty(), std::string_view(note).empty()) << labels << ": " << found;
+    EXPECT_TRUE(holds(found, note)) << found;
+    if (!std::string_view(note).empty()) {
+      EXPECT_TRUE(starts(trained_labels(dir / "x.zip"), "error")) << labels;
+      EXPECT_FALSE(report_of(dir / "x.zip").obstacles.empty()) << labels;
+    }
+    EXPECT_EQ(useless_labels_note(*source, 0), "");
+  }
+}
+
+TEST(TableLabels, VectorsInBrackets) {
+  const test::TempDir dir;
+  make_zip(dir / "x.zip", {});
+  write_file(dir / "t.csv", std::string_view("name,label\na/0.png,\"[0.5, 1]\"\na/1.png,[1 2.5]\n"
+                                             "b/2.png,\"[ 0 , 1 ]\"\n"));
+  EXPECT_EQ(labels_of({.path = dir / "x.zip", .labels = dir / "t.csv"}),
+            "[0.5,1.0] [1.0,2.5] [0.0,1.0]");
 }
 
 TEST(ShardLabels, SkippingLeavesOutTheLabelAlone) {

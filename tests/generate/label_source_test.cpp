@@ -93,9 +93,18 @@ TEST_F(LabelSource, WrongFiles) {
   contains(error_of("a.npy", npy_bytes(at::zeros({2, 1, 2}))), "label vectors");
   contains(error_of("a.npy", "damaged"), "a.npy");
   contains(error_of("a.txt", "1,2"), ".csv");
+  contains(error_of("a.txt", "version https://git-lfs.github.com/spec/v1\n"), "Git LFS");
+  contains(error_of("a.csv", "seed,class\n1,0\n0,1\n"), "line 2 is of the seed '1'");
+  EXPECT_EQ(error_of("a.csv", "seed,class\n0,0\n1,1\n"), "no error");
   test::write_dataset(dir / "data", at::zeros({2, 3, 4, 4}, at::kByte), nullptr);
   EXPECT_THROW(read(dir / "data", 2), Error);
   EXPECT_THROW(read(dir / "nosuch.npy", 2), Error);
+  try {
+    read(dir / "nosuch", 2);
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    contains(error.what(), "no such file");
+  }
 }
 
 TEST_F(LabelSource, ClassesOrOneVector) {

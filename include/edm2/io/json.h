@@ -21,6 +21,10 @@ nlohmann::ordered_json parse_ordered_json(std::string_view text);
 nlohmann::json parse_json_file(std::span<const std::byte> bytes, const std::string& name);
 nlohmann::json parse_json_file(std::string_view bytes, const std::string& name);
 
+/// Of a file that parse_json_file() reads: a key that stands twice in one object, of which the
+/// reader keeps the last; "" if there is none. Reads the file once more.
+std::string repeated_key(std::string_view bytes);
+
 /// The text with null where Python has written NaN, Infinity or -Infinity outside of strings.
 std::string without_python_numbers(std::string_view text);
 
