@@ -91,7 +91,9 @@ class Reconstruction {
     std::vector<std::vector<double>> coefficients;
     for (size_t j = begin; j < end; ++j)
       coefficients.push_back(plan_.results[j].solution.coefficients);
-    return plan_sums(network, std::move(coefficients));
+    SumPlan plan = plan_sums(network, std::move(coefficients));
+    plan.finite_only = network.network.has_value();
+    return plan;
   }
 
   std::vector<fs::path> paths(size_t begin, size_t end) const {

@@ -6,7 +6,10 @@
 #include <mutex>
 
 #include "core/ordered_workers.h"
+#include "edm2/core/error.h"
 #include "edm2/core/platform.h"
+#include "edm2/nn/finite.h"
+#include "edm2/nn/state_report.h"
 #include "ema/number_conversion.h"
 
 namespace edm2 {
@@ -122,8 +125,13 @@ class BlockSummer {
           kernels_.add_scaled(numbers, tile_, weights_[j].data() + first, terms, sum(j), n);
       }
     }
-    for (size_t j = 0; j < outputs; ++j)
-      weighted_sum::from_float(kernels_, result_type(span), sum(j), place(work, j, part, at), n);
+    for (size_t j = 0; j < outputs; ++j) {
+      std::byte* const result = place(work, j, part, at);
+      weighted_sum::from_float(kernels_, result_type(span), sum(j), result, n);
+      if (plan_.finite_only)
+        require_finite({result, n * c10::elementSize(result_type(span))}, result_type(span),
+                       tensor(0, span).name);
+    }
   }
 
   // With few sums it takes longer to store the numbers as float than to convert them again.
@@ -186,6 +194,15 @@ void hand_over(const WorkBlock& work, const SumPlan& plan, SumReceiver& receiver
 }
 
 }  // namespace
+
+void require_finite(std::span<const std::byte> elements, c10::ScalarType type,
+                    const std::string& tensor) {
+  if (all_finite(elements, type)) return;
+  throw Error(
+      "values in " + printable_name(tensor) +
+      " are not finite (NaN or infinity) in one of the snapshots or in their sum; leave out "
+      "what is damaged ('edm2 info FILE' tells where such values are)");
+}
 
 void sum_snapshots(std::span<const OpenSnapshot> snapshots, const SumPlan& plan,
                    SumReceiver& receiver, const std::function<void(double)>& on_progress,

@@ -25,7 +25,13 @@ struct SumPlan {
   std::vector<c10::ScalarType> types;  ///< of the results, by position of the tensor
   /// One row for each sum, one column for each snapshot; used as float32.
   std::vector<std::vector<double>> coefficients;
+  /// Sums of parameters that are not finite are an Error: one of the snapshots holds such numbers.
+  bool finite_only = false;
 };
+
+/// Throws that Error if an element is NaN or infinite.
+void require_finite(std::span<const std::byte> elements, c10::ScalarType type,
+                    const std::string& tensor);
 
 /// Bytes that the blocks under way may take: of inputs, and of results.
 struct SumLimits {

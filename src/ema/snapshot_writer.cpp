@@ -5,10 +5,6 @@
 #include <cstring>
 #include <numeric>
 
-#include "edm2/core/error.h"
-#include "edm2/nn/finite.h"
-#include "edm2/nn/state_report.h"
-
 namespace edm2 {
 
 SnapshotIndex describe_result(std::span<const OpenSnapshot> snapshots) {
@@ -32,7 +28,7 @@ SumPlan plan_sums(const SnapshotIndex& result, std::vector<std::vector<double>> 
 SnapshotFilesReceiver::SnapshotFilesReceiver(const SnapshotIndex& result, SnapshotFormat format,
                                              const std::vector<std::filesystem::path>& paths,
                                              SumPlan& plan)
-    : result_(result), pieces_(snapshot_pieces(result, format)) {
+    : pieces_(snapshot_pieces(result, format)) {
   plan.order.clear();
   for (const FilePiece& piece : pieces_)
     if (piece.tensor) plan.order.push_back(*piece.tensor);
@@ -58,11 +54,6 @@ void SnapshotFilesReceiver::receive(size_t output, size_t tensor,
   Output& out = outputs_[output];
   TORCH_CHECK(pieces_[out.piece].tensor == tensor && elements.size() <= out.missing,
               "reconstruction: elements out of order");
-  if (const StoredTensor& stored = result_.tensors[tensor];
-      result_.network && !all_finite(elements, stored.dtype))
-    throw Error("values in " + printable_name(stored.name) +
-                " are not finite (NaN or infinity) in one of the snapshots or in their sum; leave "
-                "out what is damaged ('edm2 info FILE' tells where such values are)");
   out.file->write(elements);
   out.missing -= elements.size();
   advance(out);

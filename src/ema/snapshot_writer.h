@@ -22,9 +22,6 @@ SumPlan plan_sums(const SnapshotIndex& result, std::vector<std::vector<double>> 
 class SnapshotFilesReceiver : public SumReceiver {
  public:
   /// Changes the order of `plan` to that of the files.
-  ///
-  /// Weights of an EDM2 network that are not finite are an Error of receive(): one of the snapshots
-  /// holds such, and nothing is written.
   SnapshotFilesReceiver(const SnapshotIndex& result, SnapshotFormat format,
                         const std::vector<std::filesystem::path>& paths, SumPlan& plan);
 
@@ -41,7 +38,6 @@ class SnapshotFilesReceiver : public SumReceiver {
   // Writes on until elements are needed.
   void advance(Output& output);
 
-  const SnapshotIndex& result_;
   std::vector<FilePiece> pieces_;
   std::vector<uint64_t> sizes_;  // of the tensors, in bytes
   std::vector<Output> outputs_;
