@@ -23,20 +23,24 @@ constexpr ExponentBits bfloat_bits = {0x7f807f807f807f80, 0x0080008000800080, 0x
 constexpr ExponentBits float_bits = {0x7f8000007f800000, 0x0080000000800000, 0x8000000080000000};
 constexpr ExponentBits double_bits = {0x7ff0000000000000, 0x0010000000000000, 0x8000000000000000};
 
+// Four words that the compiler keeps in the processor's vector registers.
+using Words = uint64_t __attribute__((vector_size(32)));
+
 bool has_full_exponent(const std::byte* data, size_t size, const ExponentBits& bits) {
-  uint64_t carried[4] = {};
+  Words carried[2] = {};
+  const auto look_at = [&](size_t which, const std::byte* from, size_t count) {
+    Words words = {};  // what is lacking at the end is zeros
+    std::memcpy(&words, from, count);
+    carried[which] |= (words & bits.exponent) + bits.unit;
+  };
   size_t at = 0;
-  for (; at + sizeof carried <= size; at += sizeof carried) {
-    uint64_t words[4];
-    std::memcpy(words, data + at, sizeof words);
-    for (int i = 0; i < 4; ++i) carried[i] |= (words[i] & bits.exponent) + bits.unit;
+  for (; at + 2 * sizeof(Words) <= size; at += 2 * sizeof(Words)) {
+    look_at(0, data + at, sizeof(Words));
+    look_at(1, data + at + sizeof(Words), sizeof(Words));
   }
-  for (; at < size; at += sizeof(uint64_t)) {
-    uint64_t word = 0;  // what it lacks at the end is zeros
-    std::memcpy(&word, data + at, std::min(sizeof word, size - at));
-    carried[0] |= (word & bits.exponent) + bits.unit;
-  }
-  return ((carried[0] | carried[1] | carried[2] | carried[3]) & bits.sign) != 0;
+  for (; at < size; at += sizeof(Words)) look_at(0, data + at, std::min(sizeof(Words), size - at));
+  const Words all = carried[0] | carried[1];
+  return ((all[0] | all[1] | all[2] | all[3]) & bits.sign) != 0;
 }
 
 const ExponentBits* exponent_bits(at::ScalarType type) {
