@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "edm2/core/platform.h"
@@ -88,13 +89,6 @@ void add_fetch_options(CLI::App& command, CommandContext& context) {
   add_cache_option(command, context);
 }
 
-GuidanceInterval parse_guidance_interval(const std::string& text) {
-  const std::vector<double> bounds = parse_floats(text);
-  if (bounds.size() != 2 || !(bounds[0] >= 0 && bounds[0] < bounds[1]))
-    throw UsageError("'" + text + "' is not an interval LO,HI of noise levels with 0 <= LO < HI.");
-  return {bounds[0], bounds[1]};
-}
-
 void add_device_options(CLI::App& command, CommandContext& context) {
   add_text_option(command, "--device", context.device_name, "DEVICE",
                   "Where to compute: auto, cpu, cuda or cuda:N", context.device_name);
@@ -115,6 +109,37 @@ std::string default_text(double value) {
   std::ostringstream stream;
   stream << value;
   return stream.str();
+}
+
+std::string default_text(const OptionDescription& option, const std::optional<OptionValue>& value) {
+  if (option.default_text || !value) return option.default_text.value_or("");
+  if (const auto* list = std::get_if<std::vector<double>>(&*value)) {
+    std::string text;
+    for (const double number : *list) text += (text.empty() ? "" : ",") + default_text(number);
+    return text;
+  }
+  if (const auto* number = std::get_if<double>(&*value)) return default_text(*number);
+  if (const auto* text = std::get_if<std::string>(&*value)) return *text;
+  return to_json(*value).dump();
+}
+
+CLI::Option* add_text_taker(CLI::App& command, const std::string& names,
+                            std::function<void(const std::string&)> take,
+                            const std::string& value_name, const std::string& description,
+                            const std::string& default_text, const std::string& range_text) {
+  // "-n,--dry-run" -> "--dry-run": what error messages call the option.
+  const std::string name = names.substr(names.rfind(',') + 1);
+  const auto take_last = [take = std::move(take), name](const CLI::results_t& texts) {
+    try {
+      take(texts.back());
+    } catch (const UsageError& error) {
+      throw UsageError("Invalid value for '" + name + "': " + error.what());
+    }
+    return true;
+  };
+  CLI::Option* option = command.add_option(
+      names, take_last, description + describe_default(default_text, range_text));
+  return option->option_text(value_name);
 }
 
 CLI::Option* add_switch(CLI::App& command, const std::string& names, bool& target,

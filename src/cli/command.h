@@ -6,6 +6,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,9 +17,9 @@
 #include "cli/parsers.h"
 #include "edm2/core/device.h"
 #include "edm2/core/error.h"
+#include "edm2/core/option_table.h"
 #include "edm2/core/process_group.h"
 #include "edm2/core/progress.h"
-#include "edm2/diffusion/sampler.h"
 #include "edm2/io/source.h"
 
 namespace edm2::cli {
@@ -51,6 +52,14 @@ class CommandContext {
   /// --nproc does, here: then this call waits for them and throws ProgramEnd. Makes device_name
   /// that of this process. Throws Error, GroupError.
   ProcessGroup& processes();
+  /// Where and how an operation computes, and how it downloads.
+  template <class Options>
+  void fill(Options& options) const {
+    options.fetch = fetch;
+    options.device = device_name;
+    options.precision = precision;
+  }
+
   /// What processes() has made, or none.
   ProcessGroup* group() { return group_.get(); }
   /// Says good-bye to the other processes.
@@ -72,9 +81,6 @@ void add_progress_options(CLI::App& command, CommandContext& context);
 void add_cache_option(CLI::App& command, CommandContext& context);
 /// --offline and --cache-dir: for commands that take addresses where others take files.
 void add_fetch_options(CLI::App& command, CommandContext& context);
-/// "LOW,HIGH" of --guidance-interval.
-GuidanceInterval parse_guidance_interval(const std::string& text);
-
 /// --device and --precision.
 void add_device_options(CLI::App& command, CommandContext& context);
 
@@ -89,26 +95,24 @@ std::string default_text(const std::optional<T>& value) {
   return value ? default_text(*value) : std::string();
 }
 
-/// An option whose text goes through `parse`; `target` may be optional. `metavar` and
-/// `default_text` are for --help. The last occurrence on the command line wins.
+/// An option whose text is given to `take`, whose UsageErrors get the option's name in front.
+/// `value_name` and `default_text` are for --help. The last occurrence on the command line wins.
+CLI::Option* add_text_taker(CLI::App& command, const std::string& names,
+                            std::function<void(const std::string&)> take,
+                            const std::string& value_name, const std::string& description,
+                            const std::string& default_text = "",
+                            const std::string& range_text = "");
+
+/// The same with a `target`, which may be optional, for what `parse` makes of the text.
 template <class Target, class Parse>
 CLI::Option* add_parsed_option(CLI::App& command, const std::string& names, Target& target,
-                               Parse parse, const std::string& metavar,
+                               Parse parse, const std::string& value_name,
                                const std::string& description, const std::string& default_text = "",
                                const std::string& range_text = "") {
-  // "-n,--dry-run" -> "--dry-run": what error messages call the option.
-  const std::string name = names.substr(names.rfind(',') + 1);
-  auto assign = [&target, parse = std::move(parse), name](const CLI::results_t& texts) {
-    try {
-      target = parse(texts.back());
-    } catch (const UsageError& error) {
-      throw UsageError("Invalid value for '" + name + "': " + error.what());
-    }
-    return true;
-  };
-  CLI::Option* option = command.add_option(
-      names, std::move(assign), description + describe_default(default_text, range_text));
-  return option->option_text(metavar);
+  return add_text_taker(
+      command, names,
+      [&target, parse = std::move(parse)](const std::string& text) { target = parse(text); },
+      value_name, description, default_text, range_text);
 }
 
 /// Integer (int64_t or optional of it); the default shown is what `target` holds now, unless
@@ -164,5 +168,40 @@ CLI::Option* add_text_option(CLI::App& command, const std::string& names, Target
 /// `--x` without a value.
 CLI::Option* add_switch(CLI::App& command, const std::string& names, bool& target,
                         const std::string& description);
+
+/// The default that --help shows of an option of a table.
+std::string default_text(const OptionDescription& option, const std::optional<OptionValue>& value);
+
+/// An option of a table, which fills `target`.
+template <class Struct>
+void add_option(CLI::App& command, const Option<Struct>& option, Struct& target) {
+  const auto take = [&target, type = option.type, set = option.set](const std::string& text) {
+    set(target, parse_option_value(type, text), text);
+  };
+  if (option.value_name.empty()) {
+    command
+        .add_flag_callback(
+            "--" + option.name, [take] { take("true"); }, option.help)
+        ->disable_flag_override();
+  } else {
+    add_text_taker(command, "--" + option.name, take, option.value_name, option.help,
+                   default_text(option, option.get(target)), option.range);
+  }
+}
+
+/// The option as a command describes it that uses it in another way.
+template <class Struct>
+Option<Struct> in_other_words(Option<Struct> option, const std::string& help,
+                              const std::string& value_name) {
+  option.help = help;
+  option.value_name = value_name;
+  return option;
+}
+
+/// All options of a table.
+template <class Struct>
+void add_options(CLI::App& command, const OptionTable<Struct>& table, Struct& target) {
+  for (const auto& option : table) add_option(command, option, target);
+}
 
 }  // namespace edm2::cli

@@ -1,8 +1,8 @@
 // edm2 generate: options of the original's generate_images.py, and more.
 #include "cli/command.h"
 #include "cli/commands.h"
-#include "cli/sampling_options.h"
 #include "edm2/generate/generate.h"
+#include "edm2/generate/sampling_options.h"
 
 namespace edm2::cli {
 namespace {
@@ -43,13 +43,8 @@ void add_output_options(CLI::App& command, GenerateOptions& o) {
 void add_generate_command(CLI::App& app, CommandContext& context) {
   CLI::App* command = app.add_subcommand("generate", "Generate pictures with a trained network");
   auto options = std::make_shared<GenerateOptions>();
-  auto sampling = std::make_shared<SamplingArguments>();
-  options->seeds = {16, 17, 18, 19};
-  add_network_options(*command, *sampling);
-  add_parsed_option(*command, "--seeds", options->seeds, parse_int_list, "LIST",
-                    "Random seeds, such as 1,2,5-10", "16-19");
-  add_batch_options(*command, *sampling);
-  add_sampler_options(*command, *sampling);
+  auto sampling = std::make_shared<SamplingRequest>();
+  add_options(*command, sampling_options(), *sampling);
   add_output_options(*command, *options);
   add_fetch_options(*command, context);
   add_device_options(*command, context);
@@ -59,7 +54,9 @@ void add_generate_command(CLI::App& app, CommandContext& context) {
     GenerateOptions& o = *options;
     if (!o.outdir && !o.grid && !o.npz && !o.latents && !o.trajectory_grid)
       throw UsageError("Missing option '--outdir'.");
-    apply(*sampling, context, o);
+    apply(*sampling, o);
+    o.seeds = sampling->seeds;
+    context.fill(o);
     validate(o);
     ProcessGroup& group = context.processes();
     o.device = context.device_name;

@@ -1,7 +1,7 @@
 // edm2 metrics calc, gen and ref: options of the original's calculate_metrics.py, and more.
 #include "cli/command.h"
 #include "cli/metrics_options.h"
-#include "cli/sampling_options.h"
+#include "edm2/generate/sampling_options.h"
 
 namespace edm2::cli {
 namespace {
@@ -85,15 +85,15 @@ void add_metrics_gen(CLI::App& group, CommandContext& context) {
   CLI::App& command =
       *group.add_subcommand("gen", "Scores of pictures that a network draws on the way");
   auto a = std::make_shared<EvaluateArguments>();
-  auto sampling = std::make_shared<SamplingArguments>();
+  auto sampling = std::make_shared<SamplingRequest>();
   NetworkInput& input = a->options.network.emplace();
-  add_network_options(command, *sampling);
+  add_options(command, network_options(), *sampling);
   add_reference_options(command, a->options);
   add_metrics_option(command, a->options.metrics);
   add_int_option(command, "--num", input.num, at_least(int64_t{2}), "Number of pictures to draw");
   add_int_option(command, "--seed", input.first_seed, {}, "Random seed of the first picture");
-  add_batch_options(command, *sampling);
-  add_sampler_options(command, *sampling);
+  add_options(command, label_options(), *sampling);
+  add_options(command, solver_options(), *sampling);
   add_result_options(command, *a);
   add_detector_options(command, a->options.detectors);
   add_parsed_option(command, "--detector-precision", a->options.detectors.precision,
@@ -105,7 +105,9 @@ void add_metrics_gen(CLI::App& group, CommandContext& context) {
   add_progress_options(command, context);
   command.callback([a, sampling, &context] {
     if (!sampling->net && !sampling->preset) throw UsageError("Missing option '--net'.");
-    apply(*sampling, context, a->options.network->sampling);
+    GenerateOptions& drawing = a->options.network->sampling;
+    apply(*sampling, drawing);
+    context.fill(drawing);
     run_metrics_evaluate(*a, context);
   });
 }

@@ -49,41 +49,13 @@ std::vector<std::string> split_at_commas(const std::string& text) {
   throw UsageError("'" + text + "' is not a valid " + kind + ".");
 }
 
-std::string to_text(int64_t value) { return std::to_string(value); }
-std::string to_text(double value) {
-  std::ostringstream stream;
-  stream.precision(15);
-  stream << value;
-  return stream.str();
-}
-
 template <class T>
-T checked(T value, const Range<T>& range) {
-  if (!range.contains(value))
-    throw UsageError(to_text(value) + " is not in the range " + range.describe() + ".");
+T checked(T value, const NumberRange<T>& range) {
+  range.check(value);
   return value;
 }
 
 }  // namespace
-
-template <class T>
-std::string Range<T>::describe() const {
-  if (!min && !max) return {};
-  std::string text;
-  if (min && max) text = to_text(*min) + (min_open ? "<" : "<=");
-  text += "x";
-  if (max) return text + (max_open ? "<" : "<=") + to_text(*max);
-  return text + (min_open ? ">" : ">=") + to_text(*min);
-}
-
-template <class T>
-bool Range<T>::contains(T value) const {
-  if (min && !(min_open ? value > *min : value >= *min)) return false;
-  return !max || (max_open ? value < *max : value <= *max);
-}
-
-template struct Range<int64_t>;
-template struct Range<double>;
 
 int64_t parse_int(const std::string& text, const IntRange& range) {
   const auto digits = without_underscores(trim(text));
@@ -187,13 +159,13 @@ std::vector<int64_t> parse_int_list(const std::string& text) {
     const int64_t first = parse_int(item.substr(0, dash));
     const int64_t last = parse_int(item.substr(dash + 1));
     if (last < first)
-      throw UsageError("'" + item + "' is a range without values; write '" + to_text(last) + "-" +
-                       to_text(first) + "'.");
+      throw UsageError("'" + item + "' is a range without values; write '" + std::to_string(last) +
+                       "-" + std::to_string(first) + "'.");
     if (last - first >= longest_list)
-      throw UsageError("'" + item + "' has more than " + to_text(longest_list) + " values.");
+      throw UsageError("'" + item + "' has more than " + std::to_string(longest_list) + " values.");
     for (int64_t value = first; value <= last; ++value) values.push_back(value);
     if (static_cast<int64_t>(values.size()) > longest_list)
-      throw UsageError("the list has more than " + to_text(longest_list) + " values.");
+      throw UsageError("the list has more than " + std::to_string(longest_list) + " values.");
   }
   return values;
 }
@@ -255,6 +227,24 @@ std::vector<double> parse_std_list(const std::string& text) {
   std::sort(values.begin(), values.end());
   values.erase(std::unique(values.begin(), values.end()), values.end());
   return values;
+}
+
+OptionValue parse_option_value(OptionType type, const std::string& text) {
+  switch (type) {
+    case OptionType::boolean:
+      return parse_bool(text);
+    case OptionType::integer:
+      return parse_int(text);
+    case OptionType::number:
+      return parse_float(text);
+    case OptionType::integers:
+      return parse_int_list(text);
+    case OptionType::numbers:
+      return parse_floats(text);
+    case OptionType::text:
+      break;
+  }
+  return text;
 }
 
 }  // namespace edm2::cli

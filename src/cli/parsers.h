@@ -9,25 +9,10 @@
 #include <string>
 #include <vector>
 
+#include "edm2/core/number_range.h"
+#include "edm2/core/option_table.h"
+
 namespace edm2::cli {
-
-/// Bounds of a number; none = unbounded. Open bounds do not belong to the range.
-template <class T>
-struct Range {
-  std::optional<T> min = {}, max = {};
-  bool min_open = false, max_open = false;
-
-  /// "x>=1", "0<=x<=1", "x>0"; empty if unbounded.
-  std::string describe() const;
-  bool contains(T value) const;
-};
-
-using IntRange = Range<int64_t>;
-using FloatRange = Range<double>;
-
-inline IntRange at_least(int64_t min) { return {.min = min}; }
-inline FloatRange at_least(double min) { return {.min = min}; }
-inline FloatRange greater_than(double min) { return {.min = min, .min_open = true}; }
 
 /// Sign and decimal digits; blanks around and single `_` between digits are tolerated.
 int64_t parse_int(const std::string& text, const IntRange& range = {});
@@ -51,5 +36,8 @@ std::vector<double> parse_floats(const std::string& text, const FloatRange& rang
 /// the step of the two values before it up to the value after it). Sorted, without duplicates.
 /// Throws Error (not UsageError) for a misplaced `...` or a value outside (0, 0.289).
 std::vector<double> parse_std_list(const std::string& text);
+
+/// The value of an option of a table.
+OptionValue parse_option_value(OptionType type, const std::string& text);
 
 }  // namespace edm2::cli

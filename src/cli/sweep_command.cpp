@@ -3,6 +3,8 @@
 
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "edm2/diffusion/sampler_options.h"
+#include "edm2/generate/sampling_options.h"
 
 namespace edm2::cli {
 namespace {
@@ -55,13 +57,13 @@ void add_sweep_command(CLI::App& app, CommandContext& context) {
   add_text_option(*command, "--dinov2", o->detectors.dinov2, "FILE|URL", "Weights of DINOv2");
   add_parsed_option(*command, "--seeds", o->seeds, parse_int_list, "LIST",
                     "Random seeds of the pictures that are shown", "0-15");
-  add_int_option(*command, "--class", o->class_idx, at_least(int64_t{0}), "Class of all pictures",
-                 "random");
-  add_int_option(*command, "--batch", o->max_batch_size, at_least(int64_t{1}),
-                 "Pictures sampled together");
-  add_int_option(*command, "--steps", o->sampler.num_steps, at_least(int64_t{1}), "Sampling steps");
-  add_parsed_option(*command, "--solver", o->sampler.solver, parse_solver, "NAME",
-                    "Solver; edm2 generate --help lists them", solver_name(o->sampler.solver));
+  add_option(*command, class_option<SweepOptions>(), *o);
+  add_option(*command, batch_option<SweepOptions>(), *o);
+  add_option(*command, sampler_options()["steps"], o->sampler);
+  add_option(*command,
+             in_other_words(sampler_options()["solver"], "Solver; edm2 generate --help lists them",
+                            "NAME"),
+             o->sampler);
   add_text_option(*command, "--vae", o->vae, "FILE|URL|ID",
                   "The VAE of latent networks, if it is not where the snapshot says");
   add_fetch_options(*command, context);
@@ -71,9 +73,7 @@ void add_sweep_command(CLI::App& app, CommandContext& context) {
   command->callback([o, &context] {
     validate(*o);
     ProcessGroup& group = context.processes();
-    o->device = context.device_name;
-    o->precision = context.precision;
-    o->fetch = context.fetch;
+    context.fill(*o);
     const auto progress = context.progress();
     print_best(*o, sweep(*o, group, *progress), *progress);
   });

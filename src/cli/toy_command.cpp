@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/table.h"
+#include "edm2/diffusion/sampler_options.h"
 #include "edm2/generate/presets.h"
 #include "edm2/io/atomic_file.h"
 #include "edm2/toy/explore.h"
@@ -231,14 +232,18 @@ void add_toy_explore(CLI::App& group, CommandContext& context) {
   add_parsed_option(
       command, "--guidance", o.guidances, [](const std::string& t) { return parse_floats(t); },
       "LIST", "Guidance weights", "1,1.5,2,3,4");
-  add_parsed_option(command, "--guidance-interval", o.sampler.guidance_interval,
-                    parse_guidance_interval, "LOW,HIGH",
-                    "Guide only at noise levels in (LOW, HIGH]");
-  add_parsed_option(command, "--solver", o.sampler.solver, parse_solver, "STR", "Solver",
-                    solver_name(o.sampler.solver));
-  add_int_option(command, "--steps", o.sampler.num_steps, at_least(int64_t{1}), "Sampling steps");
-  add_float_option(command, "--S_churn", o.sampler.S_churn, at_least(0.0), "Stochasticity");
-  add_float_option(command, "--S_noise", o.sampler.S_noise, {}, "Noise inflation of churn");
+  const auto add = [&](const std::string& name, const std::string& help,
+                       const std::string& value_name) {
+    add_option(command, in_other_words(sampler_options()[name], help, value_name), o.sampler);
+  };
+  auto interval = in_other_words(sampler_options()["guidance-interval"],
+                                 "Guide only at noise levels in (LOW, HIGH]", "LOW,HIGH");
+  interval.default_text = "";
+  add_option(command, interval, o.sampler);
+  add("solver", "Solver", "STR");
+  add("steps", "Sampling steps", "INT");
+  add("S_churn", "Stochasticity", "FLOAT");
+  add("S_noise", "Noise inflation of churn", "FLOAT");
   add_int_option(command, "--samples", o.num_samples, at_least(int64_t{16}), "Points");
   add_int_option(command, "--seed", o.seed, at_least(int64_t{0}), "Random seed");
   add_float_option(command, "--outlier-percent", a->outlier_percent,

@@ -123,9 +123,7 @@ TrainOptions to_options(const TrainArguments& a, const CommandContext& context) 
   take_if_given(a.stds, o.stds);
   o.data_threads = a.data_threads;
   o.init_from = a.init_from.value_or("");
-  o.fetch = context.fetch;
-  o.device = context.device_name;
-  o.precision = context.precision;
+  context.fill(o);
   return o;
 }
 
