@@ -47,6 +47,16 @@ Snapshot random_network(const NetworkOptions& options) {
   return snapshot;
 }
 
+namespace {
+
+/// [N,label_dim] one-hot, or undefined for unconditional networks.
+Tensor random_labels(int64_t label_dim, int64_t batch, c10::Device device) {
+  if (label_dim == 0) return {};
+  return at::one_hot(at::randint(label_dim, {batch}, at::kLong), label_dim).to(device, at::kFloat);
+}
+
+}  // namespace
+
 SampleBenchmark benchmark_sampling(StoredSnapshot snapshot, const SampleBenchmarkOptions& options) {
   TORCH_CHECK(options.batch > 0 && options.seconds >= 0, "[benchmark_sampling] batch, seconds");
   const c10::NoGradGuard no_grad;
@@ -66,10 +76,7 @@ SampleBenchmark benchmark_sampling(StoredSnapshot snapshot, const SampleBenchmar
       at::randn({options.batch, net.img_channels, net.img_resolution, net.img_resolution})
           .to(options.device);
   const Tensor sigma = at::scalar_tensor(1.0).to(options.device);
-  Tensor labels;
-  if (net.label_dim > 0)
-    labels = at::one_hot(at::randint(net.label_dim, {options.batch}, at::kLong), net.label_dim)
-                 .to(options.device, at::kFloat);
+  const Tensor labels = random_labels(net.label_dim, options.batch, options.device);
   const auto evaluate = [&] {
     clock.lap();
     network->denoise(x, sigma, labels);

@@ -102,6 +102,14 @@ void check_source(const PictureSource& source, const DatasetConvertOptions& opti
   if (source.items().empty()) throw Error("there are no pictures in '" + options.source.path + "'");
 }
 
+void check_written(const DatasetConvertResult& result, const std::string& path) {
+  if (result.written > 0) return;
+  throw Error(result.problems.empty()
+                  ? "every picture in '" + path + "' is smaller than the resolution asked for"
+                  : "no picture in '" + path +
+                        "' could be used; the first: " + result.problems.front().reason);
+}
+
 }  // namespace
 
 DatasetConvertResult convert_dataset(const DatasetConvertOptions& options, Progress& progress) {
@@ -160,12 +168,7 @@ DatasetConvertResult convert_dataset(const DatasetConvertOptions& options, Progr
     dest->add(dataset_name(index, "img", ".png"), image.png, item.label);
     ++result.written;
   }
-  if (result.written == 0)
-    throw Error(result.problems.empty()
-                    ? "every picture in '" + options.source.path +
-                          "' is smaller than the resolution asked for"
-                    : "no picture in '" + options.source.path +
-                          "' could be used; the first: " + result.problems.front().reason);
+  check_written(result, options.source.path);
   dest->finish();
   progress.finish();
   return result;

@@ -9,7 +9,7 @@
 #include "data/folder_classes.h"
 #include "data/label_file.h"
 #include "data/label_rules.h"
-#include "data/name_match.h"
+#include "data/name_text.h"
 #include "data/training_view.h"
 #include "edm2/core/error.h"
 #include "edm2/core/random.h"

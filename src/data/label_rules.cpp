@@ -5,7 +5,7 @@
 #include <cmath>
 #include <map>
 
-#include "data/name_match.h"
+#include "data/name_text.h"
 #include "data/table.h"
 #include "edm2/core/error.h"
 #include "io/code_pages.h"

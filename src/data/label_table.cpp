@@ -5,6 +5,7 @@
 
 #include "data/label_rules.h"
 #include "data/name_match.h"
+#include "data/name_text.h"
 #include "data/picture_source.h"
 #include "edm2/core/error.h"
 #include "edm2/io/atomic_file.h"

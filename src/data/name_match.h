@@ -45,10 +45,4 @@ void note_differing_names(const std::string& where, const NameMatch& match,
                           std::span<const std::string_view> listed,
                           std::vector<std::string>& notes);
 
-/// "'NAME'" for messages: what would confuse a terminal is escaped, long names are cut.
-std::string quoted_name(std::string_view name);
-
-/// "50,000".
-std::string with_commas(size_t count);
-
 }  // namespace edm2

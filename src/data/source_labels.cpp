@@ -3,7 +3,7 @@
 
 #include "data/folder_classes.h"
 #include "data/label_rules.h"
-#include "data/name_match.h"
+#include "data/name_text.h"
 #include "data/picture_source.h"
 #include "edm2/core/error.h"
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "data/label_rules.h"
-#include "data/name_match.h"
+#include "data/name_text.h"
 #include "edm2/core/error.h"
 #include "edm2/io/json.h"
 #include "io/code_pages.h"

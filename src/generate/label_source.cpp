@@ -12,7 +12,7 @@
 #include "data/label_file.h"
 #include "data/label_rules.h"
 #include "data/label_table.h"
-#include "data/name_match.h"
+#include "data/name_text.h"
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
 #include "edm2/data/dataset.h"

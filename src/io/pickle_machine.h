@@ -1,6 +1,8 @@
 // The pickle virtual machine and what it shares with the torch containers.
 #pragma once
 
+#include <bit>
+#include <cstring>
 #include <functional>
 #include <map>
 #include <optional>
@@ -72,6 +74,7 @@ class PickleMachine {
 
  private:
   void step(uint8_t op);
+  // pickle_operations.cpp: false if the opcode is of another kind.
   bool number_op(uint8_t op);
   bool text_op(uint8_t op);
   bool container_op(uint8_t op);
@@ -112,6 +115,14 @@ class PickleMachine {
   std::vector<size_t> marks_;
   std::map<uint64_t, PickleValue> memo_;
 };
+
+template <class T>
+T PickleMachine::take_integer() {
+  static_assert(std::endian::native == std::endian::little);
+  T value;
+  std::memcpy(&value, take(sizeof(T)).data(), sizeof(T));
+  return value;
+}
 
 // pickle_globals.cpp: the names a pickle may use, and what calling them means.
 // Error if not allowed.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "data/name_text.h"
 #include "io/code_pages.h"
 
 namespace edm2 {
