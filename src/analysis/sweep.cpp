@@ -6,6 +6,7 @@
 
 #include "analysis/sweep_figures.h"
 #include "edm2/core/error.h"
+#include "edm2/core/format_number.h"
 #include "edm2/ema/run_source.h"
 #include "edm2/ema/snapshots.h"
 #include "edm2/generate/generate.h"
@@ -20,30 +21,24 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* state_name = "sweep.json";
 
-std::string number_text(const char* pattern, double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, pattern, value);
-  return text;
-}
-
 // What decides over pictures and scores beside length and guidance.
 Json settings_of(const SweepOptions& o, int64_t kimg) {
   const SamplerOptions& s = o.sampler;
-  Json json = {
-      {"run", fs::weakly_canonical(o.run).string()},
-      {"kimg", kimg},
-      {"gnet", o.gnet ? Json(without_password(*o.gnet)) : Json()},
-      {"seeds", o.seeds},
-      {"class", o.class_idx ? Json(*o.class_idx) : Json()},
-      {"solver", solver_name(s.solver)},
-      {"steps", s.num_steps},
-      {"sigma_min", s.sigma_min},
-      {"sigma_max", s.sigma_max},
-      {"rho", s.rho},
-      {"guidance_interval",
-       {number_text("%g", s.guidance_interval.low), number_text("%g", s.guidance_interval.high)}},
-      {"S_churn", s.S_churn},
-      {"precision", static_cast<int>(o.precision)}};
+  Json json = {{"run", fs::weakly_canonical(o.run).string()},
+               {"kimg", kimg},
+               {"gnet", o.gnet ? Json(without_password(*o.gnet)) : Json()},
+               {"seeds", o.seeds},
+               {"class", o.class_idx ? Json(*o.class_idx) : Json()},
+               {"solver", solver_name(s.solver)},
+               {"steps", s.num_steps},
+               {"sigma_min", s.sigma_min},
+               {"sigma_max", s.sigma_max},
+               {"rho", s.rho},
+               {"guidance_interval",
+                {format_number("%g", s.guidance_interval.low),
+                 format_number("%g", s.guidance_interval.high)}},
+               {"S_churn", s.S_churn},
+               {"precision", static_cast<int>(o.precision)}};
   if (!o.metrics.empty()) {
     json["num"] = o.num;
     json["ref"] = o.ref ? Json(without_password(*o.ref)) : Json();
@@ -186,8 +181,8 @@ class Sweep {
   }
 
  private:
-  static std::string std_text(double std) { return number_text("%.3f", std); }
-  static std::string guidance_text(double guidance) { return number_text("%g", guidance); }
+  static std::string std_text(double std) { return format_number("%.3f", std); }
+  static std::string guidance_text(double guidance) { return format_number("%g", guidance); }
   static std::string cell_name(double std, double guidance) {
     return std_text(std) + '-' + guidance_text(guidance);
   }
@@ -257,7 +252,7 @@ class Sweep {
     o.fetch = options_.fetch;
     return evaluate(o, group_, progress_,
                     [&](const Score& score) {
-                      progress_.message(score.metric + " = " + number_text("%g", score.value));
+                      progress_.message(score.metric + " = " + format_number("%g", score.value));
                     })
         .scores;
   }
@@ -299,8 +294,8 @@ void check_distinct(const std::vector<double>& values, const char* pattern,
   std::set<std::string> texts;
   if (values.empty()) throw UsageError(option + " is empty");
   for (const double value : values)
-    if (!texts.insert(number_text(pattern, value)).second)
-      throw UsageError(option + " has the value " + number_text(pattern, value) + " twice");
+    if (!texts.insert(format_number(pattern, value)).second)
+      throw UsageError(option + " has the value " + format_number(pattern, value) + " twice");
 }
 
 }  // namespace

@@ -1,24 +1,18 @@
 #include "analysis/sweep_figures.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <limits>
 
+#include "edm2/core/format_number.h"
 #include "edm2/core/platform.h"
 #include "edm2/io/image.h"
 
 namespace edm2 {
 namespace {
 
-std::string text_of(const char* pattern, double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, pattern, value);
-  return text;
-}
-
 std::vector<std::string> texts_of(const char* pattern, const std::vector<double>& values) {
   std::vector<std::string> texts;
-  for (const double value : values) texts.push_back(text_of(pattern, value));
+  for (const double value : values) texts.push_back(format_number(pattern, value));
   return texts;
 }
 
@@ -26,7 +20,7 @@ std::vector<std::pair<double, std::string>> ticks_of(const char* pattern,
                                                      const std::vector<double>& values) {
   std::vector<std::pair<double, std::string>> ticks;
   for (size_t i = 0; i < values.size(); ++i)
-    ticks.emplace_back(static_cast<double>(i), text_of(pattern, values[i]));
+    ticks.emplace_back(static_cast<double>(i), format_number(pattern, values[i]));
   return ticks;
 }
 
@@ -63,7 +57,7 @@ plot::Axes map_axes(const Metric& metric, const std::vector<double>& stds,
       const SweepCell& cell = cells[column * guidances.size() + row];
       const auto score = cell.score(metric.name);
       map.values.push_back(score.value_or(std::numeric_limits<double>::quiet_NaN()));
-      map.texts.push_back(score ? text_of("%.3g", *score) : "");
+      map.texts.push_back(score ? format_number("%.3g", *score) : "");
       if (&cell == best) map.highlight = {static_cast<int64_t>(row), static_cast<int64_t>(column)};
     }
   }
@@ -101,9 +95,9 @@ plot::Figure score_figure(const Metric& metric, const std::vector<double>& stds,
     figure.height = std::clamp(1.4 + 0.45 * static_cast<double>(guidances.size()), 3.0, 16.0);
   }
   if (const SweepCell* best = best_cell(metric, cells))
-    figure.axes[0].title = metric.name + " = " + text_of("%.4g", *best->score(metric.name)) +
-                           " at \u03c3_{rel} " + text_of("%.3f", best->std) + ", guidance " +
-                           text_of("%g", best->guidance);
+    figure.axes[0].title = metric.name + " = " + format_number("%.4g", *best->score(metric.name)) +
+                           " at \u03c3_{rel} " + format_number("%.3f", best->std) + ", guidance " +
+                           format_number("%g", best->guidance);
   return figure;
 }
 

@@ -1,5 +1,4 @@
 // edm2 bench: how fast this machine is at what the program does.
-#include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -9,6 +8,7 @@
 #include "cli/table.h"
 #include "edm2/analysis/sample_benchmark.h"
 #include "edm2/analysis/train_benchmark.h"
+#include "edm2/core/format_number.h"
 #include "edm2/generate/network_source.h"
 #include "edm2/generate/presets.h"
 #include "edm2/train/train_options.h"
@@ -92,12 +92,6 @@ std::string type_name(const NetworkOptions& network, Precision precision, c10::D
   }
 }
 
-std::string formatted(double value, const char* format) {
-  char text[64];
-  std::snprintf(text, sizeof text, format, value);
-  return text;
-}
-
 Json to_json(const std::string& preset, const TrainBenchmarkOptions& o, const TrainBenchmark& r) {
   return {{"preset", preset},
           {"device", o.device.str()},
@@ -133,11 +127,12 @@ void run_bench_train(const BenchTrainArguments& a, CommandContext& context) {
                ">Update", ">Convolutions alone", ">Step/convolutions", ">Peak memory"});
   for (const auto& [preset, options] : subjects) {
     const TrainBenchmark r = benchmark_training(options);
-    const auto ms = [](double seconds) { return formatted(seconds * 1e3, "%.1f"); };
+    const auto ms = [](double seconds) { return format_number("%.1f", seconds * 1e3); };
     table.add({preset, type_name(options.network, options.precision, options.device),
-               std::to_string(options.batch), formatted(r.images_per_second, "%.2f"), ms(r.step),
-               ms(r.forward), ms(r.backward), ms(r.update), ms(r.convolutions),
-               formatted(r.ratio, "%.3f"), formatted(r.peak_memory / (1 << 30), "%.2f GiB")});
+               std::to_string(options.batch), format_number("%.2f", r.images_per_second),
+               ms(r.step), ms(r.forward), ms(r.backward), ms(r.update), ms(r.convolutions),
+               format_number("%.3f", r.ratio),
+               format_number("%.2f GiB", r.peak_memory / (1 << 30))});
     list.push_back(to_json(preset, options, r));
   }
   std::cout << (a.json ? list.dump(2) + "\n" : table.text());
@@ -289,15 +284,15 @@ void run_bench_sample(const BenchSampleArguments& a, CommandContext& context) {
                                            .engine = engine,
                                            .seconds = a.seconds};
             const SampleBenchmark r = benchmark_sampling(network.open(), o);
-            const auto ms = [](double seconds) { return formatted(seconds * 1e3, "%.1f"); };
+            const auto ms = [](double seconds) { return format_number("%.1f", seconds * 1e3); };
             // 32 steps of Heun's method, as generate does by default, evaluate 63 times.
             table.add({network.name, engine_of(network.options, o),
                        type_name(network.options, precision, o.device), std::to_string(batch),
-                       formatted(1 / (63 * r.seconds_per_image_evaluation), "%.3f"),
+                       format_number("%.3f", 1 / (63 * r.seconds_per_image_evaluation)),
                        ms(r.seconds_per_image_evaluation), ms(r.convolution_floor_seconds),
-                       formatted(r.ratio, "%.3f"),
-                       formatted(r.flops / r.seconds_per_image_evaluation / 1e9, "%.1f"),
-                       formatted(r.peak_memory / (1 << 30), "%.2f GiB")});
+                       format_number("%.3f", r.ratio),
+                       format_number("%.1f", r.flops / r.seconds_per_image_evaluation / 1e9),
+                       format_number("%.2f GiB", r.peak_memory / (1 << 30))});
             list.push_back(to_json(network, o, r));
           }
   std::cout << (a.json ? list.dump(2) + "\n" : table.text());

@@ -1,5 +1,4 @@
 // edm2 flops: the original's count_flops.py, and more.
-#include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -8,6 +7,7 @@
 #include "cli/table.h"
 #include "edm2/analysis/machine_speed.h"
 #include "edm2/analysis/operation_counts.h"
+#include "edm2/core/format_number.h"
 #include "edm2/generate/network_source.h"
 #include "edm2/generate/presets.h"
 #include "edm2/nn/snapshot_index.h"
@@ -75,9 +75,7 @@ Subject find_subject(const FlopsArguments& a, const FetchOptions& fetch, Progres
 }
 
 std::string number(double value, const char* format = "%.2f") {
-  char text[64];
-  std::snprintf(text, sizeof text, format, value);
-  return text;
+  return format_number(format, value);
 }
 
 std::string megabytes(double bytes) { return number(bytes / 1e6) + " MB"; }

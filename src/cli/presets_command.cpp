@@ -1,11 +1,11 @@
 // edm2 presets: what --preset of edm2 generate knows.
-#include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/table.h"
+#include "edm2/core/format_number.h"
 #include "edm2/generate/network_source.h"
 #include "edm2/generate/presets.h"
 
@@ -36,22 +36,15 @@ std::optional<NetworkFacts> describe_network(const std::string& source) {
 /// "XS 125M", "XS 124M uncond", "1.2M"
 std::string short_text(const std::optional<NetworkFacts>& facts) {
   if (!facts) return "not installed";
-  char millions[32];
   const double value = static_cast<double>(facts->parameters) * 1e-6;
-  std::snprintf(millions, sizeof millions, value < 10 ? "%.1fM" : "%.0fM", value);
-  return (facts->size.empty() ? "" : facts->size + " ") + millions +
+  return (facts->size.empty() ? "" : facts->size + " ") +
+         format_number(value < 10 ? "%.1fM" : "%.0fM", value) +
          (facts->options.label_dim == 0 ? " uncond" : "");
-}
-
-std::string short_text(double value, const char* format) {
-  char text[32];
-  std::snprintf(text, sizeof text, format, value);
-  return text;
 }
 
 std::string score_text(const std::optional<PublishedScore>& score) {
   if (!score) return "-";
-  return (score->metric == "fid" ? "FID " : "FD-DINOv2 ") + short_text(score->value, "%.2f");
+  return (score->metric == "fid" ? "FID " : "FD-DINOv2 ") + format_number("%.2f", score->value);
 }
 
 std::string file_name(const std::string& source) {
@@ -97,7 +90,7 @@ void print_table() {
     }
     if (is_web_address(preset.net)) folder = preset.net.substr(0, preset.net.rfind('/') + 1);
     table.add({preset.name, short_text(describe_network(preset.net)), guide,
-               short_text(preset.guidance, "%.4g"), score_text(preset.score), source});
+               format_number("%.4g", preset.guidance), score_text(preset.score), source});
   }
   std::cout << table.text() << "\nNetworks named edm2-* are downloaded from " << folder
             << "\nthe first time they are used. Scores are those stated by their authors.\n";

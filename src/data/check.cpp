@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <regex>
 #include <set>
 #include <thread>
 #include <unordered_map>
 #include <unordered_set>
 
 #include "core/ordered_workers.h"
+#include "data/copy_names.h"
 #include "data/label_rules.h"
 #include "data/picture_source.h"
 #include "data/training_view.h"
@@ -144,19 +144,14 @@ void find_obstacles(const PictureSource& source, DatasetReport& report, bool all
 void note_copies(const PictureSource& source, DatasetReport& report) {
   std::unordered_set<std::string> names;
   for (const auto& item : source.items()) names.insert(item.name);
-  static const std::regex copy(R"((.*?)( ?\(\d{1,4}\)| - Copy| copy( \d{1,4})?)(\.[^./]*))");
   size_t count = 0;
   std::string first;
   for (const auto& item : source.items()) {
-    std::smatch match;
-    constexpr size_t longest = 1000;  // std::regex descends once for each character
-    const bool worth_it =
-        item.name.find('(') != std::string::npos || item.name.find("opy") != std::string::npos;
-    if (!worth_it || item.name.size() > longest || !std::regex_match(item.name, match, copy))
-      continue;
-    const std::string original = match[1].str() + match[4].str();
-    if (!names.contains(original)) continue;
-    if (count++ == 0) first = "'" + item.name + "' beside '" + original + "'";
+    const auto originals = originals_of(item.name);
+    const auto original = std::find_if(originals.begin(), originals.end(),
+                                       [&](const auto& name) { return names.contains(name); });
+    if (original == originals.end()) continue;
+    if (count++ == 0) first = "'" + item.name + "' beside '" + *original + "'";
   }
   if (count > 0)
     report.notes.push_back(std::to_string(count) + (count == 1 ? " name looks" : " names look") +

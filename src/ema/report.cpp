@@ -4,16 +4,12 @@
 #include <cmath>
 #include <map>
 
+#include "edm2/core/format_number.h"
+
 namespace edm2 {
 namespace {
 
-std::string format(const char* pattern, double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, pattern, value);
-  return text;
-}
-
-std::string std_text(double std) { return format("%.3f", std); }
+std::string std_text(double std) { return format_number("%.3f", std); }
 
 std::vector<EmaProfile> profiles_of(std::span<const SnapshotFile> files) {
   std::vector<EmaProfile> profiles;
@@ -152,10 +148,10 @@ std::string coefficients_csv(std::span<const SnapshotFile> files,
   std::string csv = "std,nimg,expected_error,input,input_nimg,input_std,coefficient\n";
   for (size_t j = 0; j < targets.size(); ++j)
     for (size_t i = 0; i < files.size(); ++i)
-      csv += format("%.17g", targets[j].std) + ',' + std::to_string(targets[j].time) + ',' +
-             format("%.6e", solutions[j].error) + ',' + files[i].file_name + ',' +
-             std::to_string(files[i].nimg) + ',' + format("%.17g", files[i].name.std) + ',' +
-             format("%.17g", solutions[j].coefficients[i]) + '\n';
+      csv += format_number("%.17g", targets[j].std) + ',' + std::to_string(targets[j].time) + ',' +
+             format_number("%.6e", solutions[j].error) + ',' + files[i].file_name + ',' +
+             std::to_string(files[i].nimg) + ',' + format_number("%.17g", files[i].name.std) + ',' +
+             format_number("%.17g", solutions[j].coefficients[i]) + '\n';
   return csv;
 }
 
@@ -176,7 +172,7 @@ plot::Figure reconstruction_figure(std::span<const SnapshotFile> files,
 
 std::string percent(double fraction) {
   if (fraction < 1e-8) return "0 %";
-  return format(fraction < 1e-4 ? "%.1e" : "%.3g", 100 * fraction) + " %";
+  return format_number(fraction < 1e-4 ? "%.1e" : "%.3g", 100 * fraction) + " %";
 }
 
 }  // namespace edm2

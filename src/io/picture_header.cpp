@@ -1,10 +1,10 @@
 #include "io/picture_header.h"
 
-#include <algorithm>
-#include <cstdlib>
 #include <string_view>
 
+#include "edm2/core/error.h"
 #include "io/image_codecs.h"
+#include "io/image_outline.h"
 
 namespace edm2 {
 namespace {
@@ -18,81 +18,36 @@ int64_t big_number(HeaderBytes bytes, size_t at, size_t size) {
   for (size_t i = 0; i < size; ++i) value = value << 8 | byte_of(bytes, at + i);
   return value;
 }
-int64_t little_number(HeaderBytes bytes, size_t at, size_t size) {
-  int64_t value = 0;
-  for (size_t i = size; i-- > 0;) value = value << 8 | byte_of(bytes, at + i);
-  return value;
-}
 
 std::string_view text_of(HeaderBytes bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-std::optional<PictureHeader> png_header(HeaderBytes bytes) {
-  if (bytes.size() < 24 || text_of(bytes).substr(12, 4) != "IHDR") return std::nullopt;
-  return PictureHeader{big_number(bytes, 16, 4), big_number(bytes, 20, 4)};
+bool is_in_usual_format(HeaderBytes bytes) {
+  return is_png(bytes) || is_jpeg(bytes) || is_webp(bytes) || is_bmp(bytes);
 }
 
-/// ITU-T T.81, B.2.2: the frame header behind any number of other segments.
-std::optional<PictureHeader> jpeg_header(HeaderBytes bytes) {
-  for (size_t at = 2; at + 9 <= bytes.size();) {
-    if (byte_of(bytes, at) != 0xff) return std::nullopt;
-    const int64_t marker = byte_of(bytes, at + 1);
-    if (marker == 0xff) {  // a byte to fill up
-      ++at;
-      continue;
-    }
-    const bool is_frame =
-        marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
-    if (is_frame) return PictureHeader{big_number(bytes, at + 7, 2), big_number(bytes, at + 5, 2)};
-    if (marker == 0xd9 || marker == 0xda) return std::nullopt;
-    const bool stands_alone = marker == 0x01 || (marker >= 0xd0 && marker <= 0xd8);
-    at += stands_alone ? 2 : static_cast<size_t>(2 + big_number(bytes, at + 2, 2));
-  }
-  return std::nullopt;
-}
-
-std::optional<PictureHeader> webp_header(HeaderBytes bytes) {
-  if (bytes.size() < 30) return std::nullopt;
-  const std::string_view chunk = text_of(bytes).substr(12, 4);
-  if (chunk == "VP8X")
-    return PictureHeader{little_number(bytes, 24, 3) + 1, little_number(bytes, 27, 3) + 1,
-                         (byte_of(bytes, 20) & 2) != 0};
-  if (chunk == "VP8 ")
-    return PictureHeader{little_number(bytes, 26, 2) & 0x3fff,
-                         little_number(bytes, 28, 2) & 0x3fff};
-  if (chunk == "VP8L") {
-    const int64_t bits = little_number(bytes, 21, 4);
-    return PictureHeader{(bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1};
-  }
-  return std::nullopt;
-}
-
-std::optional<PictureHeader> bmp_header(HeaderBytes bytes) {
-  constexpr int64_t smallest_modern = 40;
-  if (bytes.size() < 26 || little_number(bytes, 14, 4) < smallest_modern) return std::nullopt;
-  // Negative heights mean rows from the top.
-  return PictureHeader{little_number(bytes, 18, 4),
-                       std::abs(int64_t{static_cast<int32_t>(little_number(bytes, 22, 4))})};
+/// By the flags of the extended format.
+bool is_animated_webp(HeaderBytes bytes) {
+  constexpr size_t flags = 20;
+  return is_webp(bytes) && bytes.size() > flags && text_of(bytes).substr(12, 4) == "VP8X" &&
+         (byte_of(bytes, flags) & 2) != 0;
 }
 
 }  // namespace
 
 std::optional<PictureHeader> read_picture_header(HeaderBytes beginning) {
-  std::optional<PictureHeader> header;
-  if (is_png(beginning))
-    header = png_header(beginning);
-  else if (is_jpeg(beginning))
-    header = jpeg_header(beginning);
-  else if (is_webp(beginning))
-    header = webp_header(beginning);
-  else if (is_bmp(beginning))
-    header = bmp_header(beginning);
-  return header && header->width > 0 && header->height > 0 ? header : std::nullopt;
+  if (!is_in_usual_format(beginning)) return std::nullopt;
+  try {
+    const ImageOutline outline = outline_image(beginning, "");
+    return PictureHeader{outline.width, outline.height, is_animated_webp(beginning)};
+  } catch (const Error&) {
+    return std::nullopt;
+  }
 }
 
 bool header_may_follow(HeaderBytes beginning) {
-  return is_jpeg(beginning) && !read_picture_header(beginning);
+  return is_in_usual_format(beginning) && !read_picture_header(beginning);
 }
 
 std::string png_text_in_header(HeaderBytes beginning, const std::string& keyword) {

@@ -21,7 +21,7 @@ struct PictureHeader {
 /// and where the bytes do not reach so far.
 std::optional<PictureHeader> read_picture_header(std::span<const std::byte> beginning);
 
-/// More bytes may tell: a JPEG whose sides do not stand in these.
+/// More bytes may tell, such as those of a JPEG whose sides do not stand in these.
 bool header_may_follow(std::span<const std::byte> beginning);
 
 /// The uncompressed text (tEXt) of that keyword before the pixels of a PNG file, or its beginning

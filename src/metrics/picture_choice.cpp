@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "core/ordered_workers.h"
+#include "data/copy_names.h"
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
 #include "edm2/generate/generate.h"
@@ -19,10 +20,6 @@ namespace {
 // ---- Names.
 
 std::string_view base_name(std::string_view path) { return path.substr(path.rfind('/') + 1); }
-
-bool all_digits(std::string_view text) {
-  return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
-}
 
 /// As image_file_name() makes them: at least six characters, with a minus in front for negative
 /// seeds.
@@ -138,41 +135,6 @@ std::string sift_own_sheets(const FileSource& source, std::vector<std::string>& 
 
 // ---- Copies.
 
-/// Takes " (2)" or "(2)" off.
-bool take_number(std::string& stem) {
-  if (!stem.ends_with(')')) return false;
-  const size_t open = stem.rfind('(');
-  if (open == std::string::npos || open == 0 ||
-      !all_digits(std::string_view(stem).substr(open + 1, stem.size() - open - 2)))
-    return false;
-  stem.erase(stem[open - 1] == ' ' ? open - 1 : open);
-  return true;
-}
-
-bool take_text(std::string& stem, std::string_view ending) {
-  if (stem.size() <= ending.size() || !stem.ends_with(ending)) return false;
-  stem.erase(stem.size() - ending.size());
-  return true;
-}
-
-/// The names that a copy of this name may be made of, without folder and extension.
-std::vector<std::string> originals_of(const std::string& stem) {
-  std::vector<std::string> originals;
-  std::string rest = stem;
-  if (take_number(rest)) originals.push_back(rest);
-  // macOS: "a copy", "a copy 2"; Windows: "a - Copy", "a - Copy (2)"; GNOME: "a (copy)".
-  if (const size_t blank = rest.rfind(' ');
-      blank != std::string::npos && all_digits(std::string_view(rest).substr(blank + 1)))
-    rest.erase(blank);
-  for (const std::string_view ending :
-       {" - Copy", " - copy", " copy", "_copy", "-copy", " (copy)", " (another copy)", " - Kopie",
-        " Kopie", " (Kopie)", " - Copie", " - copia"})
-    if (std::string original = rest; take_text(original, ending)) originals.push_back(original);
-  for (const std::string_view start : {"Copy of ", "copy of ", "Kopie von "})
-    if (stem.starts_with(start)) originals.push_back(stem.substr(start.size()));
-  return originals;
-}
-
 bool equal_files(const FileSource& source, const std::string& a, const std::string& b) {
   try {
     const auto beginning = [&](const std::string& name) {
@@ -188,9 +150,7 @@ std::string sift_copies(const FileSource& source, std::vector<std::string>& name
   std::vector<std::string> copies;
   for (const std::string& name : names) {
     check_interrupt();
-    const size_t start = name.rfind('/') + 1, dot = std::max(name.rfind('.'), start);
-    for (const std::string& stem : originals_of(name.substr(start, dot - start))) {
-      const std::string original = name.substr(0, start) + stem + name.substr(dot);
+    for (const std::string& original : originals_of(name)) {
       if (!source.contains(original) || !equal_files(source, name, original)) continue;
       copies.push_back(name);
       break;

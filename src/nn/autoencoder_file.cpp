@@ -29,8 +29,6 @@ namespace {
 
 using nlohmann::json;
 
-/// Of a config.json or an index.
-constexpr size_t longest_vae_config = size_t{1} << 20;
 /// What was stored as a convolution of kernel 1 for a linear layer, or the other way round. The
 /// numbers are the same in the same order.
 Tensor in_shape(const Tensor& tensor, at::IntArrayRef shape) {

@@ -8,7 +8,7 @@
 
 #include "edm2/core/error.h"
 #include "edm2/io/atomic_file.h"
-#include "edm2/nn/autoencoder_kl.h"
+#include "nn/autoencoder_file.h"
 
 namespace edm2 {
 namespace fs = std::filesystem;
@@ -138,9 +138,8 @@ AutoencoderFiles find_in_revisions(const std::vector<fs::path>& revisions) {
 bool says_autoencoder(const fs::path& config) {
   std::error_code error;
   if (!fs::is_regular_file(config, error)) return false;
-  constexpr size_t longest = size_t{1} << 20;
   const json parsed =
-      json::parse(read_text_file(config, longest), nullptr, /*allow_exceptions=*/false);
+      json::parse(read_text_file(config, longest_vae_config), nullptr, /*allow_exceptions=*/false);
   return parsed.is_object() && parsed.value("_class_name", json()) == "AutoencoderKL";
 }
 

@@ -2,7 +2,6 @@
 #include "data/picture_source.h"
 
 #include <gtest/gtest.h>
-#include <zlib.h>
 
 #include <filesystem>
 
@@ -11,10 +10,13 @@
 #include "edm2/io/atomic_file.h"
 #include "edm2/io/tar.h"
 #include "edm2/io/zip.h"
+#include "support/gzip.h"
 #include "support/paths.h"
 
 namespace edm2 {
 namespace {
+
+using test::gzipped;
 namespace fs = std::filesystem;
 
 std::string png_of(int64_t side, uint8_t value, int64_t channels = 3) {
@@ -22,20 +24,6 @@ std::string png_of(int64_t side, uint8_t value, int64_t channels = 3) {
       encode_png({side, side, channels,
                   std::vector<uint8_t>(static_cast<size_t>(channels * side * side), value)});
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-std::string gzipped(const std::string& text) {
-  z_stream stream = {};
-  deflateInit2(&stream, 1, Z_DEFLATED, MAX_WBITS + 16, 8, Z_DEFAULT_STRATEGY);
-  std::string out(deflateBound(&stream, text.size()) + 64, '\0');
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
-  stream.avail_in = static_cast<uInt>(text.size());
-  stream.next_out = reinterpret_cast<Bytef*>(out.data());
-  stream.avail_out = static_cast<uInt>(out.size());
-  deflate(&stream, Z_FINISH);
-  out.resize(stream.total_out);
-  deflateEnd(&stream);
-  return out;
 }
 
 /// "name=label" for all items, and the problems.

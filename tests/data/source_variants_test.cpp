@@ -1,7 +1,6 @@
 // Sources as they are found on people's disks: what systems leave behind, unpacked and packed
 // archives, several pictures in a sample.
 #include <gtest/gtest.h>
-#include <zlib.h>
 
 #include <filesystem>
 
@@ -11,10 +10,13 @@
 #include "edm2/io/atomic_file.h"
 #include "edm2/io/tar.h"
 #include "edm2/io/zip.h"
+#include "support/gzip.h"
 #include "support/paths.h"
 
 namespace edm2 {
 namespace {
+
+using test::gzipped;
 namespace fs = std::filesystem;
 using namespace std::string_literals;
 using Files = std::vector<std::pair<std::string, std::string>>;
@@ -26,20 +28,6 @@ std::string small_picture(uint8_t value, int64_t side = 4) {
   const auto bytes = encode_png(
       {side, side, 3, std::vector<uint8_t>(static_cast<size_t>(3 * side * side), value)});
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-std::string packed(const std::string& text) {
-  z_stream stream = {};
-  deflateInit2(&stream, 1, Z_DEFLATED, MAX_WBITS + 16, 8, Z_DEFAULT_STRATEGY);
-  std::string out(deflateBound(&stream, text.size()) + 64, '\0');
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
-  stream.avail_in = static_cast<uInt>(text.size());
-  stream.next_out = reinterpret_cast<Bytef*>(out.data());
-  stream.avail_out = static_cast<uInt>(out.size());
-  deflate(&stream, Z_FINISH);
-  out.resize(stream.total_out);
-  deflateEnd(&stream);
-  return out;
 }
 
 void put(const fs::path& path, const std::string& contents) {
@@ -56,7 +44,7 @@ void put_tar(const fs::path& path, const Files& files, bool gzip = false) {
   TarWriter tar(path);
   for (const auto& [name, contents] : files) tar.add(name, contents);
   tar.finish();
-  if (gzip) write_file(path, packed(read_text_file(path)));
+  if (gzip) write_file(path, gzipped(read_text_file(path)));
 }
 
 /// "KIND: name=label ... | note | note", or the error.
@@ -224,7 +212,7 @@ TEST(PackedShards, OfOtherKindsAreRefusedByName) {
     expect_part(reading({.path = dir / ("in/x"s + extension)}), words);
   }
   const test::TempDir dir;
-  put(dir / "x.tar.gz", packed(std::string(size_t{48} << 20, '\0')));
+  put(dir / "x.tar.gz", gzipped(std::string(size_t{48} << 20, '\0')));
   expect_part(reading({.path = dir / "x.tar.gz"}), "holds more than ");
 }
 
@@ -282,7 +270,7 @@ TEST(UnpackedMnist, InTheLayoutsOfMirrors) {
        {"train-labels.idx1-ubyte", idx_labels},
        {"train-images-idx3-ubyte/train-images-idx3-ubyte", idx_pictures},
        {"train-labels-idx1-ubyte/train-labels-idx1-ubyte", idx_labels}},
-      {{"train-images-idx3-ubyte.gz", packed(idx_pictures)},
+      {{"train-images-idx3-ubyte.gz", gzipped(idx_pictures)},
        {"train-images-idx3-ubyte", idx_pictures},
        {"train-labels-idx1-ubyte", idx_labels}},
   };

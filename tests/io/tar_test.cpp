@@ -2,16 +2,18 @@
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
-#include <zlib.h>
 
 #include <cstdio>
 
 #include "edm2/core/error.h"
 #include "edm2/io/gzip.h"
+#include "support/gzip.h"
 #include "support/paths.h"
 
 namespace edm2 {
 namespace {
+
+using test::gzipped;
 
 std::string as_text(const std::vector<std::byte>& bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -34,20 +36,6 @@ std::string header(const std::string& name, size_t size, char type = '0') {
 }
 
 std::string padded(std::string text) { return text.append((512 - text.size() % 512) % 512, '\0'); }
-
-std::string gzipped(const std::string& text) {
-  z_stream stream = {};
-  deflateInit2(&stream, 6, Z_DEFLATED, MAX_WBITS + 16, 8, Z_DEFAULT_STRATEGY);
-  std::string out(deflateBound(&stream, text.size()) + 64, '\0');
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
-  stream.avail_in = static_cast<uInt>(text.size());
-  stream.next_out = reinterpret_cast<Bytef*>(out.data());
-  stream.avail_out = static_cast<uInt>(out.size());
-  deflate(&stream, Z_FINISH);
-  out.resize(stream.total_out);
-  deflateEnd(&stream);
-  return out;
-}
 
 std::string unpacked(const std::string& packed, uint64_t limit) {
   return as_text(gunzip(std::as_bytes(std::span(packed)), limit, "x.gz"));
