@@ -1,3 +1,4 @@
+// Long: one protocol, whose two threads and the working one are to be read together.
 #include "core/group_watch.h"
 
 #include <c10/util/Exception.h>

@@ -1,4 +1,5 @@
 // The complete list of names that a pickle may use, and what calling them means here.
+// Long: the list is to be seen as a whole, beside what its entries mean.
 #include <array>
 #include <map>
 

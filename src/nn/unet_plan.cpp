@@ -19,6 +19,7 @@ BlockPlan make_block(std::string name, int64_t in_channels, int64_t out_channels
 
 }  // namespace
 
+// Long: it reads as the network is drawn, from the first layer to the last.
 UNetPlan plan_unet(const NetworkOptions& options) {
   const auto& mult = options.channel_mult;
   const auto width = [&](size_t level) { return options.model_channels * mult[level]; };

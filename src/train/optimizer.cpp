@@ -61,6 +61,7 @@ PowerFunctionEma start_averages(Precond& network, std::vector<double> stds) {
   return {network.state_dict(), std::move(stds), std::move(buffers)};
 }
 
+// Long: one pass over the memory, prepared and made with the same few lists of pointers.
 void update_weights(Precond& network, Adam& optimizer, double lr, PowerFunctionEma& ema,
                     int64_t t_next, int64_t batch_size) {
   const auto tensors = network.named_tensors();  // the averages have these names and this order

@@ -7,6 +7,7 @@
 
 namespace edm2 {
 
+/// What `edm2 info` looks at.
 struct FileInfoOptions {
   bool layers = false;  ///< list every tensor
   bool values = true;   ///< look at the values of tensors: are they finite, how large are they

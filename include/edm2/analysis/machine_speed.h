@@ -11,6 +11,7 @@
 
 namespace edm2 {
 
+/// What this machine does in a second, with the activations' type.
 struct MachineSpeed {
   /// Measured on images of one level of the network.
   struct Level {

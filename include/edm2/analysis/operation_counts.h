@@ -10,6 +10,7 @@
 
 namespace edm2 {
 
+/// What the costs of a pass depend on beside the network.
 struct PassOptions {
   int64_t batch = 1;             ///< images evaluated together, >= 1
   int64_t activation_bytes = 4;  ///< per element inside of the U-Net: 4 = float32, 2 = half
@@ -18,6 +19,7 @@ struct PassOptions {
 
 /// One operation of the pass.
 struct Operation {
+  /// What an operation spends its time on; elements: it is bound by memory.
   enum class Work { convolution, matrix_product, elements };
 
   std::string name;   ///< "aten::lerp"; "Other" moves data without computing

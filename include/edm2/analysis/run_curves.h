@@ -28,8 +28,10 @@ struct RunCurves {
 /// or no status are left out. Throws Error if no line is left.
 RunCurves read_run_curves(const std::filesystem::path& run);
 
+/// What curves are drawn over: thousands of images, or seconds of training.
 enum class RunAxis { kimg, time };
 
+/// How curves of runs are drawn.
 struct RunFigureOptions {
   std::vector<std::string> metrics = {};  ///< of run_metric_names(); empty: what the runs have
   RunAxis x = RunAxis::kimg;

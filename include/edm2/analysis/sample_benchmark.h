@@ -12,6 +12,7 @@
 
 namespace edm2 {
 
+/// What is measured of a network's evaluations.
 struct SampleBenchmarkOptions {
   int64_t batch = 4;  ///< pictures evaluated together
   Precision precision = Precision::automatic;
@@ -20,6 +21,7 @@ struct SampleBenchmarkOptions {
   double seconds = 6;  ///< measure for about that long, after warming up; two rounds at least
 };
 
+/// What benchmark_sampling() has measured.
 struct SampleBenchmark {
   // Medians over the rounds, in seconds, for one picture of a batch.
   double seconds_per_image_evaluation = 0;  ///< one evaluation of the network

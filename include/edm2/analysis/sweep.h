@@ -13,6 +13,7 @@
 
 namespace edm2 {
 
+/// What is drawn and measured over the grid.
 struct SweepOptions {
   std::filesystem::path run;    ///< folder of the snapshots
   std::optional<int64_t> kimg;  ///< training time; none: the latest
@@ -43,6 +44,7 @@ struct SweepCell {
   double std = 0, guidance = 1;
   std::vector<std::pair<std::string, double>> scores;  ///< by name of the metric
 
+  /// None if the metric was not computed.
   std::optional<double> score(const std::string& metric) const;
 };
 

@@ -12,6 +12,7 @@
 
 namespace edm2 {
 
+/// What is measured of a network's training.
 struct TrainBenchmarkOptions {
   NetworkOptions network;
   int64_t batch = 4;
@@ -21,6 +22,7 @@ struct TrainBenchmarkOptions {
   std::vector<double> stds = {0.05, 0.10};  ///< EMA widths
 };
 
+/// What benchmark_training() has measured.
 struct TrainBenchmark {
   // Medians over the rounds, in seconds.
   double step = 0;      ///< a whole training step on images that are there already

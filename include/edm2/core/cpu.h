@@ -19,6 +19,7 @@ CpuLevel cpu_level();
 /// The highest level of this processor, whatever EDM2_CPU says.
 CpuLevel highest_cpu_level();
 
+/// "portable", "avx2" or "avx512", as EDM2_CPU has it.
 std::string cpu_level_name(CpuLevel level);
 
 }  // namespace edm2

@@ -45,7 +45,9 @@ struct DeviceMemory {
   double peak_allocated = 0;
   double peak_reserved = 0;
 };
+/// Zeros on the CPU.
 DeviceMemory peak_device_memory(const c10::Device& device);
+/// Does nothing on the CPU.
 void reset_peak_device_memory(const c10::Device& device);
 /// Free memory of a CUDA device that is in use, in bytes; 0 on the CPU.
 double free_device_memory(const c10::Device& device);

@@ -18,7 +18,9 @@ struct OwnMemory {
   uint64_t resident = 0;
   uint64_t peak = 0;
 };
+/// What the system says now.
 OwnMemory own_memory();
+/// From now on `peak` is that since this call, where the system allows it.
 void reset_own_peak_memory();
 
 /// Memory that the processes of this machine (or container) can still take without swapping, in

@@ -32,6 +32,7 @@ class GroupError : public Error {
   bool tell;  ///< false: another process tells the user
 };
 
+/// How processes wait for each other, and what happens where that ends badly.
 struct ProcessGroupOptions {
   /// Seconds that the processes wait for each other: at the start, and for a sum or an exchange. A
   /// process that gives no sign of life (killed, stopped, machine gone) is given up sooner.
@@ -85,7 +86,8 @@ class ProcessGroup {
     return result;
   }
 
-  /// Replaces `tensor` (dense) by the sum over all processes, with the same bits in all.
+  /// Replaces `tensor` (dense, of any shape) by the sum over all processes, with the same bits in
+  /// all.
   void all_reduce_sum(const Tensor& tensor);
 
   /// A sum that goes on while this process computes. `tensor` must stay untouched until wait().
@@ -100,7 +102,8 @@ class ProcessGroup {
     struct State;
     std::shared_ptr<State> state_;
   };
-  /// Several may be under way; all processes must start them in the same order.
+  /// Of a tensor of any shape. Several may be under way; all processes must start them in the same
+  /// order.
   Reduction start_all_reduce_sum(const Tensor& tensor);
 
   /// Replaces `tensor` (same shape and type everywhere) by that of process `root`.

@@ -14,6 +14,7 @@ namespace edm2 {
 /// with it when it is started again (EX_TEMPFAIL of sysexits.h).
 inline constexpr int suspended_exit_code = 75;
 
+/// How the processes have ended.
 struct LaunchResult {
   /// 0 if all processes ended with 0; otherwise that of the first failure, 128 + N for signal N;
   /// suspended_exit_code if they ended with that and none failed.

@@ -8,6 +8,7 @@
 
 namespace edm2 {
 
+/// The one sink that long work reports to.
 class Progress {
  public:
   virtual ~Progress() = default;

@@ -16,6 +16,7 @@
 
 namespace edm2 {
 
+/// What check_dataset() has found.
 struct DatasetReport {
   std::string path;
   std::string kind;  ///< "folder", "zip", "tar", "CIFAR", "MNIST"
@@ -41,10 +42,12 @@ struct DatasetReport {
 /// be opened.
 DatasetReport check_dataset(const SourceOptions& source, int threads, Progress& progress);
 
+/// All of it, for programs: what `edm2 dataset check --json` prints.
 nlohmann::ordered_json to_json(const DatasetReport& report);
 /// For people; long lists are cut.
 std::string to_text(const DatasetReport& report);
 
+/// Which pictures a contact sheet shows, and how.
 struct ShowOptions {
   SourceOptions source = {};
   int64_t count = 64;   ///< pictures, at least 1

@@ -12,6 +12,7 @@
 
 namespace edm2 {
 
+/// What a dataset is made from, and how.
 struct DatasetConvertOptions {
   SourceOptions source;
   std::string dest;  ///< ".zip" or ".tar" makes an archive, anything else a folder
@@ -27,6 +28,7 @@ struct DatasetConvertOptions {
   int threads = 0;  ///< 0: one per processor
 };
 
+/// What convert_dataset() has made.
 struct DatasetConvertResult {
   int64_t written = 0;
   int64_t skipped = 0;                ///< too small for center_crop_wide

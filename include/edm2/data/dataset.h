@@ -21,6 +21,7 @@ enum class LabelKind {
   vectors,  ///< lists of numbers
 };
 
+/// Which items of a dataset are used, and how.
 struct ImageDatasetOptions {
   std::filesystem::path path;            ///< folder, or .zip file
   bool use_labels = true;                ///< false: as if the dataset had none
@@ -61,6 +62,7 @@ class ImageDataset {
   /// Root mean square of the label vectors' Euclidean lengths; 1 for classes, 0 without labels.
   double label_length() const;
 
+  /// What the trainer sees of one picture.
   struct Item {
     Tensor image;  ///< [C,H,W] uint8, or float32 for .npy latents
     Tensor label;  ///< [label_dim] float32: one-hot, or the vector

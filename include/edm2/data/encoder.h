@@ -17,6 +17,7 @@
 
 namespace edm2 {
 
+/// Maps what datasets hold to what networks see, and back.
 class Encoder {
  public:
   virtual ~Encoder() = default;
@@ -33,7 +34,7 @@ class Encoder {
   /// Raw items [N,raw,H,W] -> float32 latents [N,C,H,W] on the same device. Those of a VAE are
   /// drawn from its statistics, with `draw`; items of C channels instead of 2C are means alone.
   virtual Tensor encode_latents(const Tensor& raw, const DrawNormal& draw) const = 0;
-  /// The same with a generator; none: the default one of the device.
+  /// The same, [N,raw,H,W] -> [N,C,H,W], with a generator; none: the default one of the device.
   Tensor encode_latents(const Tensor& raw,
                         const std::optional<at::Generator>& generator = {}) const;
   /// Latents [N,C,H,W] -> uint8 pixels [N,3,H',W'], or [N,C,H,W] without a VAE. Throws Error if the

@@ -16,6 +16,7 @@
 
 namespace edm2 {
 
+/// What latents are made from, or pictures are made from latents.
 struct LatentOptions {
   SourceOptions source;
   std::string dest;                        ///< ".zip" makes an archive, anything else a folder
@@ -31,6 +32,7 @@ struct LatentOptions {
   FetchOptions fetch;
 };
 
+/// What encode and decode have made.
 struct LatentResult {
   int64_t written = 0;                ///< items of the finished dataset
   int64_t kept = 0;                   ///< of them, those that an interrupted run had made

@@ -28,6 +28,7 @@ class InfiniteSampler {
 /// early (at least one for each thread). The dataset must outlive it.
 class PrefetchLoader {
  public:
+  /// The items of one step.
   struct Batch {
     Tensor images;                 ///< [N,C,H,W] uint8 or float32
     Tensor labels;                 ///< [N,label_dim] float32

@@ -10,6 +10,7 @@
 
 namespace edm2 {
 
+/// Resampling filters, by Pillow's names.
 enum class ResizeFilter { box, bicubic, lanczos };
 
 /// Which version of Pillow is followed where they differ: the order of the two passes, whose
@@ -27,6 +28,7 @@ struct ResizeBox {
   bool operator==(const ResizeBox&) const = default;
 };
 
+/// How a picture is scaled.
 struct ResizeOptions {
   ResizeFilter filter = ResizeFilter::lanczos;
   std::optional<ResizeBox> box = {};  ///< none: the whole picture
@@ -57,6 +59,7 @@ enum class Transform {
 Transform parse_transform(const std::string& name);
 std::string transform_name(Transform transform);
 
+/// Width and height in pixels.
 struct Resolution {
   int64_t width = 0;
   int64_t height = 0;

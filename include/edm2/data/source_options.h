@@ -14,6 +14,7 @@ enum class OnError {
   skip,  ///< leave them out and list them
 };
 
+/// What a dataset is made from.
 struct SourceOptions {
   /// Folder (of pictures, of tar shards, of CIFAR's files or of MNIST's), zip archive, tar shard
   /// (packed by gzip or not), pattern of shards ("data-{000..099}.tar", "data-*.tar"), CIFAR

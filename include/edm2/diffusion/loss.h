@@ -6,6 +6,7 @@
 
 namespace edm2 {
 
+/// The loss, and the noise levels that it belongs to.
 struct LossTerms {
   Tensor loss;   ///< [N,C,H,W] float32, not reduced
   Tensor sigma;  ///< [N,1,1,1] noise levels that were drawn
@@ -15,7 +16,7 @@ struct LossTerms {
 /// Draws randn [N,1,1,1], then randn_like(images), with `draw`.
 LossTerms edm2_loss(Precond& network, const Tensor& images, const Tensor& labels,
                     const LossOptions& options, const DrawNormal& draw);
-/// The same with the device's default generator.
+/// The same, of images [N,C,H,W], with the device's default generator.
 LossTerms edm2_loss(Precond& network, const Tensor& images, const Tensor& labels,
                     const LossOptions& options);
 

@@ -42,6 +42,7 @@ struct GuidanceInterval {
   bool contains(double sigma) const;
 };
 
+/// How images are drawn; sampler_options.h describes the program's options of the same names.
 struct SamplerOptions {
   Solver solver = Solver::heun;
   int64_t num_steps = 32;    ///< >= 1; one step goes from sigma_max to 0
@@ -64,7 +65,7 @@ void validate(const SamplerOptions& options);
 /// How often edm_sampler() evaluates the main network for each image.
 int64_t num_evaluations(const SamplerOptions& options);
 
-/// num_steps + 1 noise levels from sigma_max down to sigma_min, then 0 (arXiv 2206.00364, Eq. 5),
+/// [num_steps + 1] noise levels from sigma_max down to sigma_min, then 0 (arXiv 2206.00364, Eq. 5),
 /// computed and rounded in options.dtype: in float32 the first one is 79.9999847 for sigma_max 80.
 Tensor noise_levels(const SamplerOptions& options, c10::Device device);
 

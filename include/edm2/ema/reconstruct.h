@@ -15,6 +15,7 @@ namespace edm2 {
 
 class ProcessGroup;
 
+/// Which snapshots are reconstructed, from what, into which files.
 struct ReconstructOptions {
   std::string indir;      ///< folder of the stored snapshots: a path, or an http(s):// address
   SnapshotFilter filter;  ///< which of them are used

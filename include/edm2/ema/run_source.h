@@ -8,6 +8,7 @@
 
 namespace edm2 {
 
+/// A run and an EMA length.
 struct RunSource {
   std::filesystem::path folder;  ///< of the snapshots
   double std = 0;                ///< EMA length, in (0, 0.289)

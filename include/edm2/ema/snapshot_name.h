@@ -18,6 +18,7 @@ namespace edm2 {
 int64_t nimg_from_kimg(int64_t kimg);
 inline int64_t kimg_from_nimg(int64_t nimg) { return nimg / 1000; }
 
+/// The parts of a snapshot's file name.
 struct SnapshotName {
   std::string prefix;  ///< "network-snapshot"
   int64_t kimg = 0;    ///< thousands of images
@@ -40,11 +41,13 @@ struct SnapshotFile {
   EmaProfile profile() const { return {nimg, name.std}; }
 };
 
+/// Which snapshots of a folder are meant.
 struct SnapshotFilter {
   std::optional<std::string> prefix;  ///< none: any
   std::vector<double> stds;           ///< compared to three decimals; empty: any
 };
 
+/// The snapshots of a folder.
 struct SnapshotList {
   std::vector<SnapshotFile> files;  ///< sorted by time, then width
   /// Remarks for the user: files that were left out although they match, several prefixes.

@@ -11,6 +11,7 @@
 
 namespace edm2 {
 
+/// Which snapshots are looked at, and what must remain possible.
 struct ThinOptions {
   SnapshotFilter filter;
   /// How many files to keep, >= 1; or how large the loss of any length may become (0.01 = 1 % of
@@ -21,6 +22,7 @@ struct ThinOptions {
   std::vector<double> stds;
 };
 
+/// Which snapshots can go, and what that costs.
 struct ThinPlan {
   std::filesystem::path folder;
   std::vector<SnapshotFile> keep, remove;

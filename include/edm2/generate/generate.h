@@ -22,6 +22,7 @@ enum class TrajectoryFormat {
   strip,  ///< a PNG with the stages side by side
 };
 
+/// What is drawn, and what is written.
 struct GenerateOptions {
   std::string net;                   ///< main network: source text for load_network_source()
   std::optional<std::string> gnet;   ///< guiding network, likewise

@@ -17,6 +17,7 @@ struct PublishedScore {
   double value = 0;
 };
 
+/// A network, its guide and its guidance by one name.
 struct GeneratePreset {
   std::string name;
   std::string net;                  ///< source text for load_network_source()

@@ -19,6 +19,7 @@ struct ArraySpec {
   at::ScalarType type = at::kFloat;
   std::vector<int64_t> shape;
 
+  /// Size of all elements.
   uint64_t bytes() const;
 };
 

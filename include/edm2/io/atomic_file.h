@@ -20,6 +20,7 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
+  /// Appends. Throws Error naming the file, e.g. if the disk is full.
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
   /// Leaves a hole of that many bytes (zeros until write_at fills them).

@@ -30,6 +30,7 @@ std::optional<std::filesystem::path> find_cached(const std::string& url,
 /// the server's response ("" = none).
 std::string cached_file_name(const std::string& url, const std::string& content_disposition);
 
+/// A file of the cache.
 struct CachedFile {
   std::filesystem::path path;
   uint64_t size = 0;  ///< bytes on the disk

@@ -33,7 +33,7 @@ NpyOutline outline_npy(std::span<const std::byte> beginning, const std::string& 
 std::vector<std::string> read_npy_strings(std::span<const std::byte> bytes,
                                           const std::string& name = "the .npy data");
 
-/// The bytes of an .npy file (version 1.0) with the tensor's values in C order. Types:
+/// The bytes of an .npy file (version 1.0) with the tensor's values in C order, any shape. Types:
 /// float16/32/64, int8/16/32/64, uint8, bool.
 std::string npy_bytes(const Tensor& tensor);
 
@@ -46,7 +46,7 @@ class NpzFile {
   /// Names without ".npy", in the order of the file.
   std::vector<std::string> names() const;
   bool contains(const std::string& name) const { return zip_.contains(name + ".npy"); }
-  /// The array of that name (as read_npy). Throws Error naming file and array.
+  /// The array of that name and its shape (as read_npy). Throws Error naming file and array.
   Tensor get(const std::string& name) const;
   /// The string array of that name.
   std::vector<std::string> get_strings(const std::string& name) const;
@@ -57,7 +57,7 @@ class NpzFile {
   ZipReader zip_;
 };
 
-/// Writes the arrays in this order, uncompressed, atomically.
+/// Writes the arrays, of any shapes, in this order, uncompressed, atomically.
 void write_npz(const std::filesystem::path& path,
                const std::vector<std::pair<std::string, Tensor>>& arrays);
 

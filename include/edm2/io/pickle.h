@@ -63,9 +63,11 @@ class PickleValue {
   PickleValue(const char* text);
   PickleValue(std::string_view text);
   PickleValue(const std::string& text);
+  /// A tensor of any shape.
   PickleValue(const Tensor& tensor, TensorType type = TensorType::tensor);
   explicit PickleValue(std::shared_ptr<detail::PickleNode> node) : node_(std::move(node)) {}
 
+  /// Containers and other values as Python has them.
   static PickleValue dict(DictType type = DictType::plain);
   static PickleValue dict(std::initializer_list<Item> items, DictType type = DictType::plain);
   static PickleValue ordered_dict() { return dict(DictType::ordered); }
@@ -75,6 +77,7 @@ class PickleValue {
   static PickleValue bytes(std::string data);
   static PickleValue parameter(const Tensor& tensor) { return {tensor, TensorType::parameter}; }
   static PickleValue ndarray(const Tensor& tensor) { return {tensor, TensorType::ndarray}; }
+  /// A name that the pickle refers to: a class or a function.
   static PickleValue global(std::string module, std::string name);
   /// A torch module that the original pickles by class (e.g. "torch.nn.modules.container",
   /// "ModuleDict"); `state` is its attribute dict.
@@ -82,6 +85,7 @@ class PickleValue {
   /// A persistent object of the original: `source` is the Python text that defines the class.
   static PickleValue persistent(std::string class_name, PickleValue state, std::string source);
 
+  /// What Python would call its type.
   Kind kind() const;
   /// "None", "an integer", "a dict", ... for messages.
   std::string kind_name() const;
@@ -98,7 +102,7 @@ class PickleValue {
   double as_double() const;              ///< any number
   const std::string& as_string() const;  ///< UTF-8
   std::string_view as_bytes() const;     ///< there as long as the value is
-  const Tensor& as_tensor() const;       ///< tensor, parameter or array; contiguous, on the CPU
+  const Tensor& as_tensor() const;       ///< of any shape; contiguous, on the CPU
   TensorType tensor_type() const;
   /// Elements of a list, tuple or set.
   const std::vector<PickleValue>& elements() const;
@@ -109,6 +113,7 @@ class PickleValue {
   void append(PickleValue element);  ///< lists only
 
   // Dicts: items in order of insertion. Keys are strings, numbers, None, bytes or tuples.
+  /// Of a dict; throws Error for other kinds.
   const std::vector<Item>& items() const;
   DictType dict_type() const;
   size_t size() const;  ///< of a dict, list, tuple or set

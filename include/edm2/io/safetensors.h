@@ -14,6 +14,7 @@
 
 namespace edm2 {
 
+/// The contents of a file.
 struct SafetensorsFile {
   StateDict tensors;                            ///< in the order of their data
   std::map<std::string, std::string> metadata;  ///< `__metadata__`

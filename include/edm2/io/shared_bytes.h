@@ -39,6 +39,7 @@ class SharedBytes {
   static SharedBytes borrowed(std::span<const std::byte> bytes) { return {bytes, nullptr}; }
 
   std::span<const std::byte> span() const { return bytes_; }
+  /// The same bytes as text.
   std::string_view text() const {
     return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()};
   }

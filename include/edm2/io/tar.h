@@ -62,8 +62,10 @@ class TarWriter {
  public:
   explicit TarWriter(const std::filesystem::path& target) : file_(target) {}
 
+  /// Appends a file. Throws Error naming the archive.
   void add(const std::string& name, std::span<const std::byte> contents);
   void add(const std::string& name, std::string_view contents);
+  /// Ends the archive and gives it its name.
   void finish();
 
  private:

@@ -23,6 +23,7 @@ bool is_zip_file(const std::filesystem::path& path);
 /// are checked against the size of the file before memory is taken, contents against their CRC-32.
 class ZipReader {
  public:
+  /// A file of the archive.
   struct Entry {
     std::string name;          ///< UTF-8, as in the archive ("00000/img00000000.png")
     uint64_t size = 0;         ///< bytes after decompression

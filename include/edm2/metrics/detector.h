@@ -12,12 +12,14 @@
 
 namespace edm2 {
 
+/// How a detector computes.
 struct DetectorOptions {
   c10::Device device = c10::Device(c10::kCPU);
   /// Type of weights and activations. `automatic` is float32, as in the original.
   Precision precision = Precision::automatic;
 };
 
+/// A network that turns pictures into feature vectors.
 class Detector {
  public:
   virtual ~Detector() = default;
@@ -75,6 +77,7 @@ enum class DinoResize {
   pil,    ///< Pillow's bicubic, rounded to 8 bits
 };
 
+/// How DINOv2 computes.
 struct DinoOptions {
   DetectorOptions detector = {};
   DinoResize resize = DinoResize::torch;

@@ -45,6 +45,7 @@ struct NetworkInput {
   int64_t first_seed = 0;
 };
 
+/// What is measured, against what, and what is written.
 struct EvaluateOptions {
   std::vector<Metric> metrics = parse_metric_list("fid,fd_dinov2");
   /// Exactly one of the two.
@@ -66,6 +67,7 @@ struct EvaluateOptions {
 /// Throws UsageError if the options contradict each other or a metric lacks its reference.
 void validate(const EvaluateOptions& options);
 
+/// What evaluate() has found.
 struct Evaluation {
   std::vector<Score> scores;
   int64_t num_images = 0;
@@ -78,6 +80,7 @@ struct Evaluation {
 Evaluation evaluate(const EvaluateOptions& options, ProcessGroup& group, Progress& progress,
                     const std::function<void(const Score&)>& on_score = {});
 
+/// What a reference is made of, and where it goes.
 struct ReferenceOptions {
   std::vector<Metric> metrics = parse_metric_list("fid,fd_dinov2");
   std::string data;                               ///< dataset: all of its pictures

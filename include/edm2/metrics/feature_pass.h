@@ -26,16 +26,18 @@ struct FeatureSet {
   /// SHA-256 of all pictures: their shape and the digests of their pixels, in order.
   std::string pictures_sha256;
 
-  /// Undefined if there are none of that name.
+  /// [N,D] float32; undefined if there are none of that name.
   Tensor find_features(const std::string& name) const;
 };
 
+/// Which pictures a pass takes, and what it keeps.
 struct FeaturePassOptions {
   int64_t count = 0;            ///< pictures, at least 2
   int64_t max_batch_size = 64;  ///< pictures that a process takes at once
   bool keep_features = false;   ///< on the first process
 };
 
+/// A detector, which must outlive the pass, and what it is.
 struct PassDetector {
   DetectorKind kind;
   const Detector* detector;
@@ -55,6 +57,7 @@ FeatureSet compute_features(const std::vector<PassDetector>& detectors,
 
 /// Features as an .npz file with one float32 array per detector. Throws Error.
 void save_features(const std::filesystem::path& path, const FeatureSet& set);
+/// By the detectors' names, [N,D] float32 each.
 std::vector<std::pair<std::string, Tensor>> load_features(const std::filesystem::path& path);
 
 }  // namespace edm2

@@ -9,6 +9,7 @@
 
 namespace edm2 {
 
+/// The distance, and how full the covariances were.
 struct FrechetDistance {
   double value = 0;
   int64_t dim = 0;             ///< D

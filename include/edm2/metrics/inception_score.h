@@ -7,6 +7,7 @@
 
 namespace edm2 {
 
+/// The score and how much its parts differ.
 struct InceptionScore {
   double value = 0;      ///< mean over the parts
   double deviation = 0;  ///< over the parts (population deviation)

@@ -9,6 +9,7 @@
 
 namespace edm2 {
 
+/// Which subsets of the features are compared.
 struct KernelDistanceOptions {
   int64_t subsets = 100;
   int64_t subset_size = 1000;  ///< at most as many as there are pictures
@@ -16,6 +17,7 @@ struct KernelDistanceOptions {
   c10::Device device = c10::Device(c10::kCPU);
 };
 
+/// The distance, of subsets of that size.
 struct KernelDistance {
   double value = 0;      ///< mean over the subsets
   double deviation = 0;  ///< over the subsets (population deviation)

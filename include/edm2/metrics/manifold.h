@@ -9,13 +9,16 @@
 
 namespace edm2 {
 
+/// How large the balls around pictures are.
 struct ManifoldOptions {
   int64_t neighbors = 3;          ///< k of precision and recall
   int64_t density_neighbors = 5;  ///< k of density and coverage
   c10::Device device = c10::Device(c10::kCPU);
 };
 
+/// The four scores; see manifold_scores().
 struct ManifoldScores {
+  /// A mean over pictures.
   struct Share {
     double value = 0;
     double error = 0;  ///< standard error of the mean over pictures, the balls being given

@@ -6,6 +6,7 @@
 
 namespace edm2 {
 
+/// Which network gives the features.
 enum class DetectorKind { inception, dinov2 };
 
 enum class MetricKind {
@@ -18,6 +19,7 @@ enum class MetricKind {
   inception_score,  ///< needs no reference
 };
 
+/// A metric: what is computed from which features.
 struct Metric {
   std::string name;
   DetectorKind detector;

@@ -42,6 +42,7 @@ class PictureStream {
   virtual PictureBatch next() = 0;
 };
 
+/// Which pictures are measured.
 struct PictureSetOptions {
   /// Folder, zip archive, .npz with "arr_0" or .npy: uint8 [N,H,W,3] or [N,3,H,W].
   std::filesystem::path path;
@@ -53,6 +54,7 @@ struct PictureSetOptions {
 class PictureSet {
  public:
   virtual ~PictureSet() = default;
+  /// Number of pictures.
   virtual int64_t size() const = 0;
   /// [3,H,W] uint8.
   virtual Tensor picture(int64_t index) const = 0;

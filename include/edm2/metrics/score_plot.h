@@ -27,6 +27,7 @@ struct ScoreTable {
 /// what was varied. Throws Error naming file and line.
 ScoreTable load_score_table(const std::filesystem::path& path);
 
+/// Which scores are drawn over what.
 struct ScorePlotOptions {
   std::vector<Metric> metrics = {};   ///< one graph each; empty: all that the first table has
   std::optional<std::string> x = {};  ///< column along the axis; none: the one with the most values

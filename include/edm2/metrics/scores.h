@@ -16,6 +16,7 @@
 
 namespace edm2 {
 
+/// One metric's value and how far it can be trusted.
 struct Score {
   std::string metric;
   double value = 0;
@@ -30,6 +31,7 @@ struct Score {
   std::vector<std::string> warnings = {};
 };
 
+/// What is computed beside the values.
 struct ScoreOptions {
   /// Standard error and bias of Fréchet distances too: needs the features of the pictures, and ten
   /// times the time of the distance.

@@ -11,6 +11,7 @@
 
 namespace edm2 {
 
+/// What FID and its kin need of a set of pictures.
 struct FeatureStatistics {
   Tensor mu;     ///< [D] float64
   Tensor sigma;  ///< [D,D] float64, unbiased (divided by N - 1)

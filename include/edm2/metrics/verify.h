@@ -18,6 +18,7 @@ namespace edm2 {
 /// cannot be told.
 nlohmann::ordered_json to_json(const Score& score);
 
+/// What is compared with a manifest, and where its files are now.
 struct VerifyOptions {
   std::filesystem::path manifest;
   bool inputs_only = false;  ///< compare pictures and files, compute no scores

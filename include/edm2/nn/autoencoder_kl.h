@@ -52,6 +52,7 @@ struct AutoencoderWeights {
   StateDict tensors;  ///< in the order and with the names of autoencoder_layout(), on the CPU
 };
 
+/// Where a VAE lies.
 struct AutoencoderFiles {
   std::filesystem::path weights;                ///< or the .index.json of weights in several files
   std::optional<std::filesystem::path> config;  ///< none: the tensors' shapes tell the options

@@ -11,6 +11,7 @@
 
 namespace edm2 {
 
+/// Which file becomes which, and how.
 struct ConvertOptions {
   std::filesystem::path input, output;
   WeightsOptions weights;                   ///< for inputs without a configuration

@@ -17,9 +17,11 @@ class Denoiser {
   /// Returns float32 [N,C,H,W] on x's device.
   virtual Tensor denoise(const Tensor& x, const Tensor& sigma, const Tensor& labels) = 0;
 
+  /// What the network was made for: channels, height and width, and classes (0 = unconditional).
   virtual int64_t img_channels() const = 0;
   virtual int64_t img_resolution() const = 0;
   virtual int64_t label_dim() const = 0;
+  /// Where it computes.
   virtual c10::Device device() const = 0;
 };
 

@@ -16,6 +16,7 @@ namespace edm2 {
 /// Whether weights are drawn from libtorch's default CPU generator or left to be loaded.
 enum class Init { random, none };
 
+/// What a block does to the resolution.
 enum class Resample { keep, down, up };
 
 /// Scales x so that the RMS over `dims` (default: all but the first) is 1, up to eps:
@@ -26,7 +27,7 @@ Tensor normalize(const Tensor& x, at::OptionalIntArrayRef dims = at::nullopt, do
 /// Halves or doubles the resolution of x[N,C,H,W] with a separable filter of even length.
 Tensor resample(const Tensor& x, const std::vector<double>& filter, Resample mode);
 
-/// silu(x) / 0.596 (Eq. 81).
+/// silu(x) / 0.596 (Eq. 81), of any shape.
 Tensor mp_silu(const Tensor& x);
 
 /// lerp(a, b, t) / sqrt((1-t)^2 + t^2): unit-magnitude, uncorrelated inputs give a unit-magnitude
@@ -57,6 +58,7 @@ struct ForwardContext {
   /// Told every named layer's output (summaries, tests), e.g. "unet.enc.16x16_block0".
   std::function<void(const std::string& name, const Tensor& output)> observe;
 
+  /// Tells `observe`, if there is one, an output of any shape.
   void report(const std::string& name, const Tensor& output) const {
     if (observe) observe(name, output);
   }
@@ -89,7 +91,7 @@ class MPConv {
 
   /// x[N,in] -> [N,out] (linear) or x[N,in,H,W] -> [N,out,H,W], in x's dtype.
   Tensor forward(const Tensor& x, const ForwardContext& context);
-  /// The same times a learned 0-dim gain.
+  /// The same shapes, times a learned 0-dim gain.
   Tensor forward(const Tensor& x, const Tensor& gain, const ForwardContext& context);
   void collect(const std::string& prefix, std::vector<NamedTensor>& out);
 

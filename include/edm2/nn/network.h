@@ -91,6 +91,7 @@ class Precond : public Denoiser {
   /// Weights and buffers as stored, dtype included.
   explicit Precond(const Snapshot& snapshot);
 
+  /// What forward() returns, for R = img_resolution.
   struct Output {
     Tensor denoised;  ///< [N,C,R,R] float32
     Tensor logvar;    ///< [N,1,1,1] float32, or undefined if not asked for

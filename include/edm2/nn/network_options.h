@@ -9,6 +9,7 @@
 
 namespace edm2 {
 
+/// The constructor arguments of the original's network, and what is derived from them.
 struct NetworkOptions {
   // Precond.
   int64_t img_resolution = 64;  ///< height and width of images or latents, > 0

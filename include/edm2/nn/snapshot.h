@@ -49,6 +49,7 @@ struct LossOptions {
   bool operator==(const LossOptions&) const = default;
 };
 
+/// A network with its weights and what belongs to it.
 struct Snapshot {
   NetworkOptions network;
   /// Parameters and buffers in state-dict order, on the CPU, usually float16.
@@ -64,6 +65,7 @@ struct Snapshot {
   std::vector<std::string> notes;
 };
 
+/// Kinds of files that hold snapshots.
 enum class SnapshotFormat { pickle, safetensors, torch };
 
 /// "pickle", "safetensors", "torch".

@@ -24,10 +24,12 @@ struct StoredTensor {
   uint64_t offset = 0;  ///< of the first element in the file; elements follow each other in C order
   Tensor copy;          ///< defined if the file does not hold the elements in that way
 
+  /// Number of elements, and their size in bytes.
   int64_t numel() const;
   uint64_t nbytes() const;
 };
 
+/// All tensors of a file, without their elements.
 struct SnapshotIndex {
   /// In the network's own order; for plain state dicts in the order of the file.
   std::vector<StoredTensor> tensors;

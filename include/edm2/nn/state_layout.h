@@ -9,6 +9,7 @@
 
 namespace edm2 {
 
+/// One parameter or buffer.
 struct StateEntry {
   std::string name;                 ///< as in the original's state_dict
   std::vector<int64_t> shape = {};  ///< empty for gains

@@ -27,9 +27,9 @@ class StoredSnapshot {
   /// and types but no numbers. Those that were taken are undefined.
   const Snapshot& description() const;
 
-  /// The tensor of that name, on the CPU, which can be taken once. Several threads may take
-  /// different ones at once. Throws Error: there is none (any more), or the file has become shorter
-  /// or cannot be read.
+  /// The tensor of that name, in its stored shape, on the CPU, which can be taken once. Several
+  /// threads may take different ones at once. Throws Error: there is none (any more), or the file
+  /// has become shorter or cannot be read.
   Tensor take(const std::string& name);
 
   /// All of it. Throws Error as take() does.

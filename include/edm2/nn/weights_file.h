@@ -29,6 +29,7 @@ PartialConfig config_of(const Snapshot& snapshot);
 /// object of network options alone. Throws Error naming the file.
 PartialConfig read_config_file(const std::filesystem::path& path);
 
+/// What the user says of a file that does not say it itself.
 struct WeightsOptions {
   /// For files without a configuration. None: training_options.json beside a training state is
   /// read; what then still is not known, and tensors do not tell, gets its default.
@@ -41,6 +42,7 @@ struct WeightsOptions {
   std::optional<std::string> prefix;
 };
 
+/// A network from any file, and what had to be assumed.
 struct LoadedWeights {
   Snapshot snapshot;
   SnapshotFormat format = SnapshotFormat::pickle;  ///< of the file

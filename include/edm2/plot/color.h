@@ -36,7 +36,7 @@ struct ColorMap {
   ColorMap reversed() const;
 
   static ColorMap viridis();  ///< dark violet, green, yellow; equal steps look equal
-  // Light to dark, one hue each (ColorBrewer's sequential schemes of nine classes).
+  /// Light to dark, one hue each (ColorBrewer's sequential schemes of nine classes).
   static ColorMap blues();
   static ColorMap greens();
   static ColorMap oranges();

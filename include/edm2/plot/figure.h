@@ -26,11 +26,14 @@
 
 namespace edm2::plot {
 
+/// How single points are drawn.
 enum class Marker { none, circle, square, diamond, triangle, cross };
+/// How lines are drawn.
 enum class Dash { solid, dashed, dotted };
 /// How a line goes from point to point; `steps` keeps a value up to the next x.
 enum class Path { straight, steps };
 
+/// How a series looks.
 struct Style {
   std::optional<Color> color = {};  ///< none: the next of series_color()
   double line_width = 1.6;          ///< 0: no line
@@ -127,8 +130,10 @@ struct HeatMap {
 
 using Layer = std::variant<Series, Band, Bars, Rule, Note, Polygons, Contours, Picture, HeatMap>;
 
+/// How numbers are laid out along an axis.
 enum class Scale { linear, log };
 
+/// One of the two axes of a plot.
 struct Axis {
   std::string label = {};
   Scale scale = Scale::linear;
@@ -137,6 +142,7 @@ struct Axis {
   std::optional<std::vector<std::pair<double, std::string>>> ticks = {};
 };
 
+/// Where the names of the series stand.
 enum class Legend { automatic, top_left, top_right, bottom_left, bottom_right, outside, none };
 
 /// Where numbers of `map` stand for themselves beside the axes.
@@ -146,6 +152,7 @@ struct ColorBar {
   std::string label = {};
 };
 
+/// One plot: its axes and what is drawn in them, in that order.
 struct Axes {
   std::string title = {};
   Axis x = {}, y = {};
@@ -160,6 +167,7 @@ struct Axes {
   void add(Layer layer) { layers.push_back(std::move(layer)); }
 };
 
+/// Plots in rows and columns.
 struct Figure {
   std::string title = {};
   int64_t rows = 1, columns = 1;

@@ -12,6 +12,7 @@
 
 namespace edm2::toy {
 
+/// Which guidance is compared, and how it is measured.
 struct ExploreOptions {
   std::vector<double> guidances = {1, 1.5, 2, 3, 4};
   SamplerOptions sampler = default_sampler_options();  ///< its guidance is not read
@@ -28,6 +29,7 @@ struct NamedGuide {
   const Model* model = nullptr;
 };
 
+/// What one guide does at one guidance weight.
 struct ExploreRow {
   std::string guide;
   double guidance = 1;

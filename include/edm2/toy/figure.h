@@ -27,6 +27,7 @@ plot::Axes make_panel(const View& view, const std::string& title);
 class Background {
  public:
   explicit Background(const View& view);
+  /// Puts the areas behind what the axes show.
   void add_to(plot::Axes& axes) const;
 
  private:
@@ -36,9 +37,11 @@ class Background {
 /// Dots, as the panels of samples have them. points: [N,2].
 plot::Series make_dots(const Tensor& points);
 
-/// Noisy points of class A at sigma_max, drawn by a generator of that seed: where sampling starts.
+/// [count,2]: noisy points of class A at sigma_max, drawn by a generator of that seed: where
+/// sampling starts.
 Tensor starting_points(int64_t count, double sigma_max, int64_t seed = 1);
 
+/// How fine the figure is.
 struct FigureOptions {
   double guidance = 3;
   int64_t grid = 400;             ///< densities are evaluated at grid x grid points

@@ -37,6 +37,7 @@ class ExactModel final : public Model {
   Mixture mixture_;
 };
 
+/// A trained network.
 class LearnedModel final : public Model {
  public:
   explicit LearnedModel(Network network) : network_(std::move(network)) {}

@@ -11,6 +11,7 @@
 
 namespace edm2::toy {
 
+/// The shape of the network.
 struct NetworkOptions {
   int64_t num_layers = 4;  ///< hidden layers, >= 0
   int64_t hidden_dim = 64;

@@ -13,6 +13,7 @@
 
 namespace edm2::toy {
 
+/// How a toy network is trained.
 struct TrainOptions {
   std::string classes = "A";
   NetworkOptions network;

@@ -30,8 +30,10 @@ struct RunEstimate {
   std::string folder;                          ///< that free_disk belongs to
   double free_disk = 0;
 
+  /// Of a process, in bytes: what a step computes with, and all in all.
   double activations() const;
   double memory_of_process() const;
+  /// From the steps that were measured, 0 without them: speed, time and disk use of the whole run.
   double seconds_per_step() const;
   double images_per_second() const;
   double seconds() const;

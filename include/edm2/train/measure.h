@@ -45,6 +45,7 @@ double memory_for_this_process(const c10::Device& device, ProcessGroup& group);
 struct RestingMemory {
   double weights = 0, gradients = 0, optimizer = 0, emas = 0;
 };
+/// From the options alone.
 RestingMemory resting_memory(const TrainOptions& options);
 
 }  // namespace edm2

@@ -17,6 +17,7 @@ class Adam {
 
   double beta1 = 0.9, beta2 = 0.99, eps = 1e-8;
 
+  /// Running averages of a parameter's gradient and of its square.
   struct Moments {
     int64_t step = 0;
     Tensor exp_avg, exp_avg_sq;  ///< float32, shaped like the parameter

@@ -19,6 +19,7 @@ using NamedValues = std::vector<std::pair<std::string, double>>;
 /// report are float32 and accumulate in float64, as in the original.
 class Statistics {
  public:
+  /// Adds values, of any shape, to those of that name.
   void report(const std::string& name, const Tensor& values);
   void report(const std::string& name, double value);
 

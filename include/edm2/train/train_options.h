@@ -66,6 +66,7 @@ struct SampleOptions {
   FetchOptions fetch;
 };
 
+/// All that determines a run.
 struct TrainOptions {
   std::filesystem::path outdir;
   std::filesystem::path data;

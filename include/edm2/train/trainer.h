@@ -67,6 +67,7 @@ class Trainer {
   /// From the next step on, every process computes `rounds` times `batch_gpu` images in a step.
   void use_batch(int64_t batch_gpu, int64_t rounds);
 
+  /// What is trained, its averages, and how far training has come.
   Precond& network();
   PowerFunctionEma& ema();
   int64_t cur_nimg() const;
