@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -16,10 +17,16 @@
 
 namespace edm2 {
 
+/// One for each processor, at most `most`.
+inline int worker_threads(int most = std::numeric_limits<int>::max()) {
+  return static_cast<int>(
+      std::clamp(std::thread::hardware_concurrency(), 1u, static_cast<unsigned>(most)));
+}
+
 /// Computes work(0), work(1), ... work(end - 1) on `threads` threads, at most `window` results
 /// ahead of the consumer, so that memory stays bounded. With no threads the consumer does the work.
-/// The destructor lets running calls finish and starts no more. `work` must be callable from
-/// several threads at once.
+/// Once one has thrown, no more are started. The destructor lets running calls finish. `work` must
+/// be callable from several threads at once.
 ///
 /// Where jobs are more than numbers, draw(0), draw(1), ... are called in this order, one at a time,
 /// and work() gets what they return.
@@ -34,9 +41,9 @@ class OrderedWorkers {
   OrderedWorkers(int threads, int64_t window, int64_t end, std::function<Job(int64_t)> draw,
                  std::function<Result(Job)> work)
       : window_(std::max<int64_t>(window, 1)),
-        end_(end),
         draw_(std::move(draw)),
-        work_(std::move(work)) {
+        work_(std::move(work)),
+        end_(end) {
     for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { run(); });
   }
 
@@ -100,34 +107,34 @@ class OrderedWorkers {
     try {
       Job job = draw_(number);
       lock.unlock();
-      outcome.result = work_(std::move(job));
+      outcome.result.emplace(work_(std::move(job)));
     } catch (...) {
       outcome.error = std::current_exception();
     }
     if (!lock.owns_lock()) lock.lock();
-    done_[number] = std::move(outcome);
+    if (outcome.error) end_ = started_;  // the consumer never gets beyond it
+    done_.emplace(number, std::move(outcome));
   }
 
   Result take(std::unique_lock<std::mutex>& lock) {
-    Outcome outcome = std::move(done_.extract(consumed_).mapped());
+    const auto done = done_.find(consumed_);
     // After an error the consumer stays where it is: asking again gives the same error.
-    if (outcome.error) {
-      done_[consumed_] = outcome;
-      std::rethrow_exception(outcome.error);
-    }
+    if (done->second.error) std::rethrow_exception(done->second.error);
+    Result result = std::move(*done->second.result);
+    done_.erase(done);
     ++consumed_;
     lock.unlock();
     room_.notify_one();
-    return std::move(*outcome.result);
+    return result;
   }
 
-  const int64_t window_, end_;
+  const int64_t window_;
   const std::function<Job(int64_t)> draw_;
   const std::function<Result(Job)> work_;
   std::mutex mutex_;
   std::condition_variable ready_, room_;
   std::map<int64_t, Outcome> done_;
-  int64_t started_ = 0, consumed_ = 0;
+  int64_t started_ = 0, consumed_ = 0, end_;
   bool stopping_ = false;
   std::vector<std::thread> threads_;
 };

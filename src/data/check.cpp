@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <thread>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -201,7 +200,7 @@ DatasetReport check_dataset(const SourceOptions& options, int threads, Progress&
   const bool ramps_are_grey = verdict.shape.empty() || verdict.shape[0] == 1;
 
   const auto count = static_cast<int64_t>(source->items().size());
-  if (threads <= 0) threads = std::max(static_cast<int>(std::thread::hardware_concurrency()), 1);
+  if (threads <= 0) threads = worker_threads();
   OrderedWorkers<Finding> workers(threads, int64_t{4} * threads, count, [&](int64_t index) {
     return look_at(*source, static_cast<size_t>(index), trainable, ramps_are_grey);
   });

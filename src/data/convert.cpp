@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <filesystem>
-#include <thread>
 
 #include "core/ordered_workers.h"
 #include "data/dataset_writer.h"
@@ -130,9 +129,7 @@ DatasetConvertResult convert_dataset(const DatasetConvertOptions& options, Progr
     if (!note.empty()) progress.message("Note: " + note);
 
   const auto dest = open_destination(options.dest, options.shard_size);
-  const int threads = options.threads > 0
-                          ? options.threads
-                          : std::max(static_cast<int>(std::thread::hardware_concurrency()), 1);
+  const int threads = options.threads > 0 ? options.threads : worker_threads();
   const bool skip = options.on_error == OnError::skip;
   // The thread that writes is one of them.
   OrderedWorkers<Converted> workers(threads - 1, int64_t{4} * threads, end, [&](int64_t index) {

@@ -3,12 +3,9 @@
 #include <c10/core/ScalarType.h>
 
 #include <algorithm>
-#include <atomic>
-#include <exception>
 #include <nlohmann/json.hpp>
-#include <optional>
-#include <thread>
 
+#include "core/ordered_workers.h"
 #include "edm2/core/error.h"
 
 namespace edm2 {
@@ -70,37 +67,20 @@ std::vector<OpenSnapshot> open_snapshots(const std::filesystem::path& folder,
                                          FileAccess access) {
   // Descriptions lie in small pieces all over the files: to find them is to wait for the disk, and
   // disks (and file servers) like many questions at a time.
-  constexpr size_t most_threads = 16;
+  constexpr int64_t most_threads = 16;
   if (count == 0) return {};
   const SnapshotIndexer indexer(folder / files[0].file_name);
-  struct Slot {
-    std::optional<OpenSnapshot> snapshot;
-    std::exception_ptr error;
-  };
-  std::vector<Slot> slots(count);
-  std::atomic<size_t> next = 0;
-  const auto work = [&] {
-    for (size_t i = next++; i < count; i = next++) {
-      try {
-        check_interrupt();
-        const std::filesystem::path path = folder / files[i].file_name;
-        slots[i].snapshot.emplace(path, indexer.index(path), access);
-      } catch (...) {
-        slots[i].error = std::current_exception();
-        next = count;  // what comes before has been begun
-      }
-    }
-  };
-  {
-    std::vector<std::jthread> threads;
-    for (size_t i = 1; i < std::min(most_threads, count); ++i) threads.emplace_back(work);
-    work();
-  }
+  const auto end = static_cast<int64_t>(count);
+  const int threads = static_cast<int>(std::min(most_threads, end)) - 1;  // and this one
+  OrderedWorkers<OpenSnapshot> workers(threads, /*window=*/end, end, [&](int64_t i) {
+    check_interrupt();
+    const std::filesystem::path path = folder / files[static_cast<size_t>(i)].file_name;
+    return OpenSnapshot(path, indexer.index(path), access);
+  });
   std::vector<OpenSnapshot> opened;
   opened.reserve(count);
-  for (Slot& slot : slots) {
-    if (slot.error) std::rethrow_exception(slot.error);
-    opened.push_back(std::move(*slot.snapshot));
+  for (size_t i = 0; i < count; ++i) {
+    opened.push_back(workers.next_helping());
     check_same_network(opened.front(), opened.back());
   }
   return opened;

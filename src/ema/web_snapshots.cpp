@@ -6,42 +6,13 @@ namespace edm2 {
 
 WebSnapshots::WebSnapshots(std::string url, std::filesystem::path folder,
                            std::vector<std::string> names, FetchOptions options)
-    : url_(std::move(url)),
-      folder_(std::move(folder)),
-      names_(std::move(names)),
-      options_(std::move(options)) {
-  for (int i = 0; i < ahead; ++i) tickets_.put(i);
-  thread_ = std::thread([this] {
-    try {
-      download_all();
-    } catch (...) {
-      error_ = std::current_exception();
-    }
-    arrived_.close();
-  });
-}
-
-WebSnapshots::~WebSnapshots() {
-  tickets_.abort();
-  arrived_.abort();
-  thread_.join();
-}
-
-void WebSnapshots::download_all() {
-  const auto quiet = make_progress(ProgressStyle::quiet);
-  for (const std::string& name : names_) {
-    if (!tickets_.take()) return;
-    check_interrupt();
-    download_file(web_file_address(url_, name), folder_ / name, options_, *quiet);
-    arrived_.put(folder_ / name);
-  }
-}
-
-std::filesystem::path WebSnapshots::next() {
-  auto file = arrived_.take();
-  if (!file) std::rethrow_exception(error_);
-  tickets_.put(0);
-  return *file;
-}
+    : downloads_(/*threads=*/1, ahead, static_cast<int64_t>(names.size()),
+                 [url = std::move(url), folder = std::move(folder), names, options](int64_t i) {
+                   const std::string& name = names[static_cast<size_t>(i)];
+                   check_interrupt();
+                   const auto quiet = make_progress(ProgressStyle::quiet);
+                   download_file(web_file_address(url, name), folder / name, options, *quiet);
+                   return folder / name;
+                 }) {}
 
 }  // namespace edm2

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <thread>
 
 #include "core/ordered_workers.h"
 #include "data/contact_sheet.h"
@@ -77,7 +76,7 @@ Found look_at(const GenerateOptions& options, const Sampler& sampler, int64_t se
 std::vector<int64_t> missing_seeds(const GenerateOptions& options, const Sampler& sampler,
                                    const nlohmann::ordered_json& parameters, Progress& progress) {
   const auto count = static_cast<int64_t>(options.seeds.size());
-  const int threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 16u));
+  const int threads = worker_threads(16);
   OrderedWorkers<Found> workers(threads, 4 * threads, count, [&](int64_t i) {
     return look_at(options, sampler, options.seeds[static_cast<size_t>(i)]);
   });

@@ -5,7 +5,6 @@
 #include <optional>
 #include <span>
 #include <string_view>
-#include <thread>
 
 #include "core/ordered_workers.h"
 #include "data/copy_names.h"
@@ -170,9 +169,8 @@ std::vector<std::string> sift_pictures(const FileSource& source, std::vector<std
 
 void check_sizes(const ImageDataset& dataset, const std::string& path) {
   const int64_t height = dataset.image_shape().at(1), width = dataset.image_shape().at(2);
-  const int threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 8u));
   OrderedWorkers<std::optional<PictureHeader>> headers(
-      threads, /*window=*/1024, dataset.size(), [&](int64_t i) {
+      worker_threads(8), /*window=*/1024, dataset.size(), [&](int64_t i) {
         return header_of([&](size_t size) { return dataset.item_beginning(i, size); });
       });
   const auto text = [](int64_t w, int64_t h) {

@@ -50,6 +50,20 @@ TEST(OrderedWorkers, ErrorsComeInTheirTurnAndStay) {
   }
 }
 
+TEST(OrderedWorkers, NothingIsStartedBehindAnError) {
+  std::atomic<int> started = 0;
+  OrderedWorkers<int> workers(1, 100, 100, [&](int64_t i) {
+    ++started;
+    if (i == 2) throw std::runtime_error("2");
+    return 0;
+  });
+  workers.next();
+  workers.next();
+  EXPECT_THROW(workers.next(), std::runtime_error);
+  EXPECT_THROW(workers.next_helping(), std::runtime_error);
+  EXPECT_EQ(started, 3);
+}
+
 TEST(OrderedWorkers, ErrorsOfDrawingAreErrorsOfTheJob) {
   OrderedWorkers<int64_t, int64_t> workers(
       2, 4, 10,
