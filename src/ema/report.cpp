@@ -28,56 +28,66 @@ std::vector<size_t> chosen(size_t count, size_t most) {
 
 constexpr size_t most_curves = 6;
 
-// Weight of the network of each time in the average; the areas below the curves are 1.
+plot::Axes time_axes(const std::string& title, plot::Legend legend) {
+  plot::Axes axes;
+  axes.title = title;
+  axes.x.label = "Training time (million images)";
+  axes.y.label = "Weight density";
+  axes.legend = legend;
+  return axes;
+}
+
+// Adds to the series the weight of the network of each time until the end of the profile; the area
+// below a whole profile's line is 1.
+template <class Density>
+plot::Series over_time(plot::Series series, const EmaProfile& profile, int points,
+                       const Density& density) {
+  const auto end = static_cast<double>(profile.time);
+  for (int k = 1; k <= points; ++k) {
+    const double time = end * k / points;
+    series.x.push_back(time / 1e6);
+    series.y.push_back(end * density(time));
+  }
+  return series;
+}
+
+double wanted_density(const EmaProfile& target, double time) {
+  const double one = 1;
+  return combined_density({&target, 1}, {&one, 1}, time);
+}
+
 plot::Axes profile_axes(const std::vector<EmaProfile>& profiles,
                         std::span<const EmaProfile> targets,
                         std::span<const PostHocSolution> solutions) {
-  plot::Axes axes;
-  axes.title = "Weight of the network at each time";
-  axes.x.label = "Training time (million images)";
-  axes.y.label = "Weight density";
-  axes.legend = plot::Legend::top_left;
+  plot::Axes axes = time_axes("Weight of the network at each time", plot::Legend::top_left);
   constexpr int points = 600;
+  const plot::Style dashed = {
+      .color = plot::rgb(0x222222), .line_width = 1, .dash = plot::Dash::dashed};
   for (const size_t j : chosen(targets.size(), most_curves)) {
-    plot::Series wanted, reached{.label = "\u03c3_{rel} = " + std_text(targets[j].std)};
-    const auto end = static_cast<double>(targets[j].time);
-    for (int k = 1; k <= points; ++k) {
-      const double time = end * k / points;
-      const double one = 1;
-      wanted.x.push_back(time / 1e6);
-      wanted.y.push_back(end * combined_density(targets.subspan(j, 1), {&one, 1}, time));
-      reached.y.push_back(end * combined_density(profiles, solutions[j].coefficients, time));
-    }
-    reached.x = wanted.x;
-    wanted.style = {.color = plot::rgb(0x222222), .line_width = 1, .dash = plot::Dash::dashed};
-    axes.add(std::move(reached));
-    axes.add(std::move(wanted));
+    const auto reached = [&](double time) {
+      return combined_density(profiles, solutions[j].coefficients, time);
+    };
+    const auto wanted = [&](double time) { return wanted_density(targets[j], time); };
+    const std::string label = "\u03c3_{rel} = " + std_text(targets[j].std);
+    axes.add(over_time({.label = label}, targets[j], points, reached));
+    axes.add(over_time({.style = dashed}, targets[j], points, wanted));
   }
-  axes.add(plot::Series{
-      .label = "wanted",
-      .style = {.color = plot::rgb(0x222222), .line_width = 1, .dash = plot::Dash::dashed}});
+  axes.add(plot::Series{.label = "wanted", .style = dashed});
   return axes;
 }
 
 plot::Axes difference_axes(const std::vector<EmaProfile>& profiles,
                            std::span<const EmaProfile> targets,
                            std::span<const PostHocSolution> solutions) {
-  plot::Axes axes;
-  axes.title = "Reconstructed minus wanted";
-  axes.x.label = "Training time (million images)";
-  axes.y.label = "Weight density";
-  axes.legend = plot::Legend::none;
+  plot::Axes axes = time_axes("Reconstructed minus wanted", plot::Legend::none);
   constexpr int points = 1500;
   for (const size_t j : chosen(targets.size(), most_curves)) {
-    plot::Series series{.label = std_text(targets[j].std), .style = {.line_width = 1}};
-    const auto end = static_cast<double>(targets[j].time);
-    for (int k = 1; k <= points; ++k) {
-      const double time = end * k / points, one = 1;
-      series.x.push_back(time / 1e6);
-      series.y.push_back(end * (combined_density(profiles, solutions[j].coefficients, time) -
-                                combined_density(targets.subspan(j, 1), {&one, 1}, time)));
-    }
-    axes.add(std::move(series));
+    const auto difference = [&](double time) {
+      return combined_density(profiles, solutions[j].coefficients, time) -
+             wanted_density(targets[j], time);
+    };
+    axes.add(over_time({.label = std_text(targets[j].std), .style = {.line_width = 1}}, targets[j],
+                       points, difference));
   }
   return axes;
 }
