@@ -12,7 +12,7 @@ namespace edm2 {
 namespace fs = std::filesystem;
 namespace {
 
-std::string number_text(double value) {
+std::string setting_text(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.10g", value);
   return text;
@@ -20,7 +20,7 @@ std::string number_text(double value) {
 
 std::string widths_text(const std::vector<double>& stds) {
   std::string text;
-  for (const double std : stds) text += (text.empty() ? "" : ",") + number_text(std);
+  for (const double std : stds) text += (text.empty() ? "" : ",") + setting_text(std);
   return text;
 }
 
@@ -42,8 +42,8 @@ std::vector<std::string> keep_settings(TrainOptions& options, const LossOptions&
       unused.push_back(std::string(option) + " stays " + kept + " (" + given + " is not used)");
   };
   keep("--stds", widths_text(stds), widths_text(options.stds));
-  keep("--P_mean", number_text(loss.P_mean), number_text(options.P_mean));
-  keep("--P_std", number_text(loss.P_std), number_text(options.P_std));
+  keep("--P_mean", setting_text(loss.P_mean), setting_text(options.P_mean));
+  keep("--P_std", setting_text(loss.P_std), setting_text(options.P_std));
   options.stds = stds;
   options.P_mean = loss.P_mean;
   options.P_std = loss.P_std;

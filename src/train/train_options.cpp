@@ -7,31 +7,10 @@
 #include <nlohmann/json.hpp>
 
 #include "edm2/core/error.h"
+#include "train/objective.h"
 
 namespace edm2 {
 namespace {
-
-struct Preset {
-  const char* name;
-  int64_t mebi_images;
-  int64_t channels;
-  double lr, dropout;
-};
-
-constexpr std::array<Preset, 12> presets = {{
-    {"edm2-img512-xxs", 2048, 64, 0.0170, 0.00},
-    {"edm2-img512-xs", 2048, 128, 0.0120, 0.00},
-    {"edm2-img512-s", 2048, 192, 0.0100, 0.00},
-    {"edm2-img512-m", 2048, 256, 0.0090, 0.10},
-    {"edm2-img512-l", 1792, 320, 0.0080, 0.10},
-    {"edm2-img512-xl", 1280, 384, 0.0070, 0.10},
-    {"edm2-img512-xxl", 896, 448, 0.0065, 0.10},
-    {"edm2-img64-xs", 1024, 128, 0.0120, 0.00},
-    {"edm2-img64-s", 1024, 192, 0.0100, 0.00},
-    {"edm2-img64-m", 2048, 256, 0.0090, 0.10},
-    {"edm2-img64-l", 1024, 320, 0.0080, 0.10},
-    {"edm2-img64-xl", 640, 384, 0.0070, 0.10},
-}};
 
 template <class T>
 nlohmann::ordered_json or_null(const std::optional<T>& value) {
@@ -62,29 +41,18 @@ double learning_rate_at(const LearningRateOptions& options, int64_t cur_nimg, in
 }
 
 void apply_training_preset(TrainOptions& options, const std::string& name) {
-  const auto preset = std::find_if(presets.begin(), presets.end(),
-                                   [&](const Preset& entry) { return name == entry.name; });
-  if (preset == presets.end()) {
+  const auto objective = make_objective(options);
+  const auto names = objective->preset_names();
+  if (std::find(names.begin(), names.end(), name) == names.end()) {
     std::string known;
-    for (const auto& entry : presets) known += std::string(known.empty() ? "" : ", ") + entry.name;
+    for (const auto& entry : names) known += (known.empty() ? "" : ", ") + entry;
     throw Error("Invalid configuration preset \"" + name + "\"; known presets are " + known);
   }
-  const bool latents = name.find("img512") != std::string::npos;
-  options.total_nimg = preset->mebi_images << 20;
-  options.batch_size = 2048;
-  options.network.model_channels = preset->channels;
-  options.network.dropout = preset->dropout;
-  options.learning_rate.ref_lr = preset->lr;
-  options.learning_rate.ref_batches = latents ? 70000 : 35000;
-  options.learning_rate.ref_batches_is_integer = true;
-  options.P_mean = latents ? -0.4 : -0.8;
-  options.P_std = latents ? 1.0 : 1.6;
+  objective->apply_preset(options, name);
 }
 
 std::vector<std::string> training_preset_names() {
-  std::vector<std::string> names;
-  for (const auto& preset : presets) names.emplace_back(preset.name);
-  return names;
+  return make_objective(TrainOptions{})->preset_names();
 }
 
 Streams parse_streams(const std::string& name) {
@@ -211,9 +179,7 @@ nlohmann::ordered_json training_config(const TrainOptions& options, const Encode
         "resample_filter", "res_balance", "attn_balance", "clip_act", "sigma_data"})
     if (all[key] != defaults[key]) network[key] = all[key];
 
-  config["loss_kwargs"] = {{"class_name", "training.training_loop.EDM2Loss"},
-                           {"P_mean", options.P_mean},
-                           {"P_std", options.P_std}};
+  config["loss_kwargs"] = make_objective(options)->config(options);
   Json& lr = config["lr_kwargs"];
   lr = {{"func_name", "training.training_loop.learning_rate_schedule"},
         {"ref_lr", options.learning_rate.ref_lr}};

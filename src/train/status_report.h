@@ -1,0 +1,54 @@
+// The status lines of a run, and what is collected for them.
+#pragma once
+
+#include "edm2/core/process_group.h"
+#include "edm2/nn/network.h"
+#include "edm2/train/statistics.h"
+#include "edm2/train/train_options.h"
+#include "train/run_log.h"
+#include "train/training_monitor.h"
+#include "train/training_state.h"
+
+namespace edm2 {
+
+/// Statistics and times from one status line to the next. All processes make the same calls.
+class StatusReport {
+ public:
+  /// `begin`: seconds_now() from which the first line counts. All others must outlive this.
+  StatusReport(const TrainOptions& options, Precond& network, ProcessGroup& group, RunLog& log,
+               double begin);
+
+  /// After each forward pass.
+  void after_forward(const Tensor& loss, const Tensor& sigma);
+  /// When the gradients of the step that began at cur_nimg images are complete: whether optimizer
+  /// and EMA are to move.
+  bool after_backward(int64_t cur_nimg, double learning_rate);
+  /// Time that a step has taken.
+  void add_training_time(double seconds) { training_time_ += seconds; }
+
+  struct Entry {
+    NamedValues values, extra;  ///< the original's, our own
+    std::string line;           ///< for stats.jsonl
+  };
+  /// Says the status line in the log, adds the time to run.total_elapsed_time, and starts anew.
+  Entry take(RunProgress& run);
+
+  /// What has been collected since the last status line (RunProgress::more), so that the next one
+  /// comes out as if the run had not been interrupted.
+  nlohmann::json save() const;
+  /// The run goes on from there. Throws Error if run.more makes no sense.
+  void restore(const RunProgress& run);
+
+ private:
+  void say(const RunProgress& run, double tick, double per_kimg);
+
+  Precond& network_;
+  ProcessGroup& group_;
+  RunLog& log_;
+  Statistics statistics_;
+  TrainingMonitor monitor_;
+  double begin_, training_time_ = 0;  // since the last status line
+  int64_t begin_nimg_ = 0;
+};
+
+}  // namespace edm2

@@ -1,0 +1,54 @@
+// How a run begins and how it ends: at its end, by suspension, by an error.
+#include <cstdio>
+
+#include "edm2/core/error.h"
+#include "train/trainer_state.h"
+
+namespace edm2 {
+namespace {
+
+std::string kimg_text(int64_t nimg) { return std::to_string(nimg / 1000); }
+
+}  // namespace
+
+void Trainer::State::say_begin() {
+  log.line("Training from " + kimg_text(run.cur_nimg) + " kimg to " +
+           kimg_text(options.total_nimg) + " kimg:\n");
+  progress->start("Training", options.total_nimg - run.cur_nimg, "img");
+}
+
+/// The run was at its end before it began.
+RunEnd Trainer::State::say_finished() {
+  log.line("This run is finished: it has seen " + kimg_text(run.cur_nimg) + " kimg of " +
+           kimg_text(options.total_nimg) + " kimg; use a larger --duration to train on");
+  files.close();
+  return RunEnd::finished;
+}
+
+RunEnd Trainer::State::finish() {
+  progress->finish();
+  files.close();
+  if (!save_error.empty()) throw Error("the run has come to its end, but " + save_error);
+  return RunEnd::finished;
+}
+
+RunEnd Trainer::State::suspend(const std::string& reason) {
+  if (run.cur_nimg != saved_nimg) save_state();
+  progress->finish();
+  files.close();
+  if (!save_error.empty()) throw Error("suspended " + reason + ", but " + save_error);
+  char kimg[64];
+  std::snprintf(kimg, sizeof kimg, "%.3f", static_cast<double>(run.cur_nimg) / 1e3);
+  log.line("Suspended " + reason + " at " + kimg + " kimg; the same command goes on from there");
+  return RunEnd::suspended;
+}
+
+/// A step has failed, because of a broken image for example.
+void Trainer::State::explain(const Error& error) {
+  log.note(std::string("Error: ") + error.what());
+  throw Error(std::string(error.what()) + "; the run in '" + options.outdir.string() +
+              "' stops at " + kimg_text(run.cur_nimg) +
+              " kimg, and goes on from its newest training state once this is mended");
+}
+
+}  // namespace edm2
