@@ -13,9 +13,12 @@
 #include "edm2/ema/snapshots.h"
 #include "edm2/io/safetensors.h"
 #include "ema/snapshot_writer.h"
+#include "support/checks.h"
 #include "support/golden.h"
 #include "support/paths.h"
 #include "support/pickle_protocols.h"
+#include "support/recording_progress.h"
+#include "support/run_program.h"
 #include "support/small_models.h"
 
 namespace edm2 {
@@ -23,32 +26,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Remembers what the user is told.
-class Recorder : public Progress {
- public:
-  void message(const std::string& line) override { text += line + '\n'; }
-  void start(const std::string&, int64_t count, const std::string&) override { total = count; }
-  void advance(int64_t count) override { done += count; }
-  void finish() override {}
-  std::string text;
-  int64_t total = 0, done = 0;
-};
-
-std::string read_text(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-std::vector<std::string> sorted_names(const fs::path& folder) {
-  std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(folder))
-    names.push_back(entry.path().filename().string());
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
 std::string error_of(const ReconstructOptions& options) {
-  Recorder progress;
+  test::RecordingProgress progress;
   try {
     reconstruct_phema(options, progress);
   } catch (const Error& error) {
@@ -63,15 +42,8 @@ struct SavedRun {
   fs::path indir = dir / "in", outdir = dir / "out";
   std::vector<Snapshot> snapshots;  // in the order of time and width
 
-  explicit SavedRun(int times, SnapshotFormat format = SnapshotFormat::pickle) {
-    fs::create_directory(indir);
-    for (int time = 1; time <= times; ++time)
-      for (const double std : {0.05, 0.1}) {
-        snapshots.push_back(test::small_snapshot(/*label_dim=*/3, snapshots.size() + 1));
-        const SnapshotName name{"network-snapshot", kimg_from_nimg(1024 * time), std, format};
-        save_snapshot(indir / name.file_name(), snapshots.back(), format);
-      }
-  }
+  explicit SavedRun(int times, SnapshotFormat format = SnapshotFormat::pickle)
+      : snapshots(test::write_snapshots(indir, times, format)) {}
 
   ReconstructOptions options(std::vector<double> stds) const {
     ReconstructOptions result;
@@ -111,7 +83,7 @@ struct SavedRun {
 };
 
 void reconstruct(const ReconstructOptions& options) {
-  Recorder progress;
+  test::RecordingProgress progress;
   reconstruct_phema(options, progress);
 }
 
@@ -137,9 +109,9 @@ TEST(ReconstructGolden, WeightsOfTheOriginal) {
     options.filter.stds = c.instds;
     options.max_batch_size = 2;
     reconstruct(options);
-    EXPECT_EQ(sorted_names(options.outdir).size(), c.stds.size());
+    EXPECT_EQ(test::names_in(options.outdir).size(), c.stds.size());
     int64_t elements = 0, different = 0;
-    for (const auto& name : sorted_names(options.outdir)) {
+    for (const auto& name : test::names_in(options.outdir)) {
       SCOPED_TRACE(c.name + " " + name);
       ASSERT_TRUE(name.starts_with("phema-") && name.ends_with(".pkl"));
       const NpzFile expected(reference /
@@ -173,8 +145,8 @@ TEST(ReconstructGolden, FilesOfTheOriginal) {
   options.outdir = dir.path();
   options.outstds = {0.05, 0.1};
   reconstruct(options);
-  EXPECT_EQ(sorted_names(dir.path()), sorted_names(reference / "out"));
-  for (const auto& name : sorted_names(dir.path())) {
+  EXPECT_EQ(test::names_in(dir.path()), test::names_in(reference / "out"));
+  for (const auto& name : test::names_in(dir.path())) {
     Snapshot ours = load_snapshot(dir / name), theirs = load_snapshot(reference / "out" / name);
     test::expect_same_snapshot(ours, theirs);  // lengths that are stored come back bit for bit
   }
@@ -184,7 +156,7 @@ TEST(Reconstruct, SameBitsAsThePlainLoop) {
   for (const auto format : {SnapshotFormat::pickle, SnapshotFormat::safetensors}) {
     const SavedRun run(3, format);
     ReconstructOptions options = run.options({0.07, 0.15});
-    Recorder progress;
+    test::RecordingProgress progress;
     reconstruct_phema(options, progress);
     EXPECT_EQ(progress.total, 6);
     EXPECT_EQ(progress.done, 6);
@@ -235,12 +207,12 @@ TEST(Reconstruct, BatchesAndContainersDoNotChangeTheResult) {
   options.outdir = run.dir / "safetensors";
   options.format = SnapshotFormat::safetensors;
   reconstruct(options);
-  const auto names = sorted_names(run.outdir);
+  const auto names = test::names_in(run.outdir);
   EXPECT_EQ(names,
             (std::vector<std::string>{"phema-0000002-0.030.pkl", "phema-0000002-0.060.pkl",
                                       "phema-0000002-0.090.pkl", "phema-0000002-0.200.pkl"}));
   for (const auto& name : names) {
-    EXPECT_EQ(read_text(run.outdir / name), read_text(run.dir / "single" / name));
+    EXPECT_EQ(test::read_file(run.outdir / name), test::read_file(run.dir / "single" / name));
     test::expect_same_snapshot(
         load_snapshot(run.outdir / name),
         load_snapshot((run.dir / "safetensors" / name).replace_extension(".safetensors")));
@@ -256,22 +228,22 @@ TEST(Reconstruct, SkipContinuesAnInterruptedRun) {
   options.outstds = {0.07, 0.08};
   options.skip = true;
   reconstruct(options);
-  EXPECT_EQ(read_text(first), "kept");
+  EXPECT_EQ(test::read_file(first), "kept");
   EXPECT_NO_THROW(load_snapshot(run.outdir / "phema-0000002-0.080.pkl"));
-  Recorder progress;
+  test::RecordingProgress progress;
   reconstruct_phema(options, progress);
-  EXPECT_NE(progress.text.find("Nothing to do"), std::string::npos);
+  EXPECT_NE(progress.text().find("Nothing to do"), std::string::npos);
 }
 
 TEST(Reconstruct, MessagesOfTheOriginal) {
   const SavedRun run(1);
   ReconstructOptions options = run.options({0.07, 0.08, 0.09});
   options.max_batch_size = 2;
-  Recorder progress;
+  test::RecordingProgress progress;
   reconstruct_phema(options, progress);
   const auto in = [&](const char* name) { return "    " + (run.indir / name).string() + '\n'; };
   const auto out = [&](const char* name) { return (run.outdir / name).string() + '\n'; };
-  EXPECT_EQ(progress.text,
+  EXPECT_EQ(progress.text(),
             "Loading 2 input pickles...\n" + in("network-snapshot-0000001-0.050.pkl") +
                 in("network-snapshot-0000001-0.100.pkl") +
                 "Reconstructing 3 output pickles in 2 batches...\n    batch 0: " +
@@ -304,7 +276,7 @@ TEST(Reconstruct, WrongInputsAreNamedAndNothingIsWritten) {
     EXPECT_FALSE(fs::exists(run.outdir));
   };
   const fs::path victim = run.indir / "network-snapshot-0000002-0.050.pkl";
-  const std::string contents = read_text(victim);
+  const std::string contents = test::read_file(victim);
   std::ofstream(victim, std::ios::binary) << contents.substr(0, contents.size() / 2);
   expect_named(victim.filename().string());
   std::ofstream(victim, std::ios::binary) << contents.substr(0, contents.size() - 1);
@@ -339,7 +311,7 @@ TEST(Reconstruct, LeavesNothingHalfWritten) {
   const SavedRun run(2);
   fs::create_directories(run.outdir / "phema-0000002-0.080.pkl");  // a folder in the way
   EXPECT_NE(error_of(run.options({0.07, 0.08})).find("phema-0000002-0.080.pkl"), std::string::npos);
-  EXPECT_EQ(sorted_names(run.outdir), std::vector<std::string>{"phema-0000002-0.080.pkl"});
+  EXPECT_EQ(test::names_in(run.outdir), std::vector<std::string>{"phema-0000002-0.080.pkl"});
 }
 
 TEST(Reconstruct, TakesAnyNetwork) {
@@ -382,12 +354,12 @@ TEST(Reconstruct, ReportShowsCoefficientsAndProfiles) {
   const SavedRun run(3);
   ReconstructOptions options = run.options({0.07, 0.15});
   options.report = options.dry_run = true;
-  Recorder progress;
+  test::RecordingProgress progress;
   reconstruct_phema(options, progress);
-  EXPECT_EQ(sorted_names(run.outdir),
+  EXPECT_EQ(test::names_in(run.outdir),
             (std::vector<std::string>{"phema-0000003-report.csv", "phema-0000003-report.svg"}));
-  EXPECT_NE(progress.text.find("0.070.pkl the expected error is"), std::string::npos);
-  std::istringstream csv(read_text(run.outdir / "phema-0000003-report.csv"));
+  EXPECT_NE(progress.text().find("0.070.pkl the expected error is"), std::string::npos);
+  std::istringstream csv(test::read_file(run.outdir / "phema-0000003-report.csv"));
   std::string line;
   std::getline(csv, line);
   EXPECT_EQ(line, "std,nimg,expected_error,input,input_nimg,input_std,coefficient");
@@ -405,19 +377,19 @@ TEST(Reconstruct, EveryPickleProtocolGivesTheSameFiles) {
   const SavedRun run(2);
   ReconstructOptions options = run.options({0.07, 0.15});
   reconstruct(options);
-  const std::vector<std::string> names = sorted_names(run.outdir);
+  const std::vector<std::string> names = test::names_in(run.outdir);
   for (int protocol = 0; protocol <= 5; ++protocol) {
     SCOPED_TRACE(protocol);
     const test::TempDir dir;
     fs::create_directory(dir / "in");
-    for (const std::string& name : sorted_names(run.indir))
+    for (const std::string& name : test::names_in(run.indir))
       std::ofstream(dir / "in" / name, std::ios::binary)
-          << test::in_protocol(read_text(run.indir / name), protocol);
+          << test::in_protocol(test::read_file(run.indir / name), protocol);
     options.indir = (dir / "in").string();
     options.outdir = dir / "out";
     reconstruct(options);
     for (const std::string& name : names)
-      EXPECT_EQ(read_text(dir / "out" / name), read_text(run.outdir / name)) << name;
+      EXPECT_EQ(test::read_file(dir / "out" / name), test::read_file(run.outdir / name)) << name;
     test::expect_same_snapshot(Snapshots(dir / "in").reconstruct(0.07),
                                load_snapshot(run.outdir / "phema-0000002-0.070.pkl"));
   }

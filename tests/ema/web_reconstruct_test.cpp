@@ -60,17 +60,6 @@ class FolderServer {
   test::HttpServer server_;
 };
 
-void write_served_run(const fs::path& folder, int times) {
-  fs::create_directories(folder);
-  uint64_t seed = 0;
-  for (int time = 1; time <= times; ++time)
-    for (const double std : {0.05, 0.1}) {
-      const SnapshotName name{"network-snapshot", kimg_from_nimg(1024 * time), std};
-      save_snapshot(folder / name.file_name(), test::small_snapshot(3, ++seed),
-                    SnapshotFormat::pickle);
-    }
-}
-
 ReconstructOptions options_for(const std::string& indir, const fs::path& outdir) {
   ReconstructOptions options;
   options.indir = indir;
@@ -84,7 +73,7 @@ ReconstructOptions options_for(const std::string& indir, const fs::path& outdir)
 
 TEST(WebReconstruct, GivesTheFilesOfALocalRun) {
   const test::TempDir dir;
-  write_served_run(dir / "in", 3);
+  test::write_snapshots(dir / "in", 3);
   test::RecordingProgress progress;
   reconstruct_phema(options_for((dir / "in").string(), dir / "local"), progress);
   const FolderServer server(dir / "in", /*failures=*/2);
@@ -98,7 +87,7 @@ TEST(WebReconstruct, GivesTheFilesOfALocalRun) {
 
 TEST(WebReconstruct, KeepsAndReusesSnapshots) {
   const test::TempDir dir;
-  write_served_run(dir / "in", 2);
+  test::write_snapshots(dir / "in", 2);
   const FolderServer server(dir / "in");
   ReconstructOptions options = options_for(server.url(), dir / "out");
   options.keep = dir / "kept";
@@ -121,7 +110,7 @@ TEST(WebReconstruct, KeepsAndReusesSnapshots) {
 
 TEST(WebReconstruct, ErrorsAreNamedAndNothingHalfIsLeft) {
   const test::TempDir dir;
-  write_served_run(dir / "in", 2);
+  test::write_snapshots(dir / "in", 2);
   const fs::path victim = dir / "in" / "network-snapshot-0000002-0.050.pkl";
   fs::resize_file(victim, fs::file_size(victim) / 2);
   const FolderServer server(dir / "in");

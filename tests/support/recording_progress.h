@@ -20,6 +20,13 @@ class RecordingProgress : public Progress {
   void advance(int64_t count) override { done += count; }
   void finish() override { ++finished; }
 
+  /// All messages, each with its end of line.
+  std::string text() const {
+    std::string all;
+    for (const auto& line : messages) all += line + '\n';
+    return all;
+  }
+
   std::vector<std::string> messages, titles;
   std::string unit;             ///< of the last piece of work
   int64_t total = 0, done = 0;  ///< likewise

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "edm2/ema/snapshot_name.h"
 #include "edm2/io/npz.h"
 #include "edm2/io/safetensors.h"
 #include "edm2/nn/state_layout.h"
@@ -32,6 +33,19 @@ Snapshot small_snapshot(int64_t label_dim, uint64_t seed, int64_t resolution) {
   for (auto& entry : network.named_parameters())
     if (entry.name.ends_with("gain")) entry.tensor->fill_(0.7);
   return make_snapshot(network);
+}
+
+std::vector<Snapshot> write_snapshots(const std::filesystem::path& folder, int times,
+                                      SnapshotFormat format) {
+  std::filesystem::create_directories(folder);
+  std::vector<Snapshot> snapshots;
+  for (int time = 1; time <= times; ++time)
+    for (const double std : {0.05, 0.1}) {
+      snapshots.push_back(small_snapshot(/*label_dim=*/3, snapshots.size() + 1));
+      const SnapshotName name{"network-snapshot", kimg_from_nimg(1024 * time), std, format};
+      save_snapshot(folder / name.file_name(), snapshots.back(), format);
+    }
+  return snapshots;
 }
 
 Snapshot random_snapshot(const NetworkOptions& options, at::ScalarType dtype) {

@@ -17,6 +17,11 @@ NetworkOptions tiny_options(int64_t label_dim, int64_t resolution = 8, int64_t c
 /// A tiny network with untrained weights drawn from `seed`, and gains that let it do something.
 Snapshot small_snapshot(int64_t label_dim, uint64_t seed = 7, int64_t resolution = 16);
 
+/// Fills a new folder with the snapshots of a run of `times` kimg, after each kimg one of the EMA
+/// width 0.05 and one of 0.1: small_snapshot(3, 1), (3, 2), ... Returns them in this order.
+std::vector<Snapshot> write_snapshots(const std::filesystem::path& folder, int times,
+                                      SnapshotFormat format = SnapshotFormat::pickle);
+
 /// Random tensors of one type for these options, and something in every other member.
 Snapshot random_snapshot(const NetworkOptions& options, at::ScalarType dtype = at::kHalf);
 

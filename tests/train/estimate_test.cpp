@@ -8,6 +8,7 @@
 #include "edm2/nn/network.h"
 #include "support/paths.h"
 #include "support/small_models.h"
+#include "support/small_training.h"
 #include "train/training_state.h"
 
 namespace edm2 {
@@ -16,17 +17,13 @@ namespace {
 namespace fs = std::filesystem;
 
 TrainOptions small_options(const fs::path& dir) {
-  TrainOptions o;
-  o.data = dir / "data";
-  o.outdir = dir / "runs" / "run";
+  TrainOptions o = test::small_training(dir / "data", dir / "runs" / "run");
   o.network = test::tiny_options(3);
   o.batch_size = 512;
   o.batch_gpu = 16;
   o.total_nimg = 2560;
-  o.status_nimg = std::nullopt;
   o.snapshot_nimg = 1024;
   o.checkpoint_nimg = 1024;
-  o.device = "cpu";
   return o;
 }
 

@@ -12,6 +12,7 @@
 #include "support/paths.h"
 #include "support/recording_progress.h"
 #include "support/small_models.h"
+#include "support/small_training.h"
 
 namespace edm2 {
 
@@ -24,15 +25,10 @@ const LossOptions state_loss = {.P_mean = -0.4, .P_std = 1, .sigma_data = 0.5};
 const std::vector<double> state_stds = {0.05, 0.1};
 
 TrainOptions options_for_a_short_run(const test::TempDir& dir) {
-  TrainOptions options;
-  options.data = dir / "data";
-  options.outdir = dir / "run";
-  options.network = test::tiny_options(3, 8, 8);
+  TrainOptions options = test::small_training(dir / "data", dir / "run");
   options.batch_size = options.total_nimg = 1024;
   options.batch_gpu = 64;
-  options.status_nimg = std::nullopt;
   options.snapshot_nimg = options.checkpoint_nimg = 1024;
-  options.device = "cpu";
   options.tensorboard = false;
   return options;
 }

@@ -22,6 +22,7 @@
 #include "support/paths.h"
 #include "support/run_program.h"
 #include "support/small_models.h"
+#include "support/small_training.h"
 #include "train/manifest.h"
 
 namespace edm2 {
@@ -43,9 +44,7 @@ constexpr int default_kills = 220;
 #endif
 
 TrainOptions killed_options(const fs::path& folder, const std::string& run) {
-  TrainOptions o;
-  o.data = folder / "data";
-  o.outdir = folder / run;
+  TrainOptions o = test::small_training(folder / "data", folder / run);
   o.network = test::tiny_options(3, 8, 4);
   o.network.dropout = 0.1;
   o.learning_rate = {.ref_lr = 0.01, .ref_batches = 10, .rampup_nimg = 0};
@@ -55,7 +54,6 @@ TrainOptions killed_options(const fs::path& folder, const std::string& run) {
   o.status_nimg = 2560;  // a line's losses come from before and after a training state
   o.snapshot_nimg = 2048;
   o.checkpoint_nimg = 1024;
-  o.device = "cpu";
   o.data_threads = 1;
   return o;
 }

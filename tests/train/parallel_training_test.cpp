@@ -19,6 +19,7 @@
 #include "edm2/train/trainer.h"
 #include "support/paths.h"
 #include "support/small_models.h"
+#include "support/small_training.h"
 
 namespace edm2 {
 namespace {
@@ -31,19 +32,16 @@ constexpr const char* scenario_variable = "EDM2_TEST_SCENARIO";
 json read_json(const fs::path& path) { return json::parse(std::ifstream(path)); }
 
 TrainOptions options_of(const json& scenario) {
-  TrainOptions o;
-  o.data = scenario.at("data").get<std::string>();
-  o.outdir = scenario.at("outdir").get<std::string>();
-  o.use_labels = scenario.value("labels", true);
-  o.network = test::tiny_options(o.use_labels ? 3 : 0, 8, 16);
+  const int64_t label_dim = scenario.value("labels", true) ? 3 : 0;
+  TrainOptions o = test::small_training(scenario.at("data").get<std::string>(),
+                                        scenario.at("outdir").get<std::string>(), label_dim);
+  o.network = test::tiny_options(label_dim, 8, 16);
   o.network.dropout = 0.1;
   o.learning_rate = {.ref_lr = 0.01, .ref_batches = 100, .rampup_nimg = 0};
   o.batch_size = scenario.at("batch").get<int64_t>();
   if (const auto limit = scenario.value("batch_gpu", int64_t{0}); limit > 0) o.batch_gpu = limit;
   o.total_nimg = scenario.at("images").get<int64_t>();
   o.status_nimg = o.total_nimg;
-  o.snapshot_nimg = std::nullopt;
-  o.checkpoint_nimg = std::nullopt;
   if (const auto interval = scenario.value("checkpoint", int64_t{0}); interval > 0)
     o.checkpoint_nimg = interval;
   o.on_nonfinite = parse_on_nonfinite(scenario.value("on_nonfinite", "zero"));
@@ -54,7 +52,6 @@ TrainOptions options_of(const json& scenario) {
   }
   o.streams = parse_streams(scenario.at("streams").get<std::string>());
   o.seed = 5;
-  o.device = "cpu";
   o.data_threads = 1;
   return o;
 }

@@ -14,6 +14,7 @@
 #include "support/paths.h"
 #include "support/python.h"
 #include "support/small_models.h"
+#include "support/small_training.h"
 
 namespace edm2 {
 namespace {
@@ -24,27 +25,16 @@ class SampleGridTest : public testing::Test {
  protected:
   void SetUp() override { test::write_small_dataset(dir_ / "data"); }
   TrainOptions options(const std::string& run) {
-    TrainOptions o;
-    o.data = dir_ / "data";
-    o.outdir = dir_ / run;
-    o.network = test::tiny_options(3, 8, 8);
+    TrainOptions o = test::small_training(dir_ / "data", dir_ / run);
     o.network.dropout = 0.1;
     o.learning_rate = {.ref_lr = 0.01, .ref_batches = 100, .rampup_nimg = 0};
     o.batch_size = 4;
     o.total_nimg = 16;
     o.status_nimg = 8;
-    o.snapshot_nimg = o.checkpoint_nimg = std::nullopt;
     o.samples.every_nimg = 8;
     o.samples.count = 5;
     o.samples.num_steps = 3;
-    o.device = "cpu";
     return o;
-  }
-  std::unique_ptr<Trainer> train(const TrainOptions& options) {
-    auto trainer = std::make_unique<Trainer>(options, make_progress(ProgressStyle::quiet));
-    trainer->setup();
-    trainer->run();
-    return trainer;
   }
   std::vector<std::string> files(const fs::path& folder) {
     std::vector<std::string> names;
@@ -62,14 +52,9 @@ class SampleGridTest : public testing::Test {
 };
 
 bool same_weights(Trainer& a, Trainer& b) {
-  const auto same = [](const StateDict& x, const StateDict& y) {
-    for (size_t i = 0; i < x.size(); ++i)
-      if (!x[i].second.equal(y[i].second)) return false;
-    return x.size() == y.size();
-  };
-  return same(a.network().state_dict(), b.network().state_dict()) &&
-         same(a.ema().weights(0), b.ema().weights(0)) &&
-         same(a.ema().weights(1), b.ema().weights(1));
+  return test::same_state(a.network().state_dict(), b.network().state_dict()) &&
+         test::same_state(a.ema().weights(0), b.ema().weights(0)) &&
+         test::same_state(a.ema().weights(1), b.ema().weights(1));
 }
 
 }  // namespace
@@ -79,7 +64,7 @@ TEST_F(SampleGridTest, TrainingDoesNotNotice) {
   without.samples.every_nimg = std::nullopt;
   without.tensorboard = false;
   without.full_statistics = false;
-  const auto a = train(without), b = train(options("with"));
+  const auto a = test::train(without), b = test::train(options("with"));
   EXPECT_TRUE(same_weights(*a, *b));
   EXPECT_FALSE(fs::exists(dir_ / "without" / "samples"));
   for (const std::string& name : files(dir_ / "without"))
@@ -92,7 +77,7 @@ TEST_F(SampleGridTest, TrainingDoesNotNotice) {
 TEST_F(SampleGridTest, SameSeedsForEveryGridAndAWidthEach) {
   auto o = options("run");
   o.samples.stds = {0.05, 0.1};
-  const auto trainer = train(o);
+  const auto trainer = test::train(o);
   const Image narrow = grid("run", "samples-0000000-0.050.png"),
               wide = grid("run", "samples-0000000-0.100.png");
   EXPECT_EQ(narrow.width, 3 * 10 + 2);
@@ -122,7 +107,7 @@ TEST_F(SampleGridTest, LatentsWithoutAVaeAreShownAsAnImpression) {
   o.use_labels = false;
   o.samples.fetch.cache_dir = dir_ / "empty-cache";
   setenv("HF_HOME", (dir_ / "no-hub").c_str(), 1);
-  train(o);
+  test::train(o);
   const std::string log = read_text_file(dir_ / "run" / "log.txt");
   EXPECT_NE(log.find("cheap impression"), std::string::npos) << log;
   EXPECT_EQ(log.find("cheap impression"), log.rfind("cheap impression"));
@@ -130,7 +115,7 @@ TEST_F(SampleGridTest, LatentsWithoutAVaeAreShownAsAnImpression) {
   // A VAE that is named must be there, before the run's folder is made.
   o.outdir = dir_ / "other";
   o.samples.vae = (dir_ / "missing").string();
-  EXPECT_THROW(train(o), Error);
+  EXPECT_THROW(test::train(o), Error);
   EXPECT_FALSE(fs::exists(dir_ / "other"));
 }
 
@@ -166,7 +151,7 @@ TEST_F(SampleGridTest, RefusesOptionsThatDoNotFit) {
 TEST_F(SampleGridTest, APictureThatCannotBeWrittenDoesNotEndTheRun) {
   fs::create_directories(dir_ / "run");
   std::ofstream(dir_ / "run" / "samples") << "a file in the way";
-  const auto trainer = train(options("run"));
+  const auto trainer = test::train(options("run"));
   EXPECT_EQ(trainer->cur_nimg(), 16);
   EXPECT_NE(read_text_file(dir_ / "run" / "log.txt").find("training goes on"), std::string::npos);
 }

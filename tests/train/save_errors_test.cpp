@@ -13,6 +13,7 @@
 #include "support/recording_progress.h"
 #include "support/run_program.h"
 #include "support/small_models.h"
+#include "support/small_training.h"
 #include "train/manifest.h"
 
 namespace edm2 {
@@ -64,10 +65,7 @@ class SaveErrorsOfTraining : public testing::Test {
   }
 
   TrainOptions options(const std::string& run) const {
-    TrainOptions o;
-    o.data = dir / "data";
-    o.outdir = dir / run;
-    o.network = test::tiny_options(3, 8, 8);
+    TrainOptions o = test::small_training(dir / "data", dir / run);
     o.learning_rate = {.ref_lr = 0.01, .ref_batches = 10, .rampup_nimg = 0};
     o.batch_size = 512;
     o.batch_gpu = 256;
@@ -75,7 +73,6 @@ class SaveErrorsOfTraining : public testing::Test {
     o.status_nimg = o.snapshot_nimg = 1024;
     o.checkpoint_nimg = 2048;
     o.full_statistics = false;  // short lines
-    o.device = "cpu";
     return o;
   }
 
@@ -94,11 +91,7 @@ class SaveErrorsOfTraining : public testing::Test {
   }
   void train(const TrainOptions& o) { train<FileSizeLimit>(o, -1, -1, 0); }
 
-  std::string said() const {
-    std::string text;
-    for (const auto& line : progress->messages) text += line + "\n";
-    return text;
-  }
+  std::string said() const { return progress->text(); }
   fs::path state(const std::string& run, int kimg) const {
     return dir / run / ("training-state-000000" + std::to_string(kimg) + ".pt");
   }

@@ -11,6 +11,7 @@
 #include "edm2/train/statistics.h"
 #include "support/golden.h"
 #include "support/small_models.h"
+#include "support/small_training.h"
 
 namespace edm2 {
 namespace {
@@ -18,9 +19,8 @@ namespace {
 namespace fs = std::filesystem;
 
 TrainOptions small_options(const fs::path& data, const fs::path& outdir) {
-  TrainOptions o;
-  o.data = data;
-  o.outdir = outdir;
+  TrainOptions o = test::small_training(data, outdir);
+  o.network = {};
   o.network.model_channels = 16;
   o.network.channel_mult = {1, 2};
   o.network.num_blocks = 1;
@@ -30,16 +30,7 @@ TrainOptions small_options(const fs::path& data, const fs::path& outdir) {
   o.batch_size = 4;
   o.batch_gpu = 2;
   o.total_nimg = 16;
-  o.status_nimg = o.snapshot_nimg = o.checkpoint_nimg = std::nullopt;
-  o.device = "cpu";
   return o;
-}
-
-bool same_state(const StateDict& a, const StateDict& b) {
-  if (a.size() != b.size()) return false;
-  for (size_t i = 0; i < a.size(); ++i)
-    if (a[i].first != b[i].first || !a[i].second.equal(b[i].second)) return false;
-  return true;
 }
 
 }  // namespace
@@ -96,31 +87,22 @@ TEST(Trainer, ResumesBitForBit) {
   options.network.dropout = 0.1;
   options.total_nimg = 2048;
   options.checkpoint_nimg = 1024;
-  Trainer whole(options, make_progress(ProgressStyle::quiet));
-  whole.setup();
-  whole.run();
+  const auto whole = test::train(options);
 
   options.outdir = folder / "half";
   options.total_nimg = 1024;
-  {
-    Trainer half(options, make_progress(ProgressStyle::quiet));
-    half.setup();
-    half.run();
-  }
+  test::train(options);
   options.total_nimg = 2048;
   Trainer rest(options, make_progress(ProgressStyle::quiet));
   rest.setup();
   EXPECT_EQ(rest.cur_nimg(), 1024);
   rest.run();
-  EXPECT_TRUE(same_state(whole.network().state_dict(), rest.network().state_dict()));
+  EXPECT_TRUE(test::same_state(whole->network().state_dict(), rest.network().state_dict()));
   for (size_t i = 0; i < 2; ++i)
-    EXPECT_TRUE(same_state(whole.ema().weights(i), rest.ema().weights(i)));
+    EXPECT_TRUE(test::same_state(whole->ema().weights(i), rest.ema().weights(i)));
 
   // A finished run says so and changes nothing.
-  Trainer again(options, make_progress(ProgressStyle::quiet));
-  again.setup();
-  again.run();
-  EXPECT_EQ(again.cur_nimg(), 2048);
+  EXPECT_EQ(test::train(options)->cur_nimg(), 2048);
 }
 
 TEST(Trainer, RefusesOptionsThatDoNotFit) {

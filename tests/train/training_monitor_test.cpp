@@ -16,6 +16,7 @@
 #include "support/paths.h"
 #include "support/recording_progress.h"
 #include "support/small_models.h"
+#include "support/small_training.h"
 
 namespace edm2 {
 namespace {
@@ -36,17 +37,11 @@ class TrainingMonitorTest : public testing::Test {
     }
   }
   TrainOptions options(const std::string& run) {
-    TrainOptions o;
-    o.data = dir_ / "data";
-    o.outdir = dir_ / run;
-    o.use_labels = false;
-    o.network = test::tiny_options(0, 8, 8);
+    TrainOptions o = test::small_training(dir_ / "data", dir_ / run, /*label_dim=*/0);
     o.learning_rate = {.ref_lr = 0.01, .ref_batches = 100, .rampup_nimg = 0};
     o.batch_size = 2;
     o.total_nimg = 32;
     o.status_nimg = 16;
-    o.snapshot_nimg = o.checkpoint_nimg = std::nullopt;
-    o.device = "cpu";
     return o;
   }
   std::vector<nlohmann::json> stats(const std::string& run) {

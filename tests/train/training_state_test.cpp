@@ -19,6 +19,7 @@
 #include "support/reference_run.h"
 #include "support/run_program.h"
 #include "support/small_models.h"
+#include "support/small_training.h"
 
 namespace edm2 {
 namespace {
@@ -78,12 +79,6 @@ TrainOptions begin_with_the_original(const fs::path& outdir) {
   return options;
 }
 
-void train(const TrainOptions& options) {
-  Trainer trainer(options, make_progress(ProgressStyle::quiet));
-  trainer.setup();
-  trainer.run();
-}
-
 /// Weights, moments and averages, without the times.
 void expect_same_tensors(const PickleValue& a, const PickleValue& b, const std::string& path) {
   ASSERT_EQ(a.kind(), b.kind()) << path;
@@ -105,15 +100,12 @@ void expect_same_tensors(const PickleValue& a, const PickleValue& b, const std::
 TEST(TrainingState, GivesItsNetworksToOtherCommands) {
   const test::TempDir dir;
   test::write_small_dataset(dir / "data");
-  TrainOptions options;
-  options.data = dir / "data";
-  options.outdir = dir / "run";
+  TrainOptions options = test::small_training(dir / "data", dir / "run");
   options.network = test::tiny_options(3);
   options.batch_size = 64;
   options.total_nimg = 1024;
-  options.snapshot_nimg = 1024;
-  options.device = "cpu";
-  train(options);
+  options.snapshot_nimg = options.checkpoint_nimg = 1024;
+  test::train(options);
   WeightsOptions narrow;
   narrow.ema_std = 0.05;
   Snapshot ours = load_weights(dir / "run" / state_name, narrow).snapshot;
@@ -128,7 +120,7 @@ TEST(TrainingStateGolden, HasTheOriginalsLayout) {
   const test::TempDir dir;
   auto options = begin_with_the_original(dir / "run");
   options.total_nimg = 1056;  // one step
-  train(options);
+  test::train(options);
   const fs::path ours = dir / "run" / state_name, theirs = test::reference_run("main") / state_name;
   const PickleValue state = load_torch_file(ours);
   EXPECT_EQ(state.at("state").at("cur_nimg").as_int(), 1056);
@@ -152,11 +144,11 @@ TEST(TrainingStateInterop, GoesFromTheOriginalToUsAndBack) {
   // original -> ours, without a stop
   auto options = begin_with_the_original(dir / "straight");
   options.total_nimg = 1152;
-  train(options);
+  test::train(options);
   // original -> ours -> original -> ours
   options = begin_with_the_original(dir / "moved");
   options.total_nimg = 1088;
-  train(options);
+  test::train(options);
   const fs::path state = dir / "moved" / state_name, back = dir / "back.pt";
   EXPECT_THAT(test::run_interop_script(python, "training_state.py", {"check", state}),
               HasSubstr("cur_nimg 1088\n"));
@@ -165,7 +157,7 @@ TEST(TrainingStateInterop, GoesFromTheOriginalToUsAndBack) {
   fs::create_directories(dir / "moved");
   fs::copy_file(back, state);
   options.total_nimg = 1152;
-  train(options);
+  test::train(options);
   expect_same_tensors(load_torch_file(state), load_torch_file(dir / "straight" / state_name), "");
 }
 
