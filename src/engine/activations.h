@@ -4,8 +4,6 @@
 #include <ATen/core/Tensor.h>
 
 #include <limits>
-#include <utility>
-#include <vector>
 
 namespace edm2 {
 
@@ -22,25 +20,5 @@ struct LayerOutput {
   at::Tensor values;
   float limit = no_limit;
 };
-
-/// An image, or a batch, on its way through the U-Net of arXiv 2312.02696, Figure 21.
-struct OnTheWay {
-  LayerOutput x;
-  std::vector<LayerOutput> skips;  // the encoder's outputs that no layer of the decoder has taken
-};
-
-/// Through the next layer. run(layer, input, skip) computes it and may let go of both before it
-/// ends; the decoder's layers take the encoder's outputs, last come first, elsewhere skip is
-/// undefined.
-template <class Layer, class Run>
-void step(const Layer& layer, OnTheWay& state, const Run& run) {
-  LayerOutput skip;
-  if (!layer.encoder && layer.plan.takes_skip) {
-    skip = std::move(state.skips.back());
-    state.skips.pop_back();
-  }
-  state.x = run(layer, std::move(state.x), std::move(skip));
-  if (layer.encoder) state.skips.push_back(state.x);
-}
 
 }  // namespace edm2

@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "edm2/core/tensor.h"
-#include "engine/activations.h"
 #include "engine/cuda_graph.h"
-#include "engine/cuda_passes.h"
+#include "engine/cuda_layer_passes.h"
 #include "engine/folded_network.h"
+#include "engine/layers.h"
 
 namespace edm2 {
 
@@ -38,40 +38,17 @@ class CudaNetwork {
   };
   Tensor evaluate(const Tensor& x, const Tensor& sigma, const Tensor& labels) const;
 
-  struct Layer {
-    BlockPlan plan;
-    bool encoder = false;
-    Tensor conv, res0, res1, skip, qkv, proj;  // weights, or undefined
-    int64_t modulation = 0;                    // where its c begins in a row of modulations
-    float keep = 1, cat_x = 1, cat_skip = 1;
-  };
-
-  Layer make_layer(const FoldedBlock& block);
-  Tensor weight(const FoldedWeight& folded) const;
-  /// All modulations c of all layers [rows, modulations_] float32, for c_noise[rows or 1] and
+  /// All modulations c of all layers [rows, modulations] float32, for c_noise[rows or 1] and
   /// labels[rows or 1, K].
   Tensor modulate(const Tensor& c_noise, const Tensor& labels) const;
-  LayerOutput run(const Layer& layer, LayerOutput x, LayerOutput skip,
-                  const Tensor& modulations) const;
-  void attend(const Layer& layer, const Tensor& x) const;
-  Tensor resampled(const Layer& layer, const LayerOutput& x) const;
-  void clip(const LayerOutput& x) const;
-  void add(const Tensor& x, const Tensor& y) const;
-  Tensor empty(int64_t batch, int64_t channels, int64_t height, int64_t width) const;
-  template <class Pass>
-  void run(cuda_passes::Passes::Run<Pass> run, const Pass& pass) const;
 
   NetworkOptions options_;
   c10::ScalarType dtype_;
   c10::Device device_;
-  const cuda_passes::Passes& passes_;
-  float limit_;  // clip_act, infinity for none
+  CudaLayerPasses passes_;
   FoldedEmbedding embedding_;
-  Tensor embeddings_;  // [modulations_, E]: the layers' embedding weights, one below the other
-  int64_t modulations_ = 0;
-  std::vector<Layer> layers_;
-  Tensor out_conv_;
-  std::vector<Tensor> collected_;  // while layers are made
+  std::vector<std::unique_ptr<Layer>> layers_;
+  std::unique_ptr<Convolution> out_conv_;
   std::unique_ptr<WorkRecorder> recorder_;
   std::map<std::array<int64_t, 3>, RecordedEvaluation> recorded_;  // by rows of x, sigma, labels
 };

@@ -82,7 +82,8 @@ std::shared_ptr<Denoiser> make_denoiser(StoredSnapshot snapshot, Precision preci
     if (device.is_cuda())
       return std::make_shared<Engine<CudaNetwork>>(std::move(snapshot), device, dtype, device,
                                                    *passes_on_cuda(), cuda_graph_recorder(device));
-    return std::make_shared<Engine<CpuNetwork>>(std::move(snapshot), device, dtype, kind);
+    return std::make_shared<Engine<CpuNetwork>>(std::move(snapshot), device, dtype,
+                                                cpu_convolutions(dtype, kind));
   }
   std::shared_ptr<Precond> network;
   {

@@ -24,6 +24,11 @@ std::pair<double, double> mp_sum_weights(double t) {
   return {(1 - t) / norm, t / norm};
 }
 
+/// As the snapshot's tensors have it.
+std::string layer_name(const LayerPlan& plan) {
+  return (plan.encodes() ? "unet.enc." : "unet.dec.") + plan.name;
+}
+
 /// Calls body(first, last) for ranges of the rows of w, each worth a thread.
 template <class Body>
 void for_rows(const Tensor& w, const Body& body) {
@@ -70,7 +75,7 @@ Tensor FoldedWeight::tensor() const {
 }
 
 NetworkFolder::NetworkFolder(StoredSnapshot snapshot)
-    : snapshot_(std::move(snapshot)), plan_(plan_unet(snapshot_.description().network)) {}
+    : snapshot_(std::move(snapshot)), plan_(plan_network(snapshot_.description().network)) {}
 
 Tensor NetworkFolder::take(const std::string& name) {
   Tensor tensor = snapshot_.take(name);
@@ -104,16 +109,22 @@ FoldedEmbedding NetworkFolder::embedding() {
         weight("unet.emb_label", std::sqrt(static_cast<double>(options.label_dim)) * label)
             .tensor();
   }
+  result.layers = at::empty({plan_.modulations, plan_.emb_channels}, at::kFloat);
+  for (const LayerPlan& plan : plan_.layers) {
+    if (plan.is_conv) continue;
+    const std::string name = layer_name(plan);
+    result.layers.narrow(0, plan.modulation, plan.out_channels)
+        .copy_(weight(name + ".emb_linear", 1, take(name + ".emb_gain")).tensor());
+  }
   return result;
 }
 
-FoldedBlock NetworkFolder::block(const BlockPlan& plan, bool encoder) {
+FoldedBlock NetworkFolder::block(const LayerPlan& plan) {
   const c10::NoGradGuard no_grad;
   const NetworkOptions& options = snapshot_.description().network;
-  const std::string name = std::string(encoder ? "unet.enc." : "unet.dec.") + plan.name;
+  const std::string name = layer_name(plan);
   FoldedBlock block;
   block.plan = plan;
-  block.encoder = encoder;
   if (plan.is_conv) {
     block.conv = weight(name);
     return block;
@@ -124,12 +135,11 @@ FoldedBlock NetworkFolder::block(const BlockPlan& plan, bool encoder) {
   block.keep = keep * keep_x;
   block.res0 = weight(name + ".conv_res0", silu_scale);
   block.res1 = weight(name + ".conv_res1", silu_scale * add * keep_x);
-  block.embedding = weight(name + ".emb_linear", 1, take(name + ".emb_gain")).tensor();
   if (plan.in_channels != plan.out_channels)
-    block.skip = weight(name + ".conv_skip", encoder ? 1 : block.keep);
+    block.skip = weight(name + ".conv_skip", plan.encodes() ? 1 : block.keep);
   if (plan.takes_skip)
     std::tie(block.cat_x, block.cat_skip) = mp_cat_weights(
-        plan.in_channels - skip_channels(plan), skip_channels(plan), options.concat_balance);
+        plan.in_channels - plan.skip_channels, plan.skip_channels, options.concat_balance);
   if (plan.num_heads > 0) {
     // [heads, depth, 3] -> [3, heads, depth]
     const int64_t channels = plan.out_channels, heads = plan.num_heads;
@@ -145,17 +155,6 @@ FoldedBlock NetworkFolder::block(const BlockPlan& plan, bool encoder) {
 FoldedWeight NetworkFolder::out_conv() {
   const c10::NoGradGuard no_grad;
   return weight("unet.out_conv", 1, take("unet.out_gain"));
-}
-
-/// How many of a decoder block's inputs come from the encoder: they are taken in reverse.
-int64_t NetworkFolder::skip_channels(const BlockPlan& plan) const {
-  size_t next = plan_.encoder.size();
-  for (const BlockPlan& block : plan_.decoder) {
-    if (!block.takes_skip) continue;
-    --next;
-    if (block.name == plan.name) break;
-  }
-  return plan_.encoder[next].out_channels;
 }
 
 bool can_fold(const NetworkOptions& options) {

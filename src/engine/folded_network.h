@@ -8,7 +8,7 @@
 #include "edm2/core/tensor.h"
 #include "edm2/nn/network_options.h"
 #include "edm2/nn/stored_snapshot.h"
-#include "nn/unet_plan.h"
+#include "engine/layer_plan.h"
 
 namespace edm2 {
 
@@ -34,46 +34,45 @@ struct FoldedWeight {
 ///   with attention: x = x + proj(attend(qkv(x)))
 ///   x = clip(x)
 struct FoldedBlock {
-  BlockPlan plan;
-  bool encoder = false;
+  LayerPlan plan;
   FoldedWeight conv;        ///< [out,in,3,3], the encoder's first layer; it has nothing else
   FoldedWeight res0, res1;  ///< [out,in,3,3]
   FoldedWeight skip;        ///< [out,in,1,1], or undefined: the channels stay
   FoldedWeight qkv;   ///< [3 out,out,1,1], outputs in the order [3][heads][depth]; or undefined
   FoldedWeight proj;  ///< [out,out,1,1]
-  Tensor embedding;   ///< [out,E]: c = embedding emb + 1
   double keep = 1;    ///< what is left of x in the sum; where a decoder has skip, it is in there
   double cat_x = 1, cat_skip = 1;  ///< weights of mp_cat
 };
 
-/// What makes the embedding of noise level and label, before mp_silu.
+/// What makes the embedding emb of noise level and label, before mp_silu, and the modulations of
+/// it.
 struct FoldedEmbedding {
   Tensor fourier_freqs, fourier_phases;  ///< [F]
   Tensor noise;                          ///< [E,F]
   Tensor label;                          ///< [E,K], or undefined
   double weight_noise = 1;               ///< of the noise level's part; the label's is in `label`
+  Tensor layers;  ///< [modulations,E]: a row of modulations is layers mp_silu(emb) + 1
 };
 
 /// Folds the weights of a snapshot one layer at a time, reads them when it gets there and lets go
 /// of them behind, so that they are not all in memory beside what is made of them: each can be
-/// asked for once, different blocks by several threads at a time. All tensors that come out are on
+/// asked for once, different layers by several threads at a time. All tensors that come out are on
 /// the CPU, and float32 but for what is stored. Throws Error if the snapshot lacks a tensor, and
 /// NotFiniteError.
 class NetworkFolder {
  public:
   explicit NetworkFolder(StoredSnapshot snapshot);
-  const UNetPlan& plan() const { return plan_; }
+  const NetworkPlan& plan() const { return plan_; }
   FoldedEmbedding embedding();
-  FoldedBlock block(const BlockPlan& plan, bool encoder);
+  FoldedBlock block(const LayerPlan& plan);
   FoldedWeight out_conv();  ///< [C,in,3,3], with the gain
 
  private:
   Tensor take(const std::string& name);
   FoldedWeight weight(const std::string& layer, double factor = 1, const Tensor& gain = {});
-  int64_t skip_channels(const BlockPlan& plan) const;
 
   StoredSnapshot snapshot_;
-  UNetPlan plan_;
+  NetworkPlan plan_;
 };
 
 /// Whether the balances allow it: the sum behind attention must keep something of x, because its

@@ -28,14 +28,20 @@ Tensor transformed(const Tensor& weight) {
 
 }  // namespace
 
+std::unique_ptr<CpuConvolution> make_winograd_convolution(const ConvolutionSpec& spec) {
+  const bool is_3x3 = spec.weight.stored.size(3) == 3 && !spec.upsamples;
+  if (!spec.in_block || !is_3x3 || !WinogradConv::wins(spec.size, spec.size)) return nullptr;
+  return std::make_unique<WinogradConv>(spec.weight.tensor());
+}
+
 WinogradConv::WinogradConv(const Tensor& weight)
-    : in_(weight.size(1)), out_(weight.size(0)), weight_(transformed(weight)) {
+    : CpuConvolution(weight.size(0)), in_(weight.size(1)), weight_(transformed(weight)) {
   // libtorch's matrix products use AVX-512 on some processors only, oneDNN's convolutions wherever
   // it is. Not by cpu_level(): with all sets of instructions the results are the same.
   if (highest_cpu_level() < CpuLevel::avx512) return;
   const int64_t side = 8;  // about the tiles that come at a time, as an image
   for (const Tensor& position : weight_.unbind(0))
-    packed_.emplace_back(position.t().reshape({out_, in_, 1, 1}), Tensor(),
+    packed_.emplace_back(position.t().reshape({out_channels_, in_, 1, 1}), Tensor(),
                          ConvShape{.stride = 1, .input_size = side}, Activation::none);
   weight_ = Tensor();
 }
@@ -54,10 +60,10 @@ bool WinogradConv::wins(int64_t height, int64_t width) {
   return tiles(height) * tiles(width) >= 64;
 }
 
-Tensor WinogradConv::modulated_silu(const Tensor& x, const float* c) const {
-  const Tensor out = at::empty({1, out_, x.size(2), x.size(3)},
+Tensor WinogradConv::modulated_silu(const Tensor& x, const Modulations& c) const {
+  const Tensor out = at::empty({1, out_channels_, x.size(2), x.size(3)},
                                x.options().memory_format(at::MemoryFormat::ChannelsLast));
-  run(x, out, c);
+  run(x, out, c.first);
   return out;
 }
 
@@ -69,7 +75,7 @@ void WinogradConv::run(const Tensor& x, const Tensor& out, const float* c) const
   // Tiles that are worth reading the weights once more (and, of few channels, calling oneDNN 36
   // times), and fit into the cache beside them.
   const int64_t few_channels = packed_.empty() ? 32 : 128;
-  const int64_t wanted = in_ * out_ <= 1 << 15 ? few_channels : 64;
+  const int64_t wanted = in_ * out_channels_ <= 1 << 15 ? few_channels : 64;
   const int64_t rows = std::min(std::max<int64_t>(wanted / columns, 1), tiles(height));
   const int64_t parts = (tiles(height) + rows - 1) / rows;
   for_each_on_one_thread(parts, [&](int64_t part) {
@@ -82,7 +88,7 @@ void WinogradConv::run(const Tensor& x, const Tensor& out, const float* c) const
     for (size_t p = 0; p < positions; ++p) {
       parts_of_m[p] = m[p].const_data_ptr<float>();
     }
-    kernels.winograd_output(parts_of_m, height, width, out_, first, count, c,
+    kernels.winograd_output(parts_of_m, height, width, out_channels_, first, count, c,
                             out.mutable_data_ptr<float>());
   });
 }

@@ -4,20 +4,18 @@
 
 #include <vector>
 
-#include "edm2/core/tensor.h"
+#include "engine/cpu_convolution.h"
 #include "nn/fused_layers.h"
 
 namespace edm2 {
 
-class WinogradConv {
+class WinogradConv : public CpuConvolution {
  public:
   /// weight [out,in,3,3] float32; padding 1, stride 1.
   explicit WinogradConv(const Tensor& weight);
 
-  /// silu(conv(x) c) for x[1,in,H,W] in channels-last order, c[out].
-  Tensor modulated_silu(const Tensor& x, const float* c) const;
-  /// sum += conv(x), in place.
-  void add_to(const Tensor& sum, const Tensor& x) const;
+  Tensor modulated_silu(const Tensor& x, const Modulations& c) const override;
+  void add_to(const Tensor& sum, const Tensor& x) const override;
 
   /// Where it pays off: enough tiles for each of the 36 products.
   static bool wins(int64_t height, int64_t width);
@@ -27,7 +25,7 @@ class WinogradConv {
   /// v[36,tiles,in] times the weights: 36 times [tiles,out], `columns` tiles in a row.
   std::vector<Tensor> products(const Tensor& v, int64_t columns) const;
 
-  int64_t in_, out_;
+  int64_t in_;
   Tensor weight_;                  // [36,in,out], transformed; or
   std::vector<FusedConv> packed_;  // the same as 36 convolutions of 1x1
 };
