@@ -10,6 +10,7 @@
 #include "edm2/ema/run_source.h"
 #include "edm2/ema/snapshots.h"
 #include "edm2/generate/generate.h"
+#include "edm2/generate/network_source.h"
 #include "edm2/io/atomic_file.h"
 #include "edm2/io/json.h"
 
@@ -26,7 +27,7 @@ Json settings_of(const SweepOptions& o, int64_t kimg) {
   const SamplerOptions& s = o.sampler;
   Json json = {{"run", fs::weakly_canonical(o.run).string()},
                {"kimg", kimg},
-               {"gnet", o.gnet ? Json(without_password(*o.gnet)) : Json()},
+               {"gnet", o.gnet ? Json(o.gnet->shown()) : Json()},
                {"seeds", o.seeds},
                {"class", o.class_idx ? Json(*o.class_idx) : Json()},
                {"solver", solver_name(s.solver)},
@@ -41,8 +42,8 @@ Json settings_of(const SweepOptions& o, int64_t kimg) {
                {"precision", static_cast<int>(o.precision)}};
   if (!o.metrics.empty()) {
     json["num"] = o.num;
-    json["ref"] = o.ref ? Json(without_password(*o.ref)) : Json();
-    json["ref_features"] = o.ref_features ? Json(without_password(*o.ref_features)) : Json();
+    json["ref"] = o.ref ? Json(o.ref->shown()) : Json();
+    json["ref_features"] = o.ref_features ? Json(o.ref_features->shown()) : Json();
   }
   return json;
 }
@@ -163,6 +164,7 @@ class Sweep {
     }
     // The others do what the first one has found to be missing.
     todo = Json::parse(group_.broadcast(todo.dump()));
+    options_ = group_.main_first([&] { return with_resolved_sources(todo); });
     size_t number = 0;
     for (const Json& item : todo) {
       const double std = item["std"], guidance = item["guidance"];
@@ -208,12 +210,35 @@ class Sweep {
     return todo;
   }
 
+  /// The options with what several points share resolved, so that it is found and hashed once.
+  SweepOptions with_resolved_sources(const Json& todo) const {
+    SweepOptions o = options_;
+    for (const Json& item : todo) {
+      if (item["guidance"] != 1 && !guide_is_run())
+        o.gnet = find_network(*o.gnet, o.fetch, progress_);
+      const std::string metrics = item["metrics"];
+      if (metrics.empty()) continue;
+      for (auto* reference : {&o.ref, &o.ref_features})
+        if (*reference && group_.is_main()) *reference = (*reference)->resolved(o.fetch, progress_);
+      for (const Metric& metric : parse_metric_list(metrics)) {
+        NamedSource& source =
+            metric.detector == DetectorKind::inception ? o.detectors.inception : o.detectors.dinov2;
+        source = find_detector(metric.detector, source, o.fetch, progress_);
+      }
+    }
+    return o;
+  }
+
   std::string main_source(double std) const { return RunSource{options_.run, std, kimg_}.text(); }
 
-  std::optional<std::string> guide_source(double std, double guidance) const {
-    if (guidance == 1) return std::nullopt;
+  bool guide_is_run() const {
     std::error_code ignored;
-    if (fs::is_directory(*options_.gnet, ignored)) return RunSource{*options_.gnet, std, {}}.text();
+    return fs::is_directory(options_.gnet->text(), ignored);
+  }
+
+  std::optional<NamedSource> guide_source(double std, double guidance) const {
+    if (guidance == 1) return std::nullopt;
+    if (guide_is_run()) return RunSource{options_.gnet->text(), std, {}}.text();
     return options_.gnet;
   }
 
@@ -283,7 +308,7 @@ class Sweep {
     return cells;
   }
 
-  const SweepOptions& options_;
+  SweepOptions options_;  // with what several points share, resolved
   ProcessGroup& group_;
   Progress& progress_;
   int64_t kimg_ = 0;

@@ -220,8 +220,9 @@ std::vector<BenchNetwork> find_networks(const BenchSampleArguments& a, CommandCo
     throw UsageError("--random-weights goes with --preset; a network of --net has weights");
   std::vector<BenchNetwork> networks;
   const auto load = [&](const std::string& name, const std::string& source) {
-    const auto open = [source, &context] {
-      return open_network_source(source, context.fetch, *make_progress(ProgressStyle::quiet));
+    const auto quiet = make_progress(ProgressStyle::quiet);
+    const auto open = [network = find_network(source, context.fetch, *quiet), quiet, &context] {
+      return open_network_source(network, context.fetch, *quiet);
     };
     networks.push_back({name, open().description().network, open});
   };

@@ -107,7 +107,7 @@ class StabilityVaeEncoder : public Encoder {
     const AutoencoderFiles files =
         setup_.vae.empty()
             ? find_vae(options_.vae_name, setup_.fetch, progress)
-            : find_autoencoder_files(resolve_source(setup_.vae, setup_.fetch, progress));
+            : find_autoencoder_files(setup_.vae.resolved(setup_.fetch, progress).file());
     AutoencoderWeights weights = read(files);
     const AutoencoderOptions& o = weights.options;
     if (o.latent_channels != latent_channels() || o.in_channels != 3 || o.out_channels != 3)

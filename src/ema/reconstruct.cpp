@@ -35,7 +35,7 @@ class Reconstruction {
   }
 
  private:
-  bool is_web() const { return is_web_address(options_.indir); }
+  bool is_web() const { return plan_.indir.is_web(); }
   size_t input_count() const { return plan_.files.size(); }
 
   std::pair<size_t, size_t> batch_part(size_t batch) const {
@@ -44,8 +44,7 @@ class Reconstruction {
 
   void announce() {
     progress_.message("Loading " + std::to_string(input_count()) + " input pickles...");
-    for (size_t i = 0; i < input_count(); ++i)
-      progress_.message("    " + plan_.source_name(options_, i));
+    for (size_t i = 0; i < input_count(); ++i) progress_.message("    " + plan_.source_name(i));
     progress_.message("Reconstructing " + std::to_string(plan_.results.size()) +
                       " output pickles in " + std::to_string(batches_) + " batches...");
     for (size_t batch = 0; batch < batches_; ++batch)

@@ -9,22 +9,23 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::vector<std::string> list_names(const ReconstructOptions& options, Progress& progress) {
-  if (is_web_address(options.indir)) return list_web_folder(options.indir, options.fetch, progress);
+std::vector<std::string> list_names(const NamedSource& indir, const FetchOptions& fetch,
+                                    Progress& progress) {
+  if (indir.is_web()) return list_web_folder(indir, fetch, progress);
   std::error_code ignored;
-  if (fs::is_regular_file(options.indir, ignored))
-    throw Error("'" + options.indir +
+  if (fs::is_regular_file(indir.text(), ignored))
+    throw Error("'" + indir.text() +
                 "' is a file; --indir takes the folder of a run, with snapshots such as "
                 "network-snapshot-0001048-0.100.pkl");
-  if (!fs::is_directory(options.indir, ignored))
-    throw Error("Input directory does not exist: '" + options.indir + "'");
-  return list_folder(options.indir);
+  if (!fs::is_directory(indir.text(), ignored))
+    throw Error("Input directory does not exist: '" + indir.text() + "'");
+  return list_folder(indir.text());
 }
 
 // The original's sentences, and behind them what they leave open.
 [[noreturn]] void fail_without_files(const ReconstructOptions& options) {
   const bool filtered = options.filter.prefix.has_value() || !options.filter.stds.empty();
-  throw Error("No valid input pickles found: '" + without_password(options.indir) +
+  throw Error("No valid input pickles found: '" + NamedSource(options.indir).shown() +
               "' has no files named like network-snapshot-0001048-0.100.pkl" +
               (filtered ? " that --inprefix and --instd let through" : ""));
 }
@@ -62,16 +63,18 @@ std::vector<PlannedResult> choose_results(const ReconstructOptions& options, int
 
 }  // namespace
 
-std::string ReconstructPlan::source_name(const ReconstructOptions& options, size_t i) const {
-  if (is_web_address(options.indir))
-    return without_password(web_file_address(options.indir, files[i].file_name));
-  return (fs::path(options.indir) / files[i].file_name).string();
+std::string ReconstructPlan::source_name(size_t i) const {
+  const std::string& name = files[i].file_name;
+  return indir.is_web() ? web_file_address(indir.shown(), name)
+                        : (fs::path(indir.text()) / name).string();
 }
 
 ReconstructPlan plan_reconstruction(const ReconstructOptions& options, Progress& progress) {
-  SnapshotList list = select_snapshots(list_names(options, progress), options.filter);
-  for (const std::string& note : list.notes) progress.message(note);
   ReconstructPlan plan;
+  plan.indir = options.indir;
+  SnapshotList list =
+      select_snapshots(list_names(plan.indir, options.fetch, progress), options.filter);
+  for (const std::string& note : list.notes) progress.message(note);
   plan.nimg = choose_time(list.files, options);
   for (SnapshotFile& file : list.files)
     if (file.nimg > 0 && file.nimg <= plan.nimg) plan.files.push_back(std::move(file));

@@ -17,13 +17,14 @@ struct PlannedResult {
 };
 
 struct ReconstructPlan {
+  NamedSource indir;                   ///< of the files
   std::vector<SnapshotFile> files;     ///< sorted by time, then width
   std::vector<PlannedResult> results;  ///< sorted by width; may be empty
   int64_t nimg = 0;                    ///< the time of the results
   SnapshotFormat format = SnapshotFormat::pickle;
 
   /// For messages: the path or address of a snapshot.
-  std::string source_name(const ReconstructOptions& options, size_t i) const;
+  std::string source_name(size_t i) const;
 };
 
 /// Finds and checks names; reads no snapshot. Throws Error.

@@ -10,9 +10,7 @@
 #include <utility>
 
 #include "edm2/core/error.h"
-#include "edm2/ema/run_source.h"
 #include "edm2/generate/network_source.h"
-#include "edm2/io/digest.h"
 #include "edm2/nn/finite.h"
 #include "edm2/nn/snapshot_tools.h"
 #include "generate/label_source.h"
@@ -33,7 +31,7 @@ void set_labels(Sampler& sampler, const GenerateOptions& options, Progress& prog
   if (dim == 0) throw Error("the network is unconditional, so it takes no --labels");
   std::vector<std::string> notes;
   sampler.label_of_seed =
-      load_labels(resolve_source(*options.labels, options.fetch, progress), dim, notes);
+      load_labels(options.labels->resolved(options.fetch, progress).file(), dim, notes);
   for (const std::string& note : notes) progress.message("Note: " + note);
 }
 
@@ -60,11 +58,11 @@ std::string file_name(int64_t seed, bool subdirs, const char* ending) {
 
 /// What `load` returns; weights that are not finite are an error of that network.
 template <class Load>
-auto naming_source(const std::string& source, const Load& load) {
+auto naming_source(const NamedSource& source, const Load& load) {
   try {
     return load();
   } catch (const NotFiniteError& error) {
-    throw Error(without_password(source) + ": " + error.what());
+    throw Error(source.shown() + ": " + error.what());
   }
 }
 
@@ -77,17 +75,17 @@ std::function<void(int64_t)> tell_once(Progress& progress) {
   };
 }
 
-}  // namespace
-
-Sampler load_sampler(const GenerateOptions& options, Progress& progress,
-                     const NetworkCallback& on_network) {
-  const auto load = [&](const std::string& role, const std::string& source) {
+/// As load_sampler(), and resolves the networks in `options`.
+Sampler resolve_and_load(GenerateOptions& options, Progress& progress,
+                         const NetworkCallback& on_network) {
+  const auto load = [&](const std::string& role, NamedSource& source) {
+    source = find_network(source, options.fetch, progress);
     StoredSnapshot network = open_network_source(source, options.fetch, progress);
     if (on_network) on_network(role, network);
     return network;
   };
   select_device(options.device);  // wrong ones are told before a long download
-  progress.message("Loading main network from " + without_password(options.net) + " ...");
+  progress.message("Loading main network from " + options.net.shown() + " ...");
   EncoderSetup encoder;
   encoder.vae = options.vae;
   encoder.fetch = options.fetch;
@@ -102,7 +100,7 @@ Sampler load_sampler(const GenerateOptions& options, Progress& progress,
   set_labels(sampler, options, progress);
   sampler.max_batch_size = options.max_batch_size;
   if (options.sampler.guidance != 1) {
-    progress.message("Loading guiding network from " + without_password(*options.gnet) + " ...");
+    progress.message("Loading guiding network from " + options.gnet->shown() + " ...");
     naming_source(*options.gnet, [&] {
       sampler.set_guide(load("gnet", *options.gnet), options.sampler.guidance);
     });
@@ -118,6 +116,14 @@ Sampler load_sampler(const GenerateOptions& options, Progress& progress,
   progress.message("Setting up " + sampler.encoder().name() + "...");
   if (needs_images(options)) sampler.encoder().load(progress);
   return sampler;
+}
+
+}  // namespace
+
+Sampler load_sampler(const GenerateOptions& options, Progress& progress,
+                     const NetworkCallback& on_network) {
+  GenerateOptions resolved = options;
+  return resolve_and_load(resolved, progress, on_network);
 }
 
 std::string image_file_name(int64_t seed, bool subdirs) { return file_name(seed, subdirs, ".png"); }
@@ -188,24 +194,26 @@ struct Job {
   std::vector<int64_t> seeds;                        // on the first process
 };
 
-Job prepare_job(const GenerateOptions& options, Progress& progress, const ProcessGroup& group) {
+/// Resolves the networks in `options`.
+Job prepare_job(GenerateOptions& options, Progress& progress, const ProcessGroup& group) {
   const bool says_how = options.metadata || options.resume;
   NetworkDigests digests;
-  std::vector<std::pair<std::string, std::filesystem::path>> files;
+  std::vector<std::pair<std::string, NamedSource>> files;
   const auto on_network = [&](const std::string& role, const StoredSnapshot& network) {
     if (!says_how) return;
-    const std::string& source = role == "net" ? options.net : *options.gnet;
-    if (parse_run_source(source))
+    const NamedSource& source = role == "net" ? options.net : *options.gnet;
+    if (source.kind() == SourceKind::run)
       digests[role] = {"weights_sha256",
                        std::async(std::launch::async,
                                   [copy = network.description()] { return weights_sha256(copy); })};
     else
-      files.emplace_back(role, find_network_file(source, options.fetch, progress));
+      files.emplace_back(role, source);
   };
-  Job job{load_sampler(options, progress, on_network), {}, {}, {}};
+  Job job{resolve_and_load(options, progress, on_network), {}, {}, {}};
   // Not before: the engine needs all threads to get the networks ready.
   for (const auto& [role, file] : files)
-    digests[role] = {"sha256", std::async(std::launch::async, sha256_of_file, file)};
+    digests[role] = {"sha256",
+                     std::async(std::launch::async, [copy = file] { return copy.sha256(); })};
   job.digests = std::move(digests);
   prepare_output_folders(options);
   if (options.resume) job.parameters = run_parameters(options, job.sampler, job.digests);
@@ -233,8 +241,9 @@ std::vector<std::pair<int64_t, int64_t>> own_parts(int64_t count, int64_t max_ba
 
 }  // namespace
 
-void generate_images(const GenerateOptions& options, Progress& progress, ProcessGroup& group) {
-  validate(options);
+void generate_images(const GenerateOptions& given, Progress& progress, ProcessGroup& group) {
+  validate(given);
+  GenerateOptions options = given;
   Job job = group.main_first([&] { return prepare_job(options, progress, group); });
   Sampler& sampler = job.sampler;
   const std::vector<int64_t> seeds = broadcast(group, job.seeds);

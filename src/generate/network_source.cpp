@@ -1,5 +1,7 @@
 #include "edm2/generate/network_source.h"
 
+#include <cstring>
+
 #include "edm2/core/error.h"
 #include "edm2/ema/run_source.h"
 #include "edm2/ema/snapshots.h"
@@ -10,8 +12,6 @@
 namespace edm2 {
 namespace fs = std::filesystem;
 namespace {
-
-const std::string bundled_prefix = "bundled:";
 
 Snapshot reconstruct(const RunSource& source, Progress& progress) {
   Snapshots snapshots(source.folder);
@@ -30,14 +30,14 @@ StoredSnapshot with_notes_told(StoredSnapshot snapshot, Progress& progress) {
   return snapshot;
 }
 
-void refuse_folder(const std::string& source) {
+void refuse_folder(const NamedSource& source) {
   std::error_code ignored;
-  if (!fs::is_directory(source, ignored)) return;
-  const std::string weights = weights_in_folder(source);
+  if (source.kind() != SourceKind::path || !fs::is_directory(source.file(), ignored)) return;
+  const std::string weights = weights_in_folder(source.file());
   if (!weights.empty())
-    throw Error("cannot load " + source + ": it is a folder; name the file in it, such as " +
+    throw Error("cannot load " + source.text() + ": it is a folder; name the file in it, such as " +
                 weights);
-  throw Error("cannot load " + source + ": it is a folder; " + source +
+  throw Error("cannot load " + source.text() + ": it is a folder; " + source.text() +
               "@0.135 means a network of that EMA length, reconstructed from its snapshots");
 }
 
@@ -53,32 +53,41 @@ std::string weights_in_folder(const fs::path& folder) {
   return "";
 }
 
-fs::path find_network_file(const std::string& source, const FetchOptions& options,
-                           Progress& progress) {
-  if (source.starts_with(bundled_prefix))
-    return find_bundled_model(source.substr(bundled_prefix.size()));
-  if (parse_run_source(source))
-    throw Error(source + " is not in a file; write it into one with edm2 reconstruct");
-  return resolve_source(source, options, progress);
+NamedSource find_network(const NamedSource& source, const FetchOptions& options,
+                         Progress& progress) {
+  if (source.is_resolved()) return source;
+  if (source.kind() == SourceKind::bundled)
+    return source.resolved_to(find_bundled_model(source.text().substr(std::strlen("bundled:"))));
+  if (const auto run = parse_run_source(source))
+    return source.resolved_to(run->folder, SourceKind::run);
+  return source.resolved(options, progress);
 }
 
-StoredSnapshot open_network_source(const std::string& source, const FetchOptions& options,
+fs::path find_network_file(const NamedSource& source, const FetchOptions& options,
+                           Progress& progress) {
+  const NamedSource network = find_network(source, options, progress);
+  if (network.kind() == SourceKind::run)
+    throw Error(source.text() + " is not in a file; write it into one with edm2 reconstruct");
+  return network.file();
+}
+
+StoredSnapshot open_network_source(const NamedSource& source, const FetchOptions& options,
                                    Progress& progress) {
-  if (const auto run = parse_run_source(source))
-    return with_notes_told(reconstruct(*run, progress), progress);
-  refuse_folder(source);
-  const fs::path file = find_network_file(source, options, progress);
+  const NamedSource network = find_network(source, options, progress);
+  if (network.kind() == SourceKind::run)
+    return with_notes_told(reconstruct(*parse_run_source(network), progress), progress);
+  refuse_folder(network);
   try {
-    return with_notes_told(StoredSnapshot(file), progress);
+    return with_notes_told(StoredSnapshot(network.file()), progress);
   } catch (const Error& error) {
-    if (!is_web_address(source)) throw;
-    throw Error(without_password(source) + " is not a usable network: " + error.what() +
+    if (!network.is_web()) throw;
+    throw Error(network.shown() + " is not a usable network: " + error.what() +
                 "; to download it again, remove it with: edm2 cache clear " +
-                file.filename().string());
+                network.file().filename().string());
   }
 }
 
-Snapshot load_network_source(const std::string& source, const FetchOptions& options,
+Snapshot load_network_source(const NamedSource& source, const FetchOptions& options,
                              Progress& progress) {
   return open_network_source(source, options, progress).load();
 }

@@ -17,8 +17,8 @@ bool same_file(const fs::path& a, const fs::path& b) {
 }
 
 void check_names(const GenerateOptions& options) {
-  std::vector<NamedOutput> taken = {{"--net", options.net}};
-  if (options.gnet) taken.push_back({"--gnet", *options.gnet});
+  std::vector<NamedOutput> taken = {{"--net", options.net.text()}};
+  if (options.gnet) taken.push_back({"--gnet", options.gnet->text()});
   for (const NamedOutput& file : output_files(options)) {
     if (file.path.empty()) throw UsageError(file.option + " needs the name of a file");
     for (const NamedOutput& other : taken)

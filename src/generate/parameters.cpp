@@ -5,7 +5,6 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "edm2/generate/network_source.h"
 #include "edm2/io/digest.h"
 
 namespace edm2 {
@@ -14,13 +13,14 @@ namespace {
 using nlohmann::ordered_json;
 
 /// Names of folders are nobody's business, and what stands behind '?' in an address may be secret.
-std::string public_name(const std::string& source) {
-  if (is_web_address(source)) {
-    const std::string address = without_password(source);
+std::string public_name(const NamedSource& source) {
+  if (source.is_web()) {
+    const std::string address = source.shown();
     return address.substr(0, address.find_first_of("?#"));
   }
-  return source.starts_with("bundled:") ? source
-                                        : std::filesystem::path(source).filename().string();
+  return source.kind() == SourceKind::bundled
+             ? source.text()
+             : std::filesystem::path(source.text()).filename().string();
 }
 
 /// JSON has no infinity.
@@ -46,7 +46,7 @@ std::string dump(const ordered_json& json) {
   return json.dump(-1, ' ', /*ensure_ascii=*/true, ordered_json::error_handler_t::replace);
 }
 
-void add_network(ordered_json& json, const std::string& key, const std::string& source,
+void add_network(ordered_json& json, const std::string& key, const NamedSource& source,
                  const NetworkDigests& digests) {
   json[key] = public_name(source);
   const NetworkDigest& digest = digests.at(key);

@@ -49,7 +49,7 @@ void check_labels(const Denoiser& net, const Sampler& sampler) {
   }
 }
 
-StoredSnapshot open_quietly(const std::string& source) {
+StoredSnapshot open_quietly(const NamedSource& source) {
   return open_network_source(source, {}, *make_progress(ProgressStyle::quiet));
 }
 
@@ -123,7 +123,7 @@ std::vector<int64_t> frame_steps(int64_t frames, int64_t num_steps) {
   return steps;
 }
 
-Sampler::Sampler(const std::string& net, const std::string& device, Precision precision,
+Sampler::Sampler(const NamedSource& net, const std::string& device, Precision precision,
                  EncoderSetup encoder, EngineKind engine)
     : Sampler(open_quietly(net), device, precision, std::move(encoder), engine) {}
 
@@ -141,7 +141,7 @@ Sampler::Sampler(StoredSnapshot net, const std::string& device, Precision precis
 Sampler::Sampler(std::shared_ptr<Denoiser> net, std::shared_ptr<const Encoder> encoder)
     : net_(std::move(net)), encoder_(std::move(encoder)) {}
 
-void Sampler::set_guide(const std::string& gnet, double strength) {
+void Sampler::set_guide(const NamedSource& gnet, double strength) {
   set_guide(open_quietly(gnet), strength);
 }
 

@@ -1,8 +1,12 @@
 #include "edm2/io/source.h"
 
+#include <c10/util/Exception.h>
+
 #include <algorithm>
+#include <mutex>
 
 #include "edm2/core/error.h"
+#include "edm2/io/digest.h"
 #include "edm2/io/download_cache.h"
 #include "io/download.h"
 #include "io/html_links.h"
@@ -49,7 +53,47 @@ void check_host(const std::string& url) {
                 "': this is not an address of the web");
 }
 
+SourceKind kind_of_source(const std::string& text) {
+  if (text.starts_with("file://")) return SourceKind::file_address;
+  if (is_web_address(text)) return SourceKind::web_address;
+  return text.starts_with("bundled:") ? SourceKind::bundled : SourceKind::path;
+}
+
 }  // namespace
+
+struct NamedSource::Place {
+  explicit Place(fs::path where) : file(std::move(where)) {}
+  const fs::path file;
+  std::mutex mutex;    // of what follows
+  std::string sha256;  // "" = not known yet
+};
+
+NamedSource::NamedSource(std::string text) : text_(std::move(text)), kind_(kind_of_source(text_)) {}
+
+std::string NamedSource::shown() const { return without_password(text_); }
+
+NamedSource NamedSource::resolved(const FetchOptions& options, Progress& progress) const {
+  return is_resolved() ? *this : resolved_to(resolve_source(text_, options, progress));
+}
+
+NamedSource NamedSource::resolved_to(fs::path file, SourceKind kind) const {
+  NamedSource result = *this;
+  result.kind_ = kind;
+  result.place_ = std::make_shared<Place>(std::move(file));
+  return result;
+}
+
+const fs::path& NamedSource::file() const {
+  TORCH_CHECK(is_resolved(), "[source] not resolved");
+  return place_->file;
+}
+
+const std::string& NamedSource::sha256() const {
+  const fs::path& path = file();
+  const std::lock_guard lock(place_->mutex);
+  if (place_->sha256.empty()) place_->sha256 = sha256_of_file(path);
+  return place_->sha256;
+}
 
 std::string without_password(const std::string& source) {
   const size_t scheme = source.find("://");

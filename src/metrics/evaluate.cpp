@@ -41,8 +41,9 @@ class LoadedDetectors {
     const bool is_inception = kind == DetectorKind::inception;
     progress.message(std::string("Setting up ") +
                      (is_inception ? "InceptionV3Detector" : "DINOv2Detector") + "...");
-    const std::string& source = is_inception ? sources_.inception : sources_.dinov2;
-    const fs::path file = find_detector_file(kind, source, fetch, progress);
+    const NamedSource source =
+        find_detector(kind, is_inception ? sources_.inception : sources_.dinov2, fetch, progress);
+    const fs::path& file = source.file();
     const Detector* detector = nullptr;
     if (is_inception) {
       inception_ = load_inception(file, options);
@@ -59,7 +60,7 @@ class LoadedDetectors {
                           "values with those of the same network only");
       progress.message("Note: '" + file.string() + "': " + unusual.at(kind));
     }
-    records.push_back({kind, source, file, detector->resize_method(), detector->precision_name(),
+    records.push_back({kind, source, detector->resize_method(), detector->precision_name(),
                        detector->network_name()});
   }
 
@@ -138,16 +139,14 @@ FeatureSet load_reference(const EvaluateOptions& options, Progress& progress,
                           EvaluationFiles& files) {
   FeatureSet reference;
   if (options.ref) {
-    progress.message("Loading feature statistics from " + without_password(*options.ref) + " ...");
-    const fs::path file = resolve_source(*options.ref, options.fetch, progress);
-    reference.statistics = load_statistics(file);
-    files.reference = SourceFile{*options.ref, file};
+    progress.message("Loading feature statistics from " + options.ref->shown() + " ...");
+    files.reference = options.ref->resolved(options.fetch, progress);
+    reference.statistics = load_statistics(files.reference->file());
   }
   if (options.ref_features) {
-    progress.message("Loading features from " + without_password(*options.ref_features) + " ...");
-    const fs::path file = resolve_source(*options.ref_features, options.fetch, progress);
-    reference.features = load_features(file);
-    files.reference_features = SourceFile{*options.ref_features, file};
+    progress.message("Loading features from " + options.ref_features->shown() + " ...");
+    files.reference_features = options.ref_features->resolved(options.fetch, progress);
+    reference.features = load_features(files.reference_features->file());
   }
   for (const Metric& metric : options.metrics) {
     const std::string name = statistics_name(metric.detector);
@@ -163,9 +162,9 @@ FeatureSet load_reference(const EvaluateOptions& options, Progress& progress,
 
 std::unique_ptr<PictureSet> open_input(const PictureInput& input, const FetchOptions& fetch,
                                        Progress& progress) {
-  progress.message("Loading images from " + without_password(input.path) + " ...");
+  progress.message("Loading images from " + input.path.shown() + " ...");
   auto pictures =
-      open_pictures({resolve_source(input.path, fetch, progress), input.num, input.seed});
+      open_pictures({input.path.resolved(fetch, progress).file(), input.num, input.seed});
   for (const std::string& note : pictures->notes()) progress.message("Note: " + note);
   const std::string found = "Found " + std::to_string(pictures->size()) + " images, but ";
   if (input.num && pictures->size() < *input.num && !input.allow_fewer)
@@ -180,14 +179,16 @@ Sampler load_network(const NetworkInput& input, const EvaluateOptions& options, 
   GenerateOptions sampling = input.sampling;
   sampling.device = options.device;
   sampling.fetch = options.fetch;
-  Sampler sampler =
-      load_sampler(sampling, progress, [&](const std::string& role, StoredSnapshot& network) {
-        Snapshot whole = std::move(network).load();
-        (role == "net" ? files.net_sha256 : files.gnet_sha256) = weights_sha256(whole);
-        network = std::move(whole);
-      });
+  NetworkCallback hash_weights;
+  if (options.manifest)
+    hash_weights = [&](const std::string& role, StoredSnapshot& network) {
+      Snapshot whole = std::move(network).load();
+      (role == "net" ? files.net_sha256 : files.gnet_sha256) = weights_sha256(whole);
+      network = std::move(whole);
+    };
+  Sampler sampler = load_sampler(sampling, progress, hash_weights);
   sampler.encoder().load(progress);
-  if (const auto vae = sampler.encoder().weights_file()) files.vae = SourceFile{sampling.vae, *vae};
+  if (const auto vae = sampler.encoder().weights_file()) files.vae = sampling.vae.resolved_to(*vae);
   progress.message("Generating " + std::to_string(input.num) + " images...");
   return sampler;
 }
@@ -217,19 +218,19 @@ void validate(const EvaluateOptions& options) {
   if (options.stats) check_statistics_path(*options.stats, names_of(options.metrics));
 }
 
-fs::path find_detector_file(DetectorKind kind, const std::string& source, const FetchOptions& fetch,
-                            Progress& progress) {
+NamedSource find_detector(DetectorKind kind, const NamedSource& source, const FetchOptions& fetch,
+                          Progress& progress) {
   const bool is_inception = kind == DetectorKind::inception;
-  if (!is_inception && is_web_address(source)) {
-    const std::string file = source.substr(source.rfind('/') + 1);
+  if (!is_inception && source.is_web() && !source.is_resolved()) {
+    const std::string file = source.text().substr(source.text().rfind('/') + 1);
     for (const fs::path& root : cache_roots(fetch)) {
       const fs::path cached = root / "torch_hub" / "checkpoints" / file;
       std::error_code error;
-      if (fs::is_regular_file(cached, error)) return cached;
+      if (fs::is_regular_file(cached, error)) return source.resolved_to(cached);
     }
   }
   try {
-    return resolve_source(source, fetch, progress);
+    return source.resolved(fetch, progress);
   } catch (const UsageError&) {
     throw;
   } catch (const Error& error) {

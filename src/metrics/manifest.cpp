@@ -86,7 +86,7 @@ SamplerOptions to_sampler(const Json& json) {
 }
 
 Json to_json(const PictureInput& input) {
-  return {{"source", input.path},
+  return {{"source", input.path.text()},
           {"num", optional_json(input.num)},
           {"seed", input.seed},
           {"allow_fewer", input.allow_fewer}};
@@ -94,23 +94,30 @@ Json to_json(const PictureInput& input) {
 
 PictureInput to_pictures(const Json& json) {
   PictureInput input;
-  input.path = json.at("source");
+  input.path = json.at("source").get<std::string>();
   input.num = to_optional<int64_t>(json.at("num"));
   input.seed = json.at("seed");
   input.allow_fewer = json.at("allow_fewer");
   return input;
 }
 
-Json to_json(const SourceFile& file) {
-  return {{"source", without_password(file.source)}, {"sha256", sha256_of_file(file.file)}};
+Json to_json(const NamedSource& source) {
+  return {{"source", source.shown()}, {"sha256", source.sha256()}};
 }
 
 Json to_json(const NetworkInput& input) {
   const GenerateOptions& o = input.sampling;
-  return {{"first_seed", input.first_seed},      {"num", input.num},
-          {"class", optional_json(o.class_idx)}, {"label_vector", optional_json(o.label_vector)},
-          {"labels", optional_json(o.labels)},   {"precision", precision_text(o.precision)},
+  return {{"first_seed", input.first_seed},
+          {"num", input.num},
+          {"class", optional_json(o.class_idx)},
+          {"label_vector", optional_json(o.label_vector)},
+          {"labels", o.labels ? Json(o.labels->text()) : Json()},
+          {"precision", precision_text(o.precision)},
           {"sampler", to_json(o.sampler)}};
+}
+
+NamedSource source_in(const Json& json, const char* role) {
+  return json.at(role).at("source").get<std::string>();
 }
 
 NetworkInput to_network(const Json& manifest) {
@@ -119,9 +126,9 @@ NetworkInput to_network(const Json& manifest) {
   input.first_seed = json.at("first_seed");
   input.num = json.at("num");
   GenerateOptions& o = input.sampling;
-  o.net = manifest.at("net").at("source");
-  if (manifest.contains("gnet")) o.gnet = manifest.at("gnet").at("source");
-  if (manifest.contains("vae")) o.vae = manifest.at("vae").at("source");
+  o.net = source_in(manifest, "net");
+  if (manifest.contains("gnet")) o.gnet = source_in(manifest, "gnet");
+  if (manifest.contains("vae")) o.vae = source_in(manifest, "vae");
   o.class_idx = to_optional<int64_t>(json.at("class"));
   if (json.contains("label_vector"))
     o.label_vector = to_optional<std::vector<double>>(json.at("label_vector"));
@@ -152,15 +159,15 @@ void write_manifest(const std::filesystem::path& path, const EvaluateOptions& op
   if (options.network) json["generated"] = to_json(*options.network);
   json["num_images"] = result.num_images;
   json["pictures_sha256"] = result.pictures_sha256;
-  const std::pair<const char*, const std::optional<SourceFile>&> sources[] = {
+  const std::pair<const char*, const std::optional<NamedSource>&> sources[] = {
       {"vae", files.vae},
       {"reference", files.reference},
       {"reference_features", files.reference_features}};
   for (const auto& [name, file] : sources)
     if (file) json[name] = to_json(*file);
-  const auto add_network = [&](const char* role, const std::string& source,
+  const auto add_network = [&](const char* role, const NamedSource& source,
                                const std::string& hash) {
-    json[role] = {{"source", without_password(source)}, {"weights_sha256", hash}};
+    json[role] = {{"source", source.shown()}, {"weights_sha256", hash}};
   };
   if (options.network) {
     const GenerateOptions& sampling = options.network->sampling;
@@ -168,12 +175,11 @@ void write_manifest(const std::filesystem::path& path, const EvaluateOptions& op
     if (!files.gnet_sha256.empty()) add_network("gnet", *sampling.gnet, files.gnet_sha256);
   }
   for (const DetectorRecord& detector : files.detectors)
-    json["detectors"][statistics_name(detector.kind)] = {
-        {"source", without_password(detector.source)},
-        {"network", detector.network},
-        {"sha256", sha256_of_file(detector.file)},
-        {"resize", detector.resize},
-        {"precision", detector.precision}};
+    json["detectors"][statistics_name(detector.kind)] = {{"source", detector.source.shown()},
+                                                         {"network", detector.network},
+                                                         {"sha256", detector.source.sha256()},
+                                                         {"resize", detector.resize},
+                                                         {"precision", detector.precision}};
   json["detector_precision"] = precision_text(options.detectors.precision);
   for (const Metric& metric : options.metrics) json["metrics"].push_back(metric.name);
   json["error_bars"] = options.error_bars;
@@ -188,14 +194,14 @@ EvaluateOptions options_of_manifest(const Json& json) {
   if (json.contains("generated")) options.network = to_network(json);
   if (options.pictures.has_value() == options.network.has_value())
     throw Error("a damaged manifest: it must name either pictures or a network");
-  if (json.contains("reference")) options.ref = json.at("reference").at("source");
+  if (json.contains("reference")) options.ref = source_in(json, "reference");
   if (json.contains("reference_features"))
-    options.ref_features = json.at("reference_features").at("source");
+    options.ref_features = source_in(json, "reference_features");
   if (json.contains("detectors")) {
     const Json& detectors = json.at("detectors");
-    if (detectors.contains("fid")) options.detectors.inception = detectors.at("fid").at("source");
+    if (detectors.contains("fid")) options.detectors.inception = source_in(detectors, "fid");
     if (detectors.contains("fd_dinov2"))
-      options.detectors.dinov2 = detectors.at("fd_dinov2").at("source");
+      options.detectors.dinov2 = source_in(detectors, "fd_dinov2");
   }
   options.detectors.precision = parse_precision(json.at("detector_precision"));
   std::string metrics;

@@ -14,28 +14,22 @@
 
 namespace edm2 {
 
-/// What the user called it, and the file that it was.
-struct SourceFile {
-  std::string source;
-  std::filesystem::path file;
-};
-
 struct DetectorRecord {
   DetectorKind kind;
-  std::string source;
-  std::filesystem::path file;
+  NamedSource source;
   std::string resize, precision, network;
 };
 
-/// The files behind an evaluation.
+/// The files behind an evaluation, resolved.
 struct EvaluationFiles {
-  std::optional<SourceFile> reference, reference_features, vae;
-  std::string net_sha256, gnet_sha256;  ///< weights_sha256(); empty without such a network
+  std::optional<NamedSource> reference, reference_features, vae;
+  /// weights_sha256(), where a manifest is to be written; empty without such a network.
+  std::string net_sha256, gnet_sha256;
   std::vector<DetectorRecord> detectors;
   c10::Device device = c10::Device(c10::kCPU);
 };
 
-/// Reads the files once more, for their SHA-256.
+/// Reads the files once more, for their SHA-256, unless that is known.
 void write_manifest(const std::filesystem::path& path, const EvaluateOptions& options,
                     const EvaluationFiles& files, const Evaluation& result);
 /// Throws Error if the file is none.

@@ -7,7 +7,6 @@
 
 #include "edm2/core/error.h"
 #include "edm2/generate/network_source.h"
-#include "edm2/io/digest.h"
 #include "edm2/nn/snapshot_tools.h"
 #include "metrics/manifest.h"
 
@@ -44,38 +43,41 @@ Finding compare_hash(const std::string& what, const Json& recorded, const std::s
   return {what, same, same ? "the same contents" : "other contents"};
 }
 
-std::vector<Finding> compare_files(const Json& manifest, const EvaluateOptions& options,
+/// Resolves what `options` name, so that scores come from the same files.
+std::vector<Finding> compare_files(const Json& manifest, EvaluateOptions& options,
                                    Progress& progress) {
+  const FetchOptions& fetch = options.fetch;
   std::vector<Finding> findings;
   const auto look_at = [&](const std::string& what, const Json& recorded,
-                           const std::filesystem::path& file) {
-    findings.push_back(compare_hash(what, recorded.at("sha256"), sha256_of_file(file)));
+                           const NamedSource& source) {
+    findings.push_back(compare_hash(what, recorded.at("sha256"), source.sha256()));
   };
   if (options.network) {
-    const GenerateOptions& sampling = options.network->sampling;
-    const auto look_at_network = [&](const char* what, const char* role,
-                                     const std::string& source) {
+    GenerateOptions& sampling = options.network->sampling;
+    const auto look_at_network = [&](const char* what, const char* role, NamedSource& source) {
+      source = find_network(source, fetch, progress);
       findings.push_back(
           compare_hash(what, manifest.at(role).at("weights_sha256"),
-                       weights_sha256(load_network_source(source, options.fetch, progress))));
+                       weights_sha256(load_network_source(source, fetch, progress))));
     };
     look_at_network("network", "net", sampling.net);
     if (manifest.contains("gnet")) look_at_network("guiding network", "gnet", *sampling.gnet);
   }
-  if (manifest.contains("reference"))
-    look_at("reference", manifest.at("reference"),
-            resolve_source(*options.ref, options.fetch, progress));
-  if (manifest.contains("reference_features"))
-    look_at("reference features", manifest.at("reference_features"),
-            resolve_source(*options.ref_features, options.fetch, progress));
+  if (manifest.contains("reference")) {
+    options.ref = options.ref->resolved(fetch, progress);
+    look_at("reference", manifest.at("reference"), *options.ref);
+  }
+  if (manifest.contains("reference_features")) {
+    options.ref_features = options.ref_features->resolved(fetch, progress);
+    look_at("reference features", manifest.at("reference_features"), *options.ref_features);
+  }
   if (manifest.contains("detectors"))
     for (const auto& [name, detector] : manifest.at("detectors").items()) {
       const bool is_inception = name == statistics_name(DetectorKind::inception);
-      look_at(
-          is_inception ? "InceptionV3" : "DINOv2", detector,
-          find_detector_file(is_inception ? DetectorKind::inception : DetectorKind::dinov2,
-                             is_inception ? options.detectors.inception : options.detectors.dinov2,
-                             options.fetch, progress));
+      const auto kind = is_inception ? DetectorKind::inception : DetectorKind::dinov2;
+      NamedSource& source = is_inception ? options.detectors.inception : options.detectors.dinov2;
+      source = find_detector(kind, source, fetch, progress);
+      look_at(is_inception ? "InceptionV3" : "DINOv2", detector, source);
     }
   return findings;
 }
@@ -99,7 +101,7 @@ std::vector<Finding> verify_manifest(const VerifyOptions& verify, ProcessGroup& 
                                      Progress& progress) {
   const Json manifest = read_manifest(verify.manifest);
   try {
-    const EvaluateOptions options = options_to_repeat(manifest, verify);
+    EvaluateOptions options = options_to_repeat(manifest, verify);
     std::vector<Finding> findings;
     if (group.is_main()) findings = compare_files(manifest, options, progress);
     if (verify.inputs_only) {

@@ -130,8 +130,8 @@ void check_plan(const Plan& plan, const NetworkOptions& target, const NetworkOpt
 }
 
 /// Throws `error` again, with the option and the file in front.
-[[noreturn]] void fail(const std::string& init_from, const Error& error) {
-  const std::string file = without_password(init_from), message = error.what();
+[[noreturn]] void fail(const NamedSource& init_from, const Error& error) {
+  const std::string file = init_from.shown(), message = error.what();
   const bool named = message.find(file) != std::string::npos;
   throw Error("--init-from: " + (named ? "" : "'" + file + "': ") + message);
 }
@@ -192,15 +192,16 @@ NetworkOptions structure_for(const NetworkOptions& target, const NetworkOptions&
   return result;
 }
 
-LoadedWeights read_init_weights(const TrainOptions& options, Progress& progress) {
+LoadedWeights read_init_weights(TrainOptions& options, Progress& progress) {
   try {
+    options.init_from = find_network(options.init_from, options.fetch, progress);
     return load_weights(find_network_file(options.init_from, options.fetch, progress));
   } catch (const Error& error) {
     fail(options.init_from, error);
   }
 }
 
-LoadedWeights load_init_weights(const TrainOptions& options, Progress& progress) {
+LoadedWeights load_init_weights(TrainOptions& options, Progress& progress) {
   LoadedWeights weights = read_init_weights(options, progress);
   try {
     plan_initialization(options.network, weights.snapshot);

@@ -48,7 +48,7 @@ std::vector<std::string> keep_settings(TrainOptions& options, const LossOptions&
   options.P_mean = loss.P_mean;
   options.P_std = loss.P_std;
 
-  const std::string init = without_password(options.init_from);
+  const std::string init = options.init_from.shown();
   const auto begun_from = earlier.is_object() ? earlier.find("init_from") : earlier.end();
   if (!init.empty() && (begun_from == earlier.end() || *begun_from != init))
     unused.push_back("--init-from=" + init + " is not read");

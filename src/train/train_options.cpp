@@ -198,7 +198,7 @@ nlohmann::ordered_json training_config(const TrainOptions& options, const Encode
   config["checkpoint_nimg"] = or_null(options.checkpoint_nimg);
   config["seed"] = options.seed;
   if (options.streams == Streams::image) config["streams"] = "image";
-  if (!options.init_from.empty()) config["init_from"] = without_password(options.init_from);
+  if (!options.init_from.empty()) config["init_from"] = options.init_from.shown();
   if (options.chosen_automatically) config["auto"] = true;
   for (const auto& [name, value] : nonfinite_names)
     if (value == options.on_nonfinite && value != TrainOptions{}.on_nonfinite)

@@ -115,6 +115,29 @@ TEST_F(Source, FileAddresses) {
   EXPECT_THAT(failure("file://net.pkl"), HasSubstr("three slashes"));
 }
 
+TEST_F(Source, NamedAndResolved) {
+  write_file(dir / "net.pkl", "x");
+  const NamedSource path = dir / "net.pkl", address = "file://" + (dir / "net.pkl").string(),
+                    web = "https://me:secret@host/net.pkl";
+  EXPECT_EQ(path.kind(), SourceKind::path);
+  EXPECT_EQ(address.kind(), SourceKind::file_address);
+  EXPECT_EQ(web.kind(), SourceKind::web_address);
+  EXPECT_EQ(NamedSource("bundled:demo.pkl").kind(), SourceKind::bundled);
+  EXPECT_EQ(web.shown(), "https://host/net.pkl");
+  EXPECT_TRUE(NamedSource().empty());
+
+  const NamedSource resolved = address.resolved(options, progress), copy = resolved;
+  EXPECT_EQ(resolved.file(), dir / "net.pkl");
+  EXPECT_EQ(resolved.text(), address.text());
+  EXPECT_FALSE(address.is_resolved());
+  EXPECT_THROW(address.file(), c10::Error);
+  const std::string digest = sha256_of_file(dir / "net.pkl");
+  EXPECT_EQ(copy.sha256(), digest);
+  write_file(dir / "net.pkl", "y");
+  EXPECT_EQ(resolved.resolved(options, progress).sha256(), digest);  // known since then
+  EXPECT_NE(address.resolved(options, progress).sha256(), digest);   // looks anew
+}
+
 TEST_F(Source, OtherAddressesAreRefused) {
   EXPECT_THAT(failure("ftp://host/net.pkl"), HasSubstr("not ftp://"));
   EXPECT_THAT(failure("gs://bucket/net.pkl"), HasSubstr("not gs://"));

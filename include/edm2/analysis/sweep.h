@@ -21,7 +21,7 @@ struct SweepOptions {
   std::vector<double> guidances = {1};
   /// Guiding network, for guidances other than 1. The folder of a run means that run with the EMA
   /// length of the main network.
-  std::optional<std::string> gnet;
+  std::optional<NamedSource> gnet;
   std::filesystem::path outdir;
 
   std::vector<int64_t> seeds;        ///< of the pictures that are shown; empty: none
@@ -30,12 +30,12 @@ struct SweepOptions {
   int64_t max_batch_size = 32;
   std::string device = "auto";
   Precision precision = Precision::automatic;
-  std::string vae;  ///< of latent networks: EncoderSetup.vae
+  NamedSource vae;  ///< of latent networks: EncoderSetup.vae
   FetchOptions fetch;
 
   std::vector<Metric> metrics;                   ///< none: pictures only
   int64_t num = 50'000;                          ///< pictures that are measured, seeds 0, 1, ...
-  std::optional<std::string> ref, ref_features;  ///< as in EvaluateOptions
+  std::optional<NamedSource> ref, ref_features;  ///< as in EvaluateOptions
   DetectorSources detectors;
 };
 

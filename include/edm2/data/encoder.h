@@ -57,7 +57,7 @@ struct EncoderSetup {
   /// Folder, file or address (path, file://, http(s)://) of the VAE; empty: EncoderOptions.vae_name
   /// is looked for in the caches of this program, of the original and of the Hugging Face hub, and
   /// otherwise downloaded.
-  std::string vae;
+  NamedSource vae;
   FetchOptions fetch;
   c10::Device device = c10::kCPU;  ///< of the VAE
   /// Pictures that go through the VAE together, >= 1; none: what EncoderOptions says. On the CPU

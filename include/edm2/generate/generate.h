@@ -24,8 +24,8 @@ enum class TrajectoryFormat {
 
 /// What is drawn, and what is written.
 struct GenerateOptions {
-  std::string net;                   ///< main network: source text for load_network_source()
-  std::optional<std::string> gnet;   ///< guiding network, likewise
+  NamedSource net;                   ///< main network, as load_network_source() takes it
+  std::optional<NamedSource> gnet;   ///< guiding network, likewise
   FetchOptions fetch;                ///< how networks are downloaded
   std::vector<int64_t> seeds;        ///< one image each
   std::optional<int64_t> class_idx;  ///< none: the class is drawn from the seed
@@ -33,7 +33,7 @@ struct GenerateOptions {
   /// address) of which the picture of seed s gets number s modulo their count. Networks that were
   /// trained on label vectors need one of them.
   std::optional<std::vector<double>> label_vector;
-  std::optional<std::string> labels;
+  std::optional<NamedSource> labels;
   int64_t max_batch_size = 32;  ///< images sampled together, >= 1
   SamplerOptions sampler;
   std::string device = "auto";
@@ -41,7 +41,7 @@ struct GenerateOptions {
   EngineKind engine = EngineKind::automatic;
 
   /// The VAE of latent networks: EncoderSetup.vae. Not read if no pictures are to be written.
-  std::string vae;
+  NamedSource vae;
   int64_t encoder_batch_size = 4;  ///< latents decoded together, >= 1
 
   std::optional<std::filesystem::path> outdir;  ///< where PNG files go; none = not written

@@ -63,7 +63,7 @@ class Sampler {
   /// select_device() has it. `encoder` says where the VAE of a latent network is, which is loaded
   /// when pictures are first needed; its device is that of the network. `engine` is for the guiding
   /// network too. Throws Error, UsageError.
-  explicit Sampler(const std::string& net, const std::string& device = "auto",
+  explicit Sampler(const NamedSource& net, const std::string& device = "auto",
                    Precision precision = Precision::automatic, EncoderSetup encoder = {},
                    EngineKind engine = EngineKind::automatic);
   explicit Sampler(StoredSnapshot net, const std::string& device = "auto",
@@ -74,7 +74,7 @@ class Sampler {
 
   /// Guidance by another network (Autoguidance, or classifier-free with an unconditional one):
   /// options.guidance = `strength`. Throws Error if it makes other images or knows other classes.
-  void set_guide(const std::string& gnet, double strength);
+  void set_guide(const NamedSource& gnet, double strength);
   void set_guide(StoredSnapshot gnet, double strength);
   void set_guide(std::shared_ptr<Denoiser> gnet, double strength);
 

@@ -1,9 +1,10 @@
-/// Files by their address: paths, file:// and http(s):// addresses.
+/// What the user names where a file is wanted: paths, file:// and http(s):// addresses.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -48,6 +49,58 @@ std::string without_password(const std::string& source);
 /// not in the cache and offline) and Interrupted.
 std::filesystem::path resolve_source(const std::string& source, const FetchOptions& options,
                                      Progress& progress);
+
+enum class SourceKind {
+  path,
+  file_address,  ///< file://
+  web_address,   ///< http:// or https://
+  bundled,       ///< bundled:NAME; where a network is wanted, one that comes with the program
+  run,           ///< FOLDER@STD, where a network is wanted; known once it is resolved
+};
+
+/// What the user named, and where that lies once it is resolved: made of a text, resolved once, at
+/// the door of a command or of a call into the library, and passed down from there.
+///
+/// Resolving gives another object and leaves this one as it is, so that the next call with the same
+/// options looks anew. Copies of a resolved one share its checksum.
+class NamedSource {
+ public:
+  NamedSource() = default;  ///< nothing was named
+  // NOLINTBEGIN(google-explicit-constructor): options take texts and paths
+  NamedSource(std::string text);
+  NamedSource(const char* text) : NamedSource(std::string(text)) {}
+  NamedSource(const std::filesystem::path& path) : NamedSource(path.string()) {}
+  operator const std::string&() const { return text_; }
+  // NOLINTEND(google-explicit-constructor)
+
+  bool empty() const { return text_.empty(); }
+  const std::string& text() const { return text_; }
+  SourceKind kind() const { return kind_; }
+  bool is_web() const { return kind_ == SourceKind::web_address; }
+  /// For messages: without the user name and password that an address may hold.
+  std::string shown() const;
+
+  bool is_resolved() const { return place_ != nullptr; }
+  /// To what resolve_source() returns, which throws the same; itself if it is resolved already.
+  NamedSource resolved(const FetchOptions& options, Progress& progress) const;
+  /// For those who know more kinds of names, such as find_network().
+  NamedSource resolved_to(std::filesystem::path file) const {
+    return resolved_to(std::move(file), kind_);
+  }
+  NamedSource resolved_to(std::filesystem::path file, SourceKind kind) const;
+
+  /// The file or folder, of a run its folder. Only if it is resolved.
+  const std::filesystem::path& file() const;
+  /// sha256_of_file(), which reads the file at the first call. Only if it is resolved. For several
+  /// threads at once.
+  const std::string& sha256() const;
+
+ private:
+  struct Place;
+  std::string text_;
+  SourceKind kind_ = SourceKind::path;
+  std::shared_ptr<Place> place_;
+};
 
 /// Names of the files in a folder of a web server, from the links on the page that lists it.
 /// Throws Error (as resolve_source(), or no such page) and Interrupted.

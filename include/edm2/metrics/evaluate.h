@@ -18,17 +18,17 @@ namespace edm2 {
 
 /// Where the detectors' weights come from (paths or addresses), and how they compute.
 struct DetectorSources {
-  std::string inception =
+  NamedSource inception =
       "https://api.ngc.nvidia.com/v2/models/nvidia/research/stylegan3/versions/1/files/metrics/"
       "inception-2015-12-05.pkl";
-  std::string dinov2 =
+  NamedSource dinov2 =
       "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_pretrain.pth";
   Precision precision = Precision::automatic;  ///< automatic = float32, as in the original
 };
 
 /// Pictures of a folder, archive or array file.
 struct PictureInput {
-  std::string path;
+  NamedSource path;
   /// Take that many, chosen by `seed`; none = all.
   std::optional<int64_t> num = 50'000;
   int64_t seed = 0;
@@ -52,8 +52,8 @@ struct EvaluateOptions {
   std::optional<PictureInput> pictures;
   std::optional<NetworkInput> network;
 
-  std::optional<std::string> ref;           ///< statistics, path or address: for fid and fd_dinov2
-  std::optional<std::string> ref_features;  ///< features (save_features): for kid, precision, ...
+  std::optional<NamedSource> ref;           ///< statistics, path or address: for fid and fd_dinov2
+  std::optional<NamedSource> ref_features;  ///< features (save_features): for kid, precision, ...
   DetectorSources detectors;
   std::string device = "auto";
   FetchOptions fetch;
@@ -83,7 +83,7 @@ Evaluation evaluate(const EvaluateOptions& options, ProcessGroup& group, Progres
 /// What a reference is made of, and where it goes.
 struct ReferenceOptions {
   std::vector<Metric> metrics = parse_metric_list("fid,fd_dinov2");
-  std::string data;                               ///< dataset: all of its pictures
+  NamedSource data;                               ///< dataset: all of its pictures
   std::filesystem::path dest;                     ///< statistics, .pkl or .npz
   std::optional<std::filesystem::path> features;  ///< also the features, for kid, precision, ...
   DetectorSources detectors;
@@ -104,9 +104,9 @@ void validate(const ReferenceOptions& options);
 /// Error, GroupError, Interrupted.
 void make_reference(const ReferenceOptions& options, ProcessGroup& group, Progress& progress);
 
-/// The file of a detector's source: as resolve_source(), but DINOv2 is also taken from the original
-/// cache's torch_hub folder. Throws Error that names the option to give a file.
-std::filesystem::path find_detector_file(DetectorKind kind, const std::string& source,
-                                         const FetchOptions& fetch, Progress& progress);
+/// The file of a detector's weights: as NamedSource::resolved(), but DINOv2 is also taken from the
+/// original cache's torch_hub folder. Throws Error that names the option to give a file.
+NamedSource find_detector(DetectorKind kind, const NamedSource& source, const FetchOptions& fetch,
+                          Progress& progress);
 
 }  // namespace edm2

@@ -43,10 +43,10 @@ InitReport plan_initialization(const NetworkOptions& target, const Snapshot& sou
 /// Resolution, channels and labels are those of `target`.
 NetworkOptions structure_for(const NetworkOptions& target, const NetworkOptions& source);
 
-/// Loads options.init_from (downloading if need be), and checks that something of it fits. Throws
-/// Error that begins with "--init-from".
-LoadedWeights load_init_weights(const TrainOptions& options, Progress& progress);
+/// Resolves options.init_from (downloading if need be), loads it, and checks that something of it
+/// fits. Throws Error that begins with "--init-from".
+LoadedWeights load_init_weights(TrainOptions& options, Progress& progress);
 /// The same for use before the network's options are known: nothing is checked.
-LoadedWeights read_init_weights(const TrainOptions& options, Progress& progress);
+LoadedWeights read_init_weights(TrainOptions& options, Progress& progress);
 
 }  // namespace edm2

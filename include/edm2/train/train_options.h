@@ -62,7 +62,7 @@ struct SampleOptions {
   std::vector<double> stds;  ///< EMA widths, a grid for each; empty: the narrowest of the run
   /// Of latent datasets: folder, file or address of the VAE; empty: one that is on this machine, or
   /// else a cheap impression of the latents.
-  std::string vae;
+  NamedSource vae;
   FetchOptions fetch;
 };
 
@@ -76,9 +76,9 @@ struct TrainOptions {
   bool xflip = false;
   std::optional<int64_t> max_size;
 
-  /// Source text (see load_network_source()) of a network whose weights the training starts from;
-  /// empty: from random ones. A run that is resumed does not read it.
-  std::string init_from;
+  /// Network, as load_network_source() takes it, whose weights the training starts from; empty:
+  /// from random ones. A run that is resumed does not read it.
+  NamedSource init_from;
   FetchOptions fetch;
 
   /// img_resolution, img_channels and label_dim are taken from the dataset.
