@@ -140,7 +140,6 @@ DatasetConvertResult convert_dataset(const DatasetConvertOptions& options, Progr
       return Converted{.png = {}, .problem = error.what()};
     }
   });
-
   progress.start("Converting", end, "image");
   ShapeCheck check_shape(options.any_shape);
   for (int64_t index = 0; index < end; ++index, progress.advance()) {
