@@ -60,13 +60,17 @@ class SourceUseCli : public testing::Test {
     for (size_t i = before; i < all.size(); ++i) ++requests[all[i].target];
   }
 
+  std::string download_lock(const std::string& name) const {
+    return dir / "cache" / "downloads" / ("tmp_" + md5_hex(server.url(name)) + ".lock");
+  }
+
   /// `names` are of the server's files. The first time each is downloaded under its lock; later
   /// each is looked for once in the cache.
   void expect_each_once(const Words& words, const std::vector<std::string>& names) {
     Counts targets, locks;
     for (const std::string& name : names) {
       targets["/" + name] = 1;
-      locks[dir / "cache" / "downloads" / ("tmp_" + md5_hex(server.url(name)) + ".lock")] = 1;
+      locks[download_lock(name)] = 1;
     }
     run(words);
     EXPECT_EQ(requests, targets);
@@ -86,17 +90,16 @@ class SourceUseCli : public testing::Test {
     EXPECT_EQ(calls.digests[hex], times) << name;
   }
 
-  /// A network of latents and its VAE.
-  void write_latent_network() {
-    NetworkOptions options = test::tiny_options(5);
-    options.img_channels = 4;
-    Snapshot snapshot = make_snapshot(Precond(options));
-    snapshot.encoder = stability_vae_options();
-    save_snapshot(web / "net.pkl", snapshot, SnapshotFormat::pickle);
-    options.label_dim = 0;
-    snapshot = make_snapshot(Precond(options));
-    snapshot.encoder = stability_vae_options();
-    save_snapshot(web / "guide.pkl", snapshot, SnapshotFormat::pickle);
+  /// Networks of latents and their VAE.
+  void write_latent_networks() {
+    for (const auto& [name, label_dim] : {std::pair("net.pkl", 5), {"guide.pkl", 0}}) {
+      NetworkOptions options = test::tiny_options(label_dim);
+      options.img_channels = 4;
+      Precond network(options);
+      Snapshot snapshot = make_snapshot(network);
+      snapshot.encoder = stability_vae_options();
+      save_snapshot(web / name, snapshot, SnapshotFormat::pickle);
+    }
     AutoencoderOptions vae;
     vae.block_out_channels = {32, 32, 32};  // 32 groups, which a file alone implies
     vae.layers_per_block = 1;
@@ -123,7 +126,7 @@ class SourceUseCli : public testing::Test {
 }  // namespace
 
 TEST_F(SourceUseCli, Generate) {
-  write_latent_network();
+  write_latent_networks();
   expect_each_once({"generate", "--net", server.url("net.pkl"), "--gnet", server.url("guide.pkl"),
                     "--guidance=1.5", "--vae", server.url("vae.safetensors"), "--labels",
                     server.url("labels.csv"), "--seeds=0-2", "--steps=2", "--outdir", dir / "out"},
@@ -213,7 +216,8 @@ TEST_F(SourceUseCli, Train) {
   };
   run(train("first"));
   EXPECT_EQ(requests, (Counts{{"/data.zip", 1}, {"/net.pkl", 1}}));
-  EXPECT_EQ(calls.locks.size(), 2u);
+  for (const char* name : {"data.zip", "net.pkl"})
+    EXPECT_EQ(calls.locks[download_lock(name)], 1) << name;
   run(train("second"));
   EXPECT_EQ(requests, Counts());
   for (const char* name : {"data.zip", "net.pkl"})
