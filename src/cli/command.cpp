@@ -120,7 +120,7 @@ std::string default_text(const OptionDescription& option, const std::optional<Op
   }
   if (const auto* number = std::get_if<double>(&*value)) return default_text(*number);
   if (const auto* text = std::get_if<std::string>(&*value)) return *text;
-  return to_json(*value).dump();
+  return edm2::to_json(*value).dump();
 }
 
 CLI::Option* add_text_taker(CLI::App& command, const std::string& names,
