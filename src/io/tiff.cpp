@@ -1,6 +1,6 @@
 // TIFF by libtiff: the first picture of a file; grey, palette, RGB and CMYK with 1 to 16 bits, grey
-// of 32 bits or floating point, in strips or tiles, channels together or apart; other colour spaces
-// through libtiff's own conversion.
+// of 32 bits or floating point, in strips or tiles, channels together or apart; YCbCr and others
+// through libtiff's own conversion. Turned as the tag of the orientation says, as Pillow does it.
 #include <tiffio.h>
 
 #include <algorithm>
@@ -60,8 +60,52 @@ struct Layout {
   uint32_t width = 0, height = 0;
   uint16_t bits = 1, samples = 1, photometric = PHOTOMETRIC_MINISBLACK;
   uint16_t planar = PLANARCONFIG_CONTIG, format = SAMPLEFORMAT_UINT;
+  uint16_t orientation = ORIENTATION_TOPLEFT;
   bool premultiplied = false;
+
+  bool rows_are_columns() const {
+    return orientation >= ORIENTATION_LEFTTOP && orientation <= ORIENTATION_LEFTBOT;
+  }
 };
+
+/// Pixels of `size` values each in the order in which they are seen. Orientations beyond the eight
+/// that there are mean nothing.
+template <class Value>
+void turn(std::vector<Value>& pixels, size_t size, const Layout& layout) {
+  if (pixels.empty()) return;
+  const size_t width = layout.width, height = layout.height;
+  bool from_right = false, from_bottom = false;
+  switch (layout.orientation) {
+    case ORIENTATION_TOPRIGHT:
+    case ORIENTATION_LEFTBOT:
+      from_right = true;
+      break;
+    case ORIENTATION_BOTRIGHT:
+    case ORIENTATION_RIGHTBOT:
+      from_right = from_bottom = true;
+      break;
+    case ORIENTATION_BOTLEFT:
+    case ORIENTATION_RIGHTTOP:
+      from_bottom = true;
+      break;
+    case ORIENTATION_LEFTTOP:
+      break;
+    default:
+      return;
+  }
+  const bool transposed = layout.rows_are_columns();
+  std::vector<Value> turned;
+  turned.reserve(pixels.size());
+  for (size_t i = 0; i < (transposed ? width : height); ++i)
+    for (size_t k = 0; k < (transposed ? height : width); ++k) {
+      const size_t x = transposed ? i : k, y = transposed ? k : i;
+      const size_t from =
+          (from_bottom ? height - 1 - y : y) * width + (from_right ? width - 1 - x : x);
+      turned.insert(turned.end(), pixels.begin() + static_cast<std::ptrdiff_t>(from * size),
+                    pixels.begin() + static_cast<std::ptrdiff_t>((from + 1) * size));
+    }
+  pixels = std::move(turned);
+}
 
 int64_t channels_of(Kind kind) {
   switch (kind) {
@@ -93,23 +137,20 @@ class TiffDecoder {
 
   StoredImage decode(Part part) {
     read_layout();
-    StoredImage stored;
-    stored.image = {layout_.width, layout_.height, 0, {}};
     const auto kind = direct_kind();
-    if (!kind) {
-      stored.kind = Kind::rgb;
-      stored.image.channels = 3;
-      if (part == Part::header) return stored;
-      convert_by_library(stored);
-      return stored;
-    }
-    stored.kind = *kind;
-    stored.image.channels = channels_of(stored.kind);
+    StoredImage stored;
+    stored.kind = kind.value_or(Kind::rgb);
+    stored.image = {layout_.width, layout_.height, channels_of(stored.kind), {}};
     if (stored.kind == Kind::palette) set_palette(stored, palette(), /*ramp_is_grey=*/false);
-    if (part == Part::header) return stored;
-    allocate(stored);
-    read_blocks(stored);
-    if (stored.kind == Kind::rgb_alpha && layout_.premultiplied) divide_by_alpha(stored.image);
+    if (part == Part::whole) {
+      if (kind)
+        read_directly(stored);
+      else
+        convert_by_library(stored);
+      turn(stored.image.pixels, static_cast<size_t>(stored.image.channels), layout_);
+      turn(stored.wide, 1, layout_);
+    }
+    if (layout_.rows_are_columns()) std::swap(stored.image.width, stored.image.height);
     return stored;
   }
 
@@ -128,6 +169,7 @@ class TiffDecoder {
     TIFFGetFieldDefaulted(tiff_.get(), TIFFTAG_PLANARCONFIG, &layout_.planar);
     TIFFGetFieldDefaulted(tiff_.get(), TIFFTAG_SAMPLEFORMAT, &layout_.format);
     TIFFGetField(tiff_.get(), TIFFTAG_PHOTOMETRIC, &layout_.photometric);
+    TIFFGetFieldDefaulted(tiff_.get(), TIFFTAG_ORIENTATION, &layout_.orientation);
     uint16_t extra = 0, *kinds = nullptr;
     TIFFGetFieldDefaulted(tiff_.get(), TIFFTAG_EXTRASAMPLES, &extra, &kinds);
     layout_.premultiplied = extra > 0 && kinds[0] == EXTRASAMPLE_ASSOCALPHA;
@@ -140,6 +182,11 @@ class TiffDecoder {
   /// What is read sample by sample here; none: by libtiff's conversion to RGBA.
   std::optional<Kind> direct_kind() const {
     const Layout& l = layout_;
+    if (l.photometric == PHOTOMETRIC_CIELAB || l.photometric == PHOTOMETRIC_ICCLAB ||
+        l.photometric == PHOTOMETRIC_ITULAB)
+      throw Error(
+          "the TIFF picture '" + name_ +
+          "' has CIELAB colours, which this program does not read; convert it to RGB first");
     const bool grey =
         l.photometric == PHOTOMETRIC_MINISBLACK || l.photometric == PHOTOMETRIC_MINISWHITE;
     if (grey && l.samples == 1 && is_wide_number()) return Kind::grey_clipped;
@@ -180,12 +227,14 @@ class TiffDecoder {
     return layout_.bits == 16 ? clip(int16_t{}) : clip(int32_t{});
   }
 
-  void allocate(StoredImage& stored) const {
+  void read_directly(StoredImage& stored) {
     const auto pixels = static_cast<size_t>(stored.image.width * stored.image.height);
     if (stored.kind == Kind::grey16)
       stored.wide.resize(pixels);
     else
       stored.image.pixels.resize(pixels * static_cast<size_t>(stored.image.channels));
+    read_blocks(stored);
+    if (stored.kind == Kind::rgb_alpha && layout_.premultiplied) divide_by_alpha(stored.image);
   }
 
   /// Strips are tiles as wide as the picture.
@@ -295,11 +344,10 @@ class TiffDecoder {
     }
     const auto pixels = static_cast<size_t>(stored.image.width * stored.image.height);
     std::vector<uint32_t> raster(pixels);
+    // Asked for the orientation that it has, libtiff turns nothing.
     if (TIFFReadRGBAImageOriented(tiff_.get(), layout_.width, layout_.height, raster.data(),
-                                  ORIENTATION_TOPLEFT, /*stop=*/1) == 0)
+                                  layout_.orientation, /*stop=*/1) == 0)
       fail("it is damaged or truncated");
-    stored.kind = Kind::rgb;
-    stored.image.channels = 3;
     stored.image.pixels.reserve(3 * pixels);
     for (const uint32_t pixel : raster)
       for (const uint32_t value : {TIFFGetR(pixel), TIFFGetG(pixel), TIFFGetB(pixel)})
