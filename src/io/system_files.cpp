@@ -11,16 +11,43 @@ using namespace std::string_view_literals;
 
 // In lower case: Windows and macOS do not tell cases apart.
 constexpr std::string_view system_names[] = {
-    "$recycle.bin"sv, "@eadir"sv, "@syno"sv,      "__macosx"sv,  "desktop.ini"sv,
-    "ehthumbs.db"sv,  "icon\r"sv, "lost+found"sv, "thumbs.db"sv, "system volume information"sv,
+    "#recycle"sv,
+    "#snapshot"sv,
+    "$recycle.bin"sv,
+    "@eadir"sv,
+    "@recently-snapshot"sv,
+    "@recycle"sv,
+    "@syno"sv,
+    "@tmp"sv,
+    "__macosx"sv,
+    "desktop.ini"sv,
+    "ehthumbs.db"sv,
+    "ehthumbs_vista.db"sv,
+    "icon\r"sv,
+    "lost+found"sv,
+    "network trash folder"sv,
+    "resource.frk"sv,
+    "system volume information"sv,
+    "temporary items"sv,
+    "thumbs.db"sv,
+    "~snapshot"sv,
 };
+
+/// What Windows' chkdsk finds: "found.000".
+bool is_chkdsk_folder(std::string_view lower) {
+  return lower.size() == 9 && lower.starts_with("found."sv) &&
+         lower.find_first_not_of("0123456789"sv, 6) == std::string_view::npos;
+}
 
 bool is_leftover(std::string_view part) {
   if (part.starts_with('.') && part != "."sv && part != ".."sv) return true;
+  // Windows' bin until 2003. In small letters it may be what somebody sorts.
+  if (part == "RECYCLER"sv) return true;
   std::string lower(part);
   for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return std::find(std::begin(system_names), std::end(system_names), lower) !=
-         std::end(system_names);
+  return is_chkdsk_folder(lower) || lower.ends_with(".lrdata"sv) ||
+         std::find(std::begin(system_names), std::end(system_names), lower) !=
+             std::end(system_names);
 }
 
 }  // namespace

@@ -9,8 +9,8 @@ namespace edm2 {
 
 /// Whether a path relative to a folder or archive ('/' or '\\' between its parts) is such a file or
 /// lies in such a folder: hidden ones ('.' in front: "._1.png", ".DS_Store", ".ipynb_checkpoints",
-/// ".cache"), "__MACOSX", "Thumbs.db", "desktop.ini", "$RECYCLE.BIN", "@eaDir" and their kin. They
-/// are never data.
+/// ".cache"), "__MACOSX", "Thumbs.db", "desktop.ini", "$RECYCLE.BIN", "found.000", "#recycle",
+/// "@eaDir", "X Previews.lrdata" and their kin. They are never data.
 bool is_system_file(std::string_view relative_path);
 
 /// Takes such names out of the list, and returns them in their order.

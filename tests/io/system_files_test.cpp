@@ -16,6 +16,19 @@ TEST(SystemFiles, AreToldByAnyPartOfTheirPath) {
     EXPECT_FALSE(is_system_file(data)) << data;
 }
 
+TEST(SystemFiles, OfNetworkStorageAndOldWindows) {
+  for (const char* left :
+       {"#recycle/1.png", "a/#snapshot/1.png", "@Recycle/1.png", "@Recently-Snapshot/1.png",
+        "@tmp/x", "~snapshot/1.png", "Network Trash Folder/1.png", "Temporary Items/1.png",
+        "FOUND.000/FILE0000.CHK", "found.012/1.png", "RECYCLER/S-1/Dc1.png", "ehthumbs_vista.db",
+        "a/resource.frk/1.png", "My Previews.lrdata/1.png"})
+    EXPECT_TRUE(is_system_file(left)) << left;
+  for (const char* data :
+       {"recycler/1.png", "recycled/1.png", "recycle/1.png", "snapshot/1.png", "tmp/1.png",
+        "found.12/1.png", "found.abc/1.png", "found/1.png", "temporary/1.png", "lrdata/1.png"})
+    EXPECT_FALSE(is_system_file(data)) << data;
+}
+
 TEST(SystemFiles, AreTakenOutInOrder) {
   std::vector<std::string> names = {"._b", "a", ".x/c", "d"};
   const auto taken = take_system_files(names);
