@@ -38,6 +38,8 @@ constexpr KnownContent known_contents[] = {
     {"GGUF"sv, "a GGUF file of language models"sv},
     {"SQLite format 3\0"sv, "an SQLite database"sv},
     {"\0\x05\x16\x07"sv, "an AppleDouble file, which macOS puts beside the real one"sv},
+    {"\0\0\x08\x03"sv, "an IDX file of pictures, which MNIST names train-images-idx3-ubyte"sv},
+    {"\0\0\x08\x01"sv, "an IDX file of MNIST's labels; give that of the pictures"sv},
     {"\x7f"
      "ELF"sv,
      "a program"sv},

@@ -156,12 +156,19 @@ TarDirectory list_entries(const ReadAt& read, uint64_t archive_size, const std::
   TarDirectory directory;
   PaxHeader next;  // for the entry to come
   uint64_t position = 0;
-  // Many programs leave the two empty blocks at the end out.
+  // Many programs leave the two empty blocks at the end out. Behind them another archive may follow
+  // ("cat a.tar b.tar").
+  bool ended = false;
   while (archive_size - position >= block_size) {
     Block header;
     read(position, header);
-    if (is_empty(header)) break;
+    if (is_empty(header)) {
+      ended = true;
+      position += block_size;
+      continue;
+    }
     const std::string where = "the header at byte " + std::to_string(position);
+    if (ended && !checksum_fits(header)) break;
     if (!checksum_fits(header))
       fail(position == 0 ? "it is none" + describe_beginning(read, archive_size)
                          : where + " is damaged");
@@ -194,19 +201,33 @@ TarDirectory list_entries(const ReadAt& read, uint64_t archive_size, const std::
       next = {};
     }
     const uint64_t padded = (*size + block_size - 1) / block_size * block_size;
-    position = std::min(position + padded, archive_size);  // the last one may lack its padding
+    if (padded > archive_size - position) fail("it is truncated");
+    position += padded;
+    ended = false;
   }
   if (archive_size < block_size) fail("it is none" + describe_beginning(read, archive_size));
+  Block rest = {};
+  read(position, std::span(rest).first(std::min<uint64_t>(block_size, archive_size - position)));
+  if (!is_empty(rest)) {
+    if (!ended) fail("it is truncated");
+    directory.has_more_behind_end = true;
+  }
   return directory;
 }
 
 }  // namespace
 
+bool is_tar(std::span<const std::byte> bytes) {
+  Block header = {};
+  std::copy_n(bytes.begin(), std::min(bytes.size(), block_size), header.begin());
+  return bytes.size() >= block_size && !is_empty(header) && checksum_fits(header);
+}
+
 bool is_tar_file(const std::filesystem::path& path) {
   try {
     Block header;
     RandomAccessFile(path).read_at(0, header);
-    return !is_empty(header) && checksum_fits(header);
+    return is_tar(header);
   } catch (const Error&) {
     return false;
   }

@@ -144,7 +144,9 @@ uint64_t ZipReader::check_entry(size_t index, uint64_t max_bytes) const {
   if (record.size > max_bytes)
     throw Error(where + " has " + std::to_string(record.size) + " bytes, more than the limit of " +
                 std::to_string(max_bytes));
-  if (record.encrypted) throw Error("cannot read " + where + ": it is encrypted");
+  if (record.encrypted)
+    throw Error("cannot read " + where +
+                ": it is encrypted; unpack the archive with its password, and give the folder");
   if (record.method != stored && record.method != deflated)
     throw Error("cannot read " + where + ": it is packed by " + method_name(record.method) +
                 ", which is not supported; pack the archive again, stored or deflated");

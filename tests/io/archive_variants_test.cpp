@@ -107,6 +107,49 @@ TEST(TarVariants, SparseFilesWithLongMaps) {
   EXPECT_THROW(listing(sparse.substr(0, 700)), Error);
 }
 
+TEST(TarVariants, WhatFollowsTheEnd) {
+  const std::string a = member("a", '0', "1"), b = member("b", '0', "2"), end(1024, '\0');
+  const std::tuple<std::string, const char*, bool> cases[] = {
+      {a + b, "a=1 b=2 |", false},
+      {a + end, "a=1 |", false},
+      {a + end + b, "a=1 b=2 |", false},
+      {a + end + end + std::string(9216, '\0') + b + end, "a=1 b=2 |", false},
+      {end + a, "a=1 |", false},
+      {a + end.substr(0, 512) + b, "a=1 b=2 |", false},
+      {a + end.substr(0, 700), "a=1 |", false},
+      {a + end + "rest", "a=1 |", true},
+      {a + end + std::string(2000, 'x'), "a=1 |", true},
+      {a + end + b + end + std::string(512, 'x'), "a=1 b=2 |", true},
+      {a + end.substr(0, 512) + "rest", "a=1 |", true},
+      {a + end + std::string(512, 'x') + b, "a=1 |", true},
+  };
+  int number = 0;
+  for (const auto& [bytes, wanted, more] : cases) {
+    SCOPED_TRACE(number++);
+    EXPECT_EQ(listing(bytes), wanted);
+    EXPECT_EQ(read_tar_contents(std::as_bytes(std::span(bytes)), "x").has_more_behind_end, more);
+  }
+}
+
+TEST(TarVariants, EveryCutButOneBetweenMembersIsAnError) {
+  const std::string whole = member("a", '0', std::string(600, '1')) + member("b", '0', "2");
+  for (size_t size = 513; size < whole.size(); ++size) {
+    SCOPED_TRACE(size);
+    const std::string cut = whole.substr(0, size);
+    if (size == whole.size() - 1024) {
+      EXPECT_EQ(listing(cut), "a=" + std::string(600, '1') + " |");
+      continue;
+    }
+    try {
+      listing(cut);
+      ADD_FAILURE();
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find("it is truncated"), std::string::npos)
+          << error.what();
+    }
+  }
+}
+
 TEST(TarVariants, WhatIsInPlaceOfAnArchiveIsSaid) {
   const test::TempDir dir;
   for (const auto& [text, words] : std::map<std::string, std::string>{
@@ -159,6 +202,27 @@ TEST(ZipVariants, TheBeginningOfAPackedEntry) {
     for (const size_t size :
          {size_t{0}, size_t{1}, whole.size() / 2, whole.size(), whole.size() + 1})
       EXPECT_EQ(text_from(zip.read_beginning(i, size)), whole.substr(0, size));
+  }
+}
+
+TEST(ZipVariants, EncryptedEntriesSayWhatToDo) {
+  const test::TempDir dir;
+  {
+    ZipWriter zip(dir / "x.zip");
+    zip.add("a.txt", "first");
+    zip.finish();
+  }
+  std::string bytes = read_text_file(dir / "x.zip");
+  for (const auto& [mark, flags] : std::map<std::string, size_t>{{"PK\3\4", 6}, {"PK\1\2", 8}})
+    bytes[bytes.find(mark) + flags] |= 1;
+  write_file(dir / "x.zip", bytes);
+  try {
+    ZipReader(dir / "x.zip").read("a.txt");
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("it is encrypted; unpack the archive"),
+              std::string::npos)
+        << error.what();
   }
 }
 

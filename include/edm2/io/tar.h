@@ -14,7 +14,9 @@
 
 namespace edm2 {
 
-/// The file begins as tar archives do; false for what cannot be read.
+/// The bytes begin as tar archives do.
+bool is_tar(std::span<const std::byte> bytes);
+/// So does the file; false for what cannot be read.
 bool is_tar_file(const std::filesystem::path& path);
 
 /// A regular file within a tar archive; folders, links and devices are left out.
@@ -29,10 +31,13 @@ struct TarDirectory {
   std::vector<TarEntry> entries;  ///< in the order of the archive
   /// Members that are no regular files, but folders: "NAME (a hard link)".
   std::vector<std::string> left_out;
+  /// Behind the end of the archive there is something that is neither zeros nor another archive.
+  bool has_more_behind_end = false;
 };
 
 /// Reads an archive in the old format, ustar, GNU's or POSIX's (pax). read() may be called from
 /// several threads at once. Headers are checked by their sums, sizes against that of the archive.
+/// Archives that were joined are read as one.
 class TarReader {
  public:
   /// Throws Error: not a tar archive, truncated, damaged.
