@@ -33,7 +33,7 @@ void run_check(CheckArguments a, CommandContext& context) {
     throw ProgramEnd{
         1, std::to_string(report.broken.size()) + " broken files in '" + report.path + "'"};
   if (report.pictures + report.latents == 0)
-    throw ProgramEnd{1, "there are no pictures in '" + report.path + "'"};
+    throw ProgramEnd{1, "there are no pictures in '" + report.path + "'" + report.instead};
 }
 
 void run_show(ShowArguments a, CommandContext& context) {

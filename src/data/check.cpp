@@ -10,6 +10,7 @@
 
 #include "core/ordered_workers.h"
 #include "data/copy_names.h"
+#include "data/foreign_files.h"
 #include "data/label_rules.h"
 #include "data/picture_source.h"
 #include "data/training_view.h"
@@ -119,7 +120,8 @@ void find_obstacles(const PictureSource& source, DatasetReport& report, bool all
   const bool trainable_kind = is_trainable_kind(source);
   if (!trainable_kind)
     obstacles.push_back("training reads folders and zip archives; convert it first");
-  if (report.pictures + report.latents == 0) obstacles.push_back("there are no pictures");
+  if (report.pictures + report.latents == 0)
+    obstacles.push_back("there are no pictures" + report.instead);
   if (!report.broken.empty())
     obstacles.push_back(std::to_string(report.broken.size()) + " files are broken or refused");
   if (report.shapes.size() > 1) obstacles.push_back("pictures have different shapes");
@@ -139,7 +141,7 @@ void find_obstacles(const PictureSource& source, DatasetReport& report, bool all
     obstacles.push_back("training finds no labels in it; convert the dataset with them");
 }
 
-/// "img (1).png" beside "img.png", as browsers and file managers name a second copy.
+/// "img (1).png" beside "img.png".
 void note_copies(const PictureSource& source, DatasetReport& report) {
   std::unordered_set<std::string> names;
   for (const auto& item : source.items()) names.insert(item.name);
@@ -190,6 +192,7 @@ DatasetReport check_dataset(const SourceOptions& options, int threads, Progress&
   report.kind = source->kind();
   report.broken = source->refused();
   report.notes = source->notes();
+  report.instead = source->instead();
   describe_labels(*source, report);
   note_copies(*source, report);
   const bool trainable = is_trainable_kind(*source);

@@ -61,12 +61,38 @@ class CifarPictures : public PictureSource {
 
   void reserve(size_t pictures) { pixels_.reserve(pictures * picture_bytes); }
 
+  bool wants(const BatchFile& file) const {
+    return options_.split != (file.test ? "train" : "test");
+  }
+
   void add(const BatchFile& file, std::span<const std::byte> bytes) {
+    added_.push_back(&file);
     const std::string where = "'" + std::string(file.name) + "' in '" + options_.path + "'";
     if (file.binary)
       add_records(file, bytes, where);
     else
       add_pickle(file, bytes, where);
+  }
+
+  /// Behind the last file. Throws Error if there was none.
+  void check_files() {
+    if (added_.empty())
+      throw Error("'" + options_.path + "' has no pictures of the split '" + options_.split + "'");
+    size_t all = 0;
+    std::string first_missing;
+    for (const BatchFile& file : batch_files) {
+      const bool of_this_kind = std::any_of(added_.begin(), added_.end(), [&](const auto* other) {
+        return other->hundred == file.hundred && other->binary == file.binary;
+      });
+      if (!of_this_kind || !wants(file)) continue;
+      ++all;
+      if (first_missing.empty() && std::find(added_.begin(), added_.end(), &file) == added_.end())
+        first_missing = file.name;
+    }
+    if (!first_missing.empty())
+      add_note("'" + first_missing + "' is missing in '" + options_.path + "': there are " +
+               std::to_string(added_.size()) + " of " + std::to_string(all) + " files, with " +
+               std::to_string(items_.size()) + " pictures");
   }
 
  private:
@@ -95,13 +121,17 @@ class CifarPictures : public PictureSource {
   void add_pickle(const BatchFile& file, std::span<const std::byte> bytes,
                   const std::string& where) {
     const PickleValue root = read_pickle(bytes, options_.path + "/" + file.name);
+    const auto find = [&](const char* name) {  // Python 3 may have read the keys as bytes
+      const PickleValue* value = root.find(name);
+      return value != nullptr ? value : root.find(PickleValue::bytes(name));
+    };
     const char* key = !file.hundred            ? "labels"
                       : options_.coarse_labels ? "coarse_labels"
                                                : "fine_labels";
-    if (!root.is_dict() || !root.contains("data") || !root.contains(key))
+    if (!root.is_dict() || find("data") == nullptr || find(key) == nullptr)
       throw Error(where + " is not a batch of CIFAR: it lacks 'data' or '" + key + "'");
-    const Tensor& data = root.at("data").as_tensor();
-    const auto labels = root.at(key).as_ints();
+    const Tensor& data = find("data")->as_tensor();
+    const auto labels = find(key)->as_ints();
     if (data.scalar_type() != at::kByte || data.dim() != 2 ||
         data.size(1) != static_cast<int64_t>(picture_bytes) ||
         data.size(0) != static_cast<int64_t>(labels.size()))
@@ -115,6 +145,7 @@ class CifarPictures : public PictureSource {
 
   SourceOptions options_;
   std::vector<uint8_t> pixels_;  // [N, 3, 32, 32]
+  std::vector<const BatchFile*> added_;
 };
 
 /// What the archives are unpacked to.
@@ -150,14 +181,9 @@ std::unique_ptr<PictureSource> open_cifar_folder(const SourceOptions& options) {
     throw Error("'" + options.path + "' holds CIFAR twice, in '" + found[0].filename().string() +
                 "' and '" + found[1].filename().string() + "'; give one of them as --source");
   auto source = std::make_unique<CifarPictures>(options);
-  bool any = false;
-  for (const BatchFile* file : batches_in(found.front())) {
-    if (options.split == (file->test ? "train" : "test")) continue;
-    source->add(*file, MappedFile(found.front() / file->name).bytes());
-    any = true;
-  }
-  if (!any)
-    throw Error("'" + options.path + "' has no pictures of the split '" + options.split + "'");
+  for (const BatchFile* file : batches_in(found.front()))
+    if (source->wants(*file)) source->add(*file, MappedFile(found.front() / file->name).bytes());
+  source->check_files();
   return source;
 }
 
@@ -170,6 +196,7 @@ std::unique_ptr<PictureSource> open_cifar(std::span<const std::byte> bytes,
         return &entry;
     return nullptr;
   };
+  auto source = std::make_unique<CifarPictures>(options);
   bool known = false;
   std::vector<std::pair<const BatchFile*, std::span<const std::byte>>> wanted;
   size_t total = 0;
@@ -177,14 +204,14 @@ std::unique_ptr<PictureSource> open_cifar(std::span<const std::byte> bytes,
     const TarEntry* entry = find(file);
     if (entry == nullptr) continue;
     known = true;
-    if (options.split == (file.test ? "train" : "test")) continue;
+    if (!source->wants(file)) continue;
     wanted.emplace_back(&file, bytes.subspan(entry->offset, entry->size));
     total += entry->size;
   }
   if (!known) return nullptr;
-  auto source = std::make_unique<CifarPictures>(options);
   source->reserve(total / picture_bytes);
   for (const auto& [file, contents] : wanted) source->add(*file, contents);
+  source->check_files();
   return source;
 }
 

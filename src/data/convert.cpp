@@ -98,7 +98,8 @@ void check_source(const PictureSource& source, const DatasetConvertOptions& opti
                 "' is refused: " + first.reason + " (--on-error=skip leaves it out)");
   }
   result.problems = source.refused();
-  if (source.items().empty()) throw Error("there are no pictures in '" + options.source.path + "'");
+  if (source.items().empty())
+    throw Error("there are no pictures in '" + options.source.path + "'" + source.instead());
 }
 
 void check_written(const DatasetConvertResult& result, const std::string& path) {

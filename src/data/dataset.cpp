@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "data/folder_classes.h"
+#include "data/foreign_files.h"
 #include "data/label_file.h"
 #include "data/label_rules.h"
 #include "data/name_text.h"
@@ -31,17 +32,19 @@ ImageDataset::ImageDataset(ImageDatasetOptions options) : options_(std::move(opt
     throw Error("a dataset must keep at least one image, not " +
                 std::to_string(*options_.max_size));
   source_ = open_file_source(options_.path);
-  if (const std::string note = system_files_note(source_->system_files()); !note.empty())
-    notes_.push_back(note);
+  for (std::string note :
+       {system_files_note(source_->system_files()), unread_pictures_note(source_->names())})
+    if (!note.empty()) notes_.push_back(std::move(note));
   for (const auto& name : source_->names())
     if (has_image_extension(name) || lower_extension(name) == ".npy") image_names_.push_back(name);
   if (options_.sift)
     for (std::string& note : options_.sift(*source_, image_names_))
       notes_.push_back(std::move(note));
-  if (image_names_.empty())
-    throw Error("No image files found in the specified path '" + options_.path.string() + "'");
   if (options_.look_ahead)
     check_layout_for_training(*source_, image_names_, options_.path.string());
+  if (image_names_.empty())
+    throw Error("No image files found in the specified path '" + options_.path.string() + "'" +
+                what_is_instead(source_->names(), options_.path.string()));
   cache_.resize(image_names_.size());
   select_items();
   look_ahead();

@@ -149,6 +149,8 @@ class MnistPictures : public PictureSource {
       if (labels->sizes[0] != pictures.sizes[0])
         throw Error("'" + file->string() + "' has " + std::to_string(labels->sizes[0]) +
                     " labels for " + std::to_string(pictures.sizes[0]) + " pictures");
+    } else {
+      without_labels_.push_back(path.filename().string());
     }
     std::string stem = path.filename().string();
     stem = stem.substr(0, stem.find("-idx3"));
@@ -160,7 +162,15 @@ class MnistPictures : public PictureSource {
     pixels_.insert(pixels_.end(), pictures.values.begin(), pictures.values.end());
   }
 
+ protected:
+  void read_own_labels(const SourceOptions& options) override {
+    for (const std::string& name : without_labels_)
+      add_note("there is no file of labels beside '" + name + "', so its pictures have none");
+    PictureSource::read_own_labels(options);
+  }
+
  private:
+  std::vector<std::string> without_labels_;  // names of files
   size_t height_ = 0, width_ = 0;
   std::vector<uint8_t> pixels_;  // [N, height, width]
 };

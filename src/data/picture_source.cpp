@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "data/foreign_files.h"
 #include "data/shard_archive.h"
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
@@ -30,8 +31,9 @@ class FilePictures : public PictureSource {
     for (const std::string& name : source_->names())
       if (is_wanted(name, content) && !refused_names.contains(name))
         items_.push_back({name, nullptr});
-    if (const std::string note = system_files_note(source_->system_files()); !note.empty())
-      notes_.push_back(note);
+    add_note(system_files_note(source_->system_files()));
+    if (content != SourceContent::latents) add_note(unread_pictures_note(source_->names()));
+    if (items_.empty()) instead_ = what_is_instead(source_->names(), path_);
   }
   std::string kind() const override { return kind_; }
   std::vector<std::byte> read(size_t index) const override {
@@ -63,6 +65,7 @@ std::unique_ptr<PictureSource> open_folder_source(const SourceOptions& options) 
 std::unique_ptr<PictureSource> open_packed_tar(const SourceOptions& options) {
   {
     const auto bytes = UnpackedFiles().get(options.path);
+    check_unpacked_tar(*bytes, options.path);
     if (auto cifar = open_cifar(*bytes, options)) return cifar;
   }
   auto shard = open_tar_shards({options.path}, options);
@@ -78,7 +81,13 @@ std::unique_ptr<PictureSource> open_unlabelled_source(const SourceOptions& optio
   const std::string& path = options.path;
   if (fs::is_directory(path)) return open_folder_source(options);
   if (!fs::is_regular_file(path)) {
-    if (is_pattern(path)) return open_tar_shards(expand_pattern(path), options);
+    if (is_pattern(path)) {
+      std::vector<std::string> shards = expand_pattern(path);
+      const std::string note = take_copies(shards);
+      auto source = open_tar_shards(shards, options);
+      source->add_note(note);
+      return source;
+    }
     throw Error("Missing input file or directory: " + path);
   }
   if (lower_extension(path) == ".zip" || is_zip_file(path))

@@ -33,6 +33,8 @@ class PictureSource {
   void add_note(std::string note) {
     if (!note.empty()) notes_.push_back(std::move(note));
   }
+  /// Of a source without items: what it holds instead, the end of a sentence; or "".
+  const std::string& instead() const { return instead_; }
   /// "folder", "zip", "tar", "CIFAR", "MNIST".
   virtual std::string kind() const = 0;
   /// Throws Error naming the picture.
@@ -59,6 +61,7 @@ class PictureSource {
   bool has_label_file_ = false;
   std::vector<FileProblem> refused_;
   std::vector<std::string> notes_;
+  std::string instead_;
 };
 
 /// Tells the user the source's notes.

@@ -8,6 +8,7 @@
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
 #include "edm2/io/gzip.h"
+#include "io/foreign_content.h"
 
 namespace edm2 {
 namespace fs = std::filesystem;
@@ -28,9 +29,11 @@ class PlainShard : public ShardArchive {
 class PackedShard : public ShardArchive {
  public:
   PackedShard(std::string path, std::shared_ptr<UnpackedFiles> unpacked)
-      : path_(std::move(path)),
-        unpacked_(std::move(unpacked)),
-        directory_(read_tar_contents(*unpacked_->get(path_), path_)) {}
+      : path_(std::move(path)), unpacked_(std::move(unpacked)) {
+    const auto bytes = unpacked_->get(path_);
+    check_unpacked_tar(*bytes, path_);
+    directory_ = read_tar_contents(*bytes, path_);
+  }
   const TarDirectory& directory() const override { return directory_; }
   std::vector<std::byte> read(size_t entry) const override {
     const TarEntry& file = directory_.entries.at(entry);
@@ -86,6 +89,12 @@ std::unique_ptr<ShardArchive> open_shard(const std::string& path,
                                          const std::shared_ptr<UnpackedFiles>& unpacked) {
   if (is_gzip_file(path)) return std::make_unique<PackedShard>(path, unpacked);
   return std::make_unique<PlainShard>(path);
+}
+
+void check_unpacked_tar(std::span<const std::byte> bytes, const std::string& path) {
+  if (is_tar(bytes)) return;
+  throw Error("the gzip file '" + path + "' holds no tar archive" +
+              in_brackets(bytes.empty() ? "empty" : describe_content(bytes)));
 }
 
 bool is_gzip_file(const std::string& path) {

@@ -4,6 +4,7 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -38,6 +39,9 @@ class UnpackedFiles {
 std::unique_ptr<ShardArchive> open_shard(const std::string& path,
                                          const std::shared_ptr<UnpackedFiles>& unpacked);
 
+/// Throws Error, which says what it is instead, unless the contents of the gzip file begin as tar
+/// archives do.
+void check_unpacked_tar(std::span<const std::byte> bytes, const std::string& path);
 /// The file begins as gzip files do; false for what cannot be read.
 bool is_gzip_file(const std::string& path);
 /// A name that tar archives have, packed or not: ".tar", ".tar.gz", ".tgz", ".tar.zst", ...

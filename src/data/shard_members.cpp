@@ -1,9 +1,11 @@
 #include "data/shard_members.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <unordered_set>
 
+#include "data/foreign_files.h"
 #include "edm2/core/error.h"
 #include "edm2/data/file_source.h"
 #include "io/system_files.h"
@@ -106,6 +108,14 @@ std::vector<std::string> ShardNotes::sentences() const {
   if (!labels_of_nothing.empty())
     result.push_back("passed over " + counted(labels_of_nothing, "label that belongs to no picture",
                                               "labels that belong to no picture"));
+  if (const std::string note = unread_pictures_note(unread_pictures); !note.empty())
+    result.push_back(note);
+  if (!behind_end.empty())
+    result.push_back("something else follows behind the end of " +
+                     (behind_end.size() == 1
+                          ? "the archive " + behind_end.front() + " and is not read"
+                          : std::to_string(behind_end.size()) +
+                                " archives and is not read, the first is " + behind_end.front()));
   return result;
 }
 
@@ -125,6 +135,9 @@ ShardMembers sort_members(const TarDirectory& directory, const SourceOptions& op
       names.push_back(name);
     }
   }
+  std::copy_if(names.begin(), names.end(), std::back_inserter(notes.unread_pictures),
+               is_unread_picture);
+  if (directory.has_more_behind_end) notes.behind_end.push_back("'" + where + "'");
   for (const std::string& member : directory.left_out)
     if (!is_system_file(member)) notes.unusual.push_back("'" + member + "'");
 

@@ -16,7 +16,7 @@ std::string sample_key(const std::string& name);
 
 /// What was left out of some shards, for the user.
 struct ShardNotes {
-  std::vector<std::string> system_files, meta, unusual, without_key;
+  std::vector<std::string> system_files, meta, unusual, without_key, unread_pictures, behind_end;
   std::vector<std::string> labels_of_nothing;  ///< .cls files beside which no picture stands
   std::vector<std::string> sentences() const;
 };

@@ -47,7 +47,8 @@ Image show_dataset(const ShowOptions& options, const Encoder& encoder, bool deco
   all.content = SourceContent::both;
   const auto source = open_picture_source(all);
   const auto size = static_cast<int64_t>(source->items().size());
-  if (size == 0) throw Error("there are no pictures in '" + options.source.path + "'");
+  if (size == 0)
+    throw Error("there are no pictures in '" + options.source.path + "'" + source->instead());
   if (options.count < 1 || options.first < 0 || options.first >= size)
     throw Error("there is no picture " + std::to_string(options.first) + " in '" +
                 options.source.path + "', which has " + std::to_string(size));

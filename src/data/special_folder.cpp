@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "data/foreign_files.h"
 #include "data/picture_source.h"
 #include "data/shard_archive.h"
 #include "edm2/core/error.h"
@@ -25,27 +26,30 @@ std::vector<std::string> archives_in(const fs::path& folder) {
   return archives;
 }
 
-/// Pictures (or latents) that lie in the folder as files of their own.
-std::vector<std::string> loose_pictures(const SourceOptions& options) {
-  std::vector<std::string> loose;
-  const auto folder = open_folder(options.path, /*follow_folder_links=*/true);
-  for (const std::string& name : folder->names())
-    if (is_wanted(name, options.content)) loose.push_back(name);
-  return loose;
-}
-
 /// A folder whose archives hold more pictures than lie beside them is one of shards: what lies
 /// beside is a preview.
 std::unique_ptr<PictureSource> open_shards_of_folder(const SourceOptions& options) {
-  const auto archives = archives_in(options.path);
+  auto archives = archives_in(options.path);
   if (archives.empty()) return nullptr;
-  const auto loose = loose_pictures(options);
+  const std::string copies = take_copies(archives);
+  const auto folder = open_folder(options.path, /*follow_folder_links=*/true);
+  // Pictures (or latents) that lie in the folder as files of their own.
+  std::vector<std::string> loose;
+  for (const std::string& name : folder->names())
+    if (is_wanted(name, options.content)) loose.push_back(name);
+  const auto add_notes = [&](PictureSource& source) {
+    source.add_note(copies);
+    source.add_note(system_files_note(folder->system_files()));
+    source.add_note(unread_pictures_note(folder->names()));
+  };
+  std::unique_ptr<PictureSource> shards;
   if (archives.size() == 1 && loose.empty()) {
     SourceOptions alone = options;  // it may be that of CIFAR
     alone.path = archives.front();
-    return open_unlabelled_source(alone);
+    shards = open_unlabelled_source(alone);
+    add_notes(*shards);
+    return shards;
   }
-  std::unique_ptr<PictureSource> shards;
   try {
     shards = open_tar_shards(archives, options);
   } catch (const Error&) {
@@ -53,6 +57,7 @@ std::unique_ptr<PictureSource> open_shards_of_folder(const SourceOptions& option
     return nullptr;
   }
   if (shards->items().size() <= loose.size()) return nullptr;
+  add_notes(*shards);
   if (!loose.empty())
     shards->add_note(loose.size() == 1
                          ? "passed over 1 picture beside the tar shards: '" + loose.front() + "'"

@@ -1,5 +1,6 @@
 // Sources as they are found on people's disks: what systems leave behind, unpacked and packed
 // archives, several pictures in a sample.
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -8,6 +9,7 @@
 #include "edm2/core/error.h"
 #include "edm2/data/dataset.h"
 #include "edm2/io/atomic_file.h"
+#include "edm2/io/pickle.h"
 #include "edm2/io/tar.h"
 #include "edm2/io/zip.h"
 #include "support/gzip.h"
@@ -144,7 +146,9 @@ TEST(SystemFiles, AreNeverDataBesideShardsAndMnistFiles) {
                            {".cache/1.png", small_picture(0)},
                            {"__MACOSX/._x-0.tar", apple_double},
                            {"README.md", "x"}});
-  EXPECT_EQ(reading({.path = dir / "shards"}), "tar: x-0/1.png=3 x-1/1.png=4");
+  EXPECT_EQ(reading({.path = dir / "shards"}),
+            "tar: x-0/1.png=3 x-1/1.png=4 | passed over 3 files that systems leave behind, such as "
+            "'._x-0.tar'");
   put_all(dir / "mnist", {{"train-images-idx3-ubyte", idx_pictures},
                           {"._train-images-idx3-ubyte", apple_double},
                           {"train-labels-idx1-ubyte", idx_labels},
@@ -185,6 +189,113 @@ TEST(ShardFolders, ATarAmongPicturesIsNoShard) {
   EXPECT_EQ(ImageDataset({.path = dir.path()}).size(), 2);
 }
 
+TEST(ShardFolders, SecondCopiesAreReadOnce) {
+  const test::TempDir dir;
+  put_tar(dir / "x-0.tar", {{"1.png", small_picture(1)}, {"1.cls", "3"}});
+  put_tar(dir / "x-1.tar", {{"2.png", small_picture(2)}, {"2.cls", "4"}});
+  for (const char* name : {"x-0 (1).tar", "x-1 - Copy.tar"})
+    fs::copy_file(dir / (std::string(name).substr(0, 3) + ".tar"), dir / name);
+  const std::string wanted = "tar: x-0/1.png=3 x-1/2.png=4";
+  const std::string note =
+      " | passed over 2 tar archives that are second copies: 'x-0 (1).tar' is that of 'x-0.tar'";
+  EXPECT_EQ(reading({.path = dir.path()}), wanted + note);
+  EXPECT_EQ(reading({.path = dir / "*.tar"}), wanted + note);
+  fs::remove(dir / "x-1 - Copy.tar");
+  // The name alone says nothing.
+  put_tar(dir / "x-0 (1).tar", {{"3.png", small_picture(3)}, {"3.cls", "5"}});
+  EXPECT_EQ(reading({.path = dir.path()}), "tar: x-0 (1)/3.png=5 x-0/1.png=3 x-1/2.png=4");
+}
+
+TEST(JoinedShards, AreReadWhole) {
+  const test::TempDir dir;
+  put_tar(dir / "a.tar", {{"1.png", small_picture(1)}, {"1.cls", "3"}});
+  put_tar(dir / "b.tar", {{"2.png", small_picture(2)}, {"2.cls", "4"}});
+  const std::string a = read_text_file(dir / "a.tar"), b = read_text_file(dir / "b.tar");
+  const std::string wanted = "tar: 1.png=3 2.png=4";
+  for (const std::string& bytes : {a + b, packed(a + b), packed(a) + packed(b)}) {
+    put(dir / "ab.tar", bytes);
+    EXPECT_EQ(reading({.path = dir / "ab.tar"}), wanted);
+  }
+  put(dir / "ab.tar", a + b + "something else");
+  EXPECT_EQ(reading({.path = dir / "ab.tar"}),
+            wanted + " | something else follows behind the end of the archive '" +
+                (dir / "ab.tar").string() + "' and is not read");
+}
+
+TEST(UnreadPictures, AreToldOnce) {
+  const Files good = {{"a/1.png", small_picture(1)}, {"b/1.png", small_picture(2)}};
+  const std::tuple<std::vector<const char*>, std::string> cases[] = {
+      {{"a/2.HEIC"}, "1 file looks like a picture of a kind that is not read: 'a/2.HEIC'"},
+      {{"a/2.heif", "a/3.jxl", "b/2.exr", "b/3.svg", "b/4.CR2", "b/5.nef", "b/6.arw", "b/7.dng",
+        "b/8.psb"},
+       "9 files look like pictures of kinds that are not read, the first is 'a/2.heif'"},
+      {{"dataset.txt", "a/notes.json", "a/1.xml", "README", "labels.csv", "a/.2.heic"}, ""}};
+  for (const auto& [names, note] : cases) {
+    SCOPED_TRACE(names.front());
+    const test::TempDir dir;
+    Files files = good;
+    for (const char* name : names) files.emplace_back(name, "x");
+    put_all(dir / "in", files);
+    put_tar(dir / "in.tar", files);
+    ZipWriter zip(dir / "in.zip");
+    for (const auto& [name, contents] : files) zip.add(name, contents);
+    zip.finish();
+    for (const char* path : {"in", "in.zip", "in.tar"}) {
+      const std::string text = reading({.path = dir / path});
+      if (note.empty())
+        EXPECT_EQ(text.find("not read"), std::string::npos) << text;
+      else
+        expect_part(text, " | " + note);
+    }
+    for (const char* path : {"in", "in.zip"}) {
+      const auto notes = ImageDataset({.path = dir / path, .use_labels = false}).notes();
+      EXPECT_EQ(std::count(notes.begin(), notes.end(), note), note.empty() ? 0 : 1) << path;
+    }
+    EXPECT_EQ(reading({.path = dir / "in", .content = SourceContent::latents}).find("not read"),
+              std::string::npos);
+  }
+}
+
+TEST(WhatIsInstead, OfPicturesIsSaid) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"data.zip", "it holds 'data.zip', a zip archive: give its path instead"},
+      {"a/data.tar.gz", "it holds 'a/data.tar.gz', a tar archive: give its path instead"},
+      {"MNIST/raw/t10k-images-idx3-ubyte.gz", "a file of MNIST: give the folder 'MNIST/raw' in it"},
+      {"a/cifar-10-batches-py/data_batch_1",
+       "a file of CIFAR: give the folder 'a/cifar-10-batches-py' in it"},
+      {"train-0.parquet", "a Parquet table: save its pictures as files (PNG) first"},
+      {"data.mdb", "an LMDB database: save its pictures"},
+      {"d.npz", "a file of numpy arrays: save its pictures"},
+      {"d.npy", "a numpy array: 'edm2 dataset decode'"},
+      {"d.rar", "a RAR archive: unpack it, and give the folder"},
+      {"b.HEIC", "a picture of a kind that is not read: convert such pictures"},
+  };
+  for (const auto& [name, words] : cases) {
+    SCOPED_TRACE(name);
+    const test::TempDir dir;
+    put(dir / "in" / name, "x");
+    put(dir / "in/README.md", "x");
+    expect_part(open_picture_source({.path = dir / "in"})->instead(), words);
+    if (std::string(name).ends_with(".npy")) continue;  // what training takes
+    try {
+      const ImageDataset dataset({.path = dir / "in"});
+      ADD_FAILURE();
+    } catch (const Error& error) {
+      expect_part(error.what(), words);
+    }
+  }
+  const test::TempDir dir;
+  ZipWriter zip(dir / "x.zip");
+  zip.add("inner.zip", "x");
+  zip.finish();
+  EXPECT_EQ(open_picture_source({.path = dir / "x.zip"})->instead(),
+            "; it holds 'inner.zip', a zip archive: unpack the archive around it, and give it");
+  fs::rename(dir / "x.zip", dir / "x.npz");
+  expect_part(open_picture_source({.path = dir / "x.npz"})->instead(), "a file of numpy arrays");
+  fs::create_directories(dir / "empty");
+  EXPECT_EQ(open_picture_source({.path = dir / "empty"})->instead(), "; the folder is empty");
+}
+
 TEST(PackedShards, AreReadInOrderAndAtRandom) {
   const test::TempDir dir;
   for (int s = 0; s < 6; ++s)
@@ -214,6 +325,28 @@ TEST(PackedShards, OfOtherKindsAreRefusedByName) {
   const test::TempDir dir;
   put(dir / "x.tar.gz", gzipped(std::string(size_t{48} << 20, '\0')));
   expect_part(reading({.path = dir / "x.tar.gz"}), "holds more than ");
+}
+
+TEST(PackedShards, GzipFilesOfOtherThingsAreToldSo) {
+  const std::pair<std::string, const char*> cases[] = {
+      {small_picture(1), "a PNG picture"},
+      {idx_pictures, "an IDX file of pictures"},
+      {idx_labels, "an IDX file of MNIST's labels; give that of the pictures"},
+      {"", "it is empty"},
+      {"hello", "holds no tar archive"},
+  };
+  for (const auto& [contents, words] : cases) {
+    SCOPED_TRACE(words);
+    const test::TempDir dir;
+    put(dir / "x.gz", packed(contents));
+    put(dir / "in/x.tar.gz", packed(contents));
+    for (const char* path : {"x.gz", "in", "in/*.gz"}) {
+      const std::string text = reading({.path = dir / path});
+      expect_part(text, "Error: the gzip file '");
+      expect_part(text, "gz' holds no tar archive");
+      expect_part(text, words);
+    }
+  }
 }
 
 TEST(MetaMembers, ArePassedOver) {
@@ -286,6 +419,60 @@ TEST(UnpackedMnist, InTheLayoutsOfMirrors) {
   }
 }
 
+TEST(UnpackedMnist, WithoutLabelsIsTold) {
+  const test::TempDir dir;
+  put(dir / "train-images-idx3-ubyte", idx_pictures);
+  EXPECT_EQ(reading({.path = dir.path()}),
+            "MNIST: train-images/00000=null train-images/00001=null | there is no file of labels "
+            "beside 'train-images-idx3-ubyte', so its pictures have none");
+  EXPECT_EQ(reading({.path = dir.path(), .labels = "none"}),
+            "MNIST: train-images/00000=null train-images/00001=null");
+}
+
+TEST(UnpackedCifar, PickledAgainByPython3) {
+  const Tensor data = at::full({2, 3072}, 7, at::kByte);
+  using Value = PickleValue;
+  for (const bool keys_are_bytes : {false, true}) {
+    const auto key = [&](const char* text) {
+      return keys_are_bytes ? Value::bytes(text) : Value(text);
+    };
+    const test::TempDir dir;
+    fs::create_directories(dir / "cifar-100-python");
+    write_pickle_file(dir / "cifar-100-python/train",
+                      Value::dict({{key("filenames"), Value::list()},
+                                   {key("data"), Value::ndarray(data)},
+                                   {key("fine_labels"), Value::list({5, 9})},
+                                   {key("coarse_labels"), Value::list({1, 2})}}));
+    put(dir / "cifar-100-python/meta", "x");
+    EXPECT_EQ(reading({.path = dir.path()}), "CIFAR: train/00000=5 train/00001=9");
+    EXPECT_EQ(reading({.path = dir.path(), .coarse_labels = true}),
+              "CIFAR: train/00000=1 train/00001=2");
+  }
+}
+
+TEST(UnpackedCifar, MissingFilesAreTold) {
+  const test::TempDir dir;
+  Files files;
+  for (int i = 1; i <= 5; ++i)
+    files.emplace_back("data_batch_" + std::to_string(i) + ".bin", cifar_records(1));
+  put_all(dir / "in", files);
+  const auto notes = [&](const std::string& path, const std::string& split) {
+    return open_picture_source({.path = dir / path, .split = split})->notes();
+  };
+  EXPECT_TRUE(notes("in", "train").empty());
+  EXPECT_EQ(notes("in", "all"),
+            std::vector<std::string>{"'test_batch.bin' is missing in '" + (dir / "in").string() +
+                                     "': there are 5 of 6 files, with 5 pictures"});
+  EXPECT_THROW(notes("in", "test"), Error);
+  files.erase(files.begin() + 2);
+  put_tar(dir / "in.tar.gz", files, /*gzip=*/true);
+  EXPECT_EQ(
+      notes("in.tar.gz", "train"),
+      std::vector<std::string>{"'data_batch_3.bin' is missing in '" + (dir / "in.tar.gz").string() +
+                               "': there are 4 of 5 files, with 4 pictures"});
+  expect_part(reading({.path = dir / "in.tar.gz", .split = "test"}), "no pictures of the split");
+}
+
 TEST(UnpackedCifar, AsTheArchivesUnpack) {
   const test::TempDir dir;
   put_all(dir / "cifar-10-batches-bin", {{"data_batch_1.bin", cifar_records(2)},
@@ -296,8 +483,13 @@ TEST(UnpackedCifar, AsTheArchivesUnpack) {
                                          {"readme.html", "<html>"}});
   const std::string wanted =
       "CIFAR: data_batch_1.bin/00000=0 data_batch_1.bin/00001=1 data_batch_2.bin/00000=0";
-  EXPECT_EQ(reading({.path = dir / "cifar-10-batches-bin"}), wanted);
-  EXPECT_EQ(reading({.path = dir.path()}), wanted);
+  const auto missing = [](const std::string& path) {
+    return " | 'data_batch_3.bin' is missing in '" + path +
+           "': there are 2 of 5 files, with 3 pictures";
+  };
+  EXPECT_EQ(reading({.path = dir / "cifar-10-batches-bin"}),
+            wanted + missing(dir / "cifar-10-batches-bin"));
+  EXPECT_EQ(reading({.path = dir.path()}), wanted + missing(dir.path()));
   EXPECT_EQ(reading({.path = dir / "cifar-10-batches-bin", .split = "test"}),
             "CIFAR: test_batch.bin/00000=0");
   put(dir / "cifar-10-batches-py/data_batch_1", "x");

@@ -32,6 +32,8 @@ struct DatasetReport {
   std::vector<std::string> unlabelled;  ///< if others are labelled
   std::vector<FileProblem> broken;      ///< what cannot be read or is refused
   std::vector<std::vector<std::string>> duplicates;  ///< items with the same shape and contents
+  /// Of a source without pictures: what it holds instead and what to do, the end of a sentence.
+  std::string instead;
   /// What the user should know of how the source was read.
   std::vector<std::string> notes;
   /// Why training on it is impossible; empty if it is possible.
