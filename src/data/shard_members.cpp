@@ -119,28 +119,37 @@ std::vector<std::string> ShardNotes::sentences() const {
   return result;
 }
 
-ShardMembers sort_members(const TarDirectory& directory, const SourceOptions& options,
-                          const std::string& where, ShardNotes& notes) {
-  const auto& entries = directory.entries;
+namespace {
+
+/// All but what systems and WebDataset leave, which is noted.
+std::vector<size_t> data_members(const TarDirectory& directory, const std::string& where,
+                                 ShardNotes& notes) {
   std::vector<size_t> data;
-  std::vector<std::string> names;
-  for (size_t i = 0; i < entries.size(); ++i) {
-    const std::string& name = entries[i].name;
+  for (size_t i = 0; i < directory.entries.size(); ++i) {
+    const std::string& name = directory.entries[i].name;
     if (is_system_file(name)) {
       notes.system_files.push_back(name);
     } else if (is_meta_member(name)) {
       notes.meta.push_back("'" + name + "'");
     } else {
       data.push_back(i);
-      names.push_back(name);
+      if (is_unread_picture(name)) notes.unread_pictures.push_back(name);
     }
   }
-  std::copy_if(names.begin(), names.end(), std::back_inserter(notes.unread_pictures),
-               is_unread_picture);
   if (directory.has_more_behind_end) notes.behind_end.push_back("'" + where + "'");
   for (const std::string& member : directory.left_out)
     if (!is_system_file(member)) notes.unusual.push_back("'" + member + "'");
+  return data;
+}
 
+}  // namespace
+
+ShardMembers sort_members(const TarDirectory& directory, const SourceOptions& options,
+                          const std::string& where, ShardNotes& notes) {
+  const auto& entries = directory.entries;
+  const std::vector<size_t> data = data_members(directory, where, notes);
+  std::vector<std::string> names;
+  for (const size_t i : data) names.push_back(entries[i].name);
   ShardMembers members;
   refuse_hostile_names(names, members.refused);
   std::unordered_set<std::string> refused;

@@ -149,6 +149,27 @@ std::string describe_beginning(const ReadAt& read, uint64_t size) {
   return in_brackets(size == 0 ? "empty" : describe_content(beginning));
 }
 
+/// GNU's map of a sparse file may go on in blocks of its own, which no size counts. False if they
+/// are not all there.
+bool skip_sparse_map(const ReadAt& read, const Block& header, uint64_t archive_size,
+                     uint64_t& position) {
+  for (bool more = header[482] != std::byte{0}; more;) {
+    if (archive_size - position < block_size) return false;
+    Block map;
+    read(position, map);
+    position += block_size;
+    more = map[504] != std::byte{0};
+  }
+  return true;
+}
+
+/// Something else than zeros in the next block, or in what there is of it.
+bool has_more(const ReadAt& read, uint64_t position, uint64_t archive_size) {
+  Block rest = {};
+  read(position, std::span(rest).first(std::min<uint64_t>(block_size, archive_size - position)));
+  return !is_empty(rest);
+}
+
 TarDirectory list_entries(const ReadAt& read, uint64_t archive_size, const std::string& name) {
   const auto fail = [&](const std::string& why) {
     throw Error("cannot read '" + name + "' as a tar archive: " + why);
@@ -176,14 +197,8 @@ TarDirectory list_entries(const ReadAt& read, uint64_t archive_size, const std::
     const char type = static_cast<char>(header[156]);
     const bool describes_next =
         type == 'L' || type == 'K' || type == 'x' || type == 'X' || type == 'g';
-    // GNU's map of a sparse file may go on in blocks of its own, which no size counts.
-    for (bool more = type == 'S' && header[482] != std::byte{0}; more;) {
-      if (archive_size - position < block_size) fail("it is truncated");
-      Block map;
-      read(position, map);
-      position += block_size;
-      more = map[504] != std::byte{0};
-    }
+    if (type == 'S' && !skip_sparse_map(read, header, archive_size, position))
+      fail("it is truncated");
     auto size = number_of(header, 124, 12);
     if (!describes_next && next.size) size = next.size;
     // Links, devices, folders and pipes have no contents, whatever their size says.
@@ -206,9 +221,7 @@ TarDirectory list_entries(const ReadAt& read, uint64_t archive_size, const std::
     ended = false;
   }
   if (archive_size < block_size) fail("it is none" + describe_beginning(read, archive_size));
-  Block rest = {};
-  read(position, std::span(rest).first(std::min<uint64_t>(block_size, archive_size - position)));
-  if (!is_empty(rest)) {
+  if (has_more(read, position, archive_size)) {
     if (!ended) fail("it is truncated");
     directory.has_more_behind_end = true;
   }

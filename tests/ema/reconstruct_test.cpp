@@ -304,7 +304,7 @@ TEST(Reconstruct, WeightsThatAreNotFiniteAreNoResult) {
   EXPECT_NE(
       error_of(run.options({0.07, 0.08})).find("values in unet.out_conv.weight are not finite"),
       std::string::npos);
-  EXPECT_TRUE(sorted_names(run.outdir).empty());
+  EXPECT_TRUE(test::names_in(run.outdir).empty());
 }
 
 TEST(Reconstruct, LeavesNothingHalfWritten) {
