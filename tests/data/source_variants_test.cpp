@@ -212,7 +212,7 @@ TEST(JoinedShards, AreReadWhole) {
   put_tar(dir / "b.tar", {{"2.png", small_picture(2)}, {"2.cls", "4"}});
   const std::string a = read_text_file(dir / "a.tar"), b = read_text_file(dir / "b.tar");
   const std::string wanted = "tar: 1.png=3 2.png=4";
-  for (const std::string& bytes : {a + b, packed(a + b), packed(a) + packed(b)}) {
+  for (const std::string& bytes : {a + b, gzipped(a + b), gzipped(a) + gzipped(b)}) {
     put(dir / "ab.tar", bytes);
     EXPECT_EQ(reading({.path = dir / "ab.tar"}), wanted);
   }
@@ -338,8 +338,8 @@ TEST(PackedShards, GzipFilesOfOtherThingsAreToldSo) {
   for (const auto& [contents, words] : cases) {
     SCOPED_TRACE(words);
     const test::TempDir dir;
-    put(dir / "x.gz", packed(contents));
-    put(dir / "in/x.tar.gz", packed(contents));
+    put(dir / "x.gz", gzipped(contents));
+    put(dir / "in/x.tar.gz", gzipped(contents));
     for (const char* path : {"x.gz", "in", "in/*.gz"}) {
       const std::string text = reading({.path = dir / path});
       expect_part(text, "Error: the gzip file '");
