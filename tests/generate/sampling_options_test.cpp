@@ -64,7 +64,7 @@ TEST(SamplingOptions, BecomeThoseOfGeneration) {
   apply(request_of(R"({"preset": "edm2-img512-xs-guid-fid", "guidance": 1, "net": "a",
                        "fast": true})"),
         options);
-  EXPECT_EQ(options.net, "a");
+  EXPECT_EQ(options.net.text(), "a");
   EXPECT_FALSE(options.gnet);
   EXPECT_EQ(options.sampler.guidance, 1);
   EXPECT_EQ(options.engine, EngineKind::fast);
