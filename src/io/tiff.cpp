@@ -22,11 +22,15 @@ struct Source {
   std::span<const std::byte> bytes;
   uint64_t position = 0;
   std::string message;
+  bool is_too_short = false;  // libtiff asked for more
 };
 
 tmsize_t on_read(thandle_t handle, void* out, tmsize_t size) {
   auto* source = static_cast<Source*>(handle);
-  if (source->position >= source->bytes.size() || size < 0) return 0;
+  if (size < 0) return 0;
+  source->is_too_short = source->is_too_short || source->position > source->bytes.size() ||
+                         static_cast<uint64_t>(size) > source->bytes.size() - source->position;
+  if (source->position >= source->bytes.size()) return 0;
   const auto count = std::min(static_cast<uint64_t>(size), source->bytes.size() - source->position);
   std::memcpy(out, source->bytes.data() + source->position, count);
   source->position += count;
@@ -124,7 +128,7 @@ int64_t channels_of(Kind kind) {
 class TiffDecoder {
  public:
   TiffDecoder(std::span<const std::byte> bytes, const std::string& name)
-      : source_{bytes, 0, {}}, name_(name) {
+      : source_{.bytes = bytes, .message = {}}, name_(name) {
     const std::unique_ptr<TIFFOpenOptions, decltype(&TIFFOpenOptionsFree)> options(
         TIFFOpenOptionsAlloc(), TIFFOpenOptionsFree);
     TIFFOpenOptionsSetMaxSingleMemAlloc(options.get(), tmsize_t{1} << 30);
@@ -142,6 +146,8 @@ class TiffDecoder {
     stored.kind = kind.value_or(Kind::rgb);
     stored.image = {layout_.width, layout_.height, channels_of(stored.kind), {}};
     if (stored.kind == Kind::palette) set_palette(stored, palette(), /*ramp_is_grey=*/false);
+    // Without a tag that lies behind the beginning, a palette for one, it would be another kind.
+    if (part == Part::header && source_.is_too_short) fail("the file is truncated");
     if (part == Part::whole) {
       if (kind)
         read_directly(stored);
