@@ -63,9 +63,8 @@ StatisticsFile from_pair(const Contains& contains, const Get& get,
     advice = ", which are no arrays; write them as such";
   else if (has("fid") || has("fd_dinov2"))
     advice =
-        "; a file of features is given as --ref-features, and statistics are a dict for each "
-        "metric "
-        "with 'mu' and 'sigma'";
+        "; it seems to be a file of features, which is given as --ref-features (statistics have "
+        "'mu' and 'sigma' for each metric)";
   else if (has("mu_s") && has("sigma_s"))
     advice = "; those named ..._s are of sFID, another distance";
   throw Error(
