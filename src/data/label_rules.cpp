@@ -265,7 +265,12 @@ std::string LabelForm::problem_of(const Label& label) {
   const bool first = kind_ == Kind::unknown;
   kind_ = kind;
   if (kind == Kind::classes) {
-    if (!label.is_number_unsigned() || label.get<uint64_t>() >= uint64_t{most_classes})
+    // Files give unsigned numbers, folders signed ones.
+    const bool fits = label.is_number_unsigned()
+                          ? label.get<uint64_t>() < uint64_t{most_classes}
+                          : label.is_number_integer() && label.get<int64_t>() >= 0 &&
+                                label.get<int64_t>() < most_classes;
+    if (!fits)
       return "the class " + label.dump() + "; classes count from 0 to " +
              std::to_string(most_classes - 1);
     dim_ = std::max(dim_, label.get<int64_t>() + 1);

@@ -471,6 +471,26 @@ TEST(DatasetLabels, WhatTrainingRefusesIsTold) {
   }
 }
 
+TEST(DatasetLabels, WhatEverySourceGivesIsNotRefused) {
+  const test::TempDir dir;
+  for (const char* name : {"in/cat/0.png", "in/dog/1.png"}) {
+    fs::create_directories((dir / name).parent_path());
+    write_file(dir / name, tiny_png(3));
+  }
+  write_shard(dir / "x.tar", {{"0.png", tiny_png(1)}, {"0.cls", "3"}});
+  make_zip(dir / "x.zip", {});
+  write_file(dir / "t.csv", std::string_view("a/0.png,2\na/1.png,0\nb/2.png,1\n"));
+  for (const SourceOptions& options :
+       {SourceOptions{.path = dir / "in"}, SourceOptions{.path = dir / "x.tar"},
+        SourceOptions{.path = dir / "x.zip", .labels = "folders"},
+        SourceOptions{.path = dir / "x.zip", .labels = dir / "t.csv"}}) {
+    const auto source = open_picture_source(options);
+    const auto count = static_cast<int64_t>(source->items().size());
+    EXPECT_FALSE(source->items().at(0).label.is_null()) << options.path;
+    EXPECT_EQ(useless_labels_note(*source, count), "") << options.path;
+  }
+}
+
 TEST(TableLabels, VectorsInBrackets) {
   const test::TempDir dir;
   make_zip(dir / "x.zip", {});
