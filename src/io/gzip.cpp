@@ -49,7 +49,7 @@ std::vector<std::byte> gunzip(std::span<const std::byte> bytes, uint64_t max_byt
       if (part == 0) fail("it is truncated");
     }
     if (filled == result.size()) {  // grows with what has been unpacked, not with what is claimed
-      const size_t doubled = std::clamp<size_t>(2 * filled, size_t{1} << 16, max_bytes + 1);
+      const size_t doubled = std::min(std::max(2 * filled, size_t{1} << 16), max_bytes + 1);
       result.resize(expected > filled ? std::min(doubled, expected) : doubled);
     }
     const size_t room = std::min<size_t>(result.size() - filled, size_t{1} << 30);

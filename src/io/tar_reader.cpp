@@ -270,7 +270,8 @@ std::vector<TarEntry> read_tar_directory(std::span<const std::byte> archive,
 TarDirectory read_tar_contents(std::span<const std::byte> archive, const std::string& name) {
   return list_entries(
       [&](uint64_t offset, std::span<std::byte> target) {
-        std::memcpy(target.data(), archive.data() + offset, target.size());
+        const auto bytes = archive.subspan(offset, target.size());
+        std::copy(bytes.begin(), bytes.end(), target.begin());
       },
       archive.size(), name);
 }
