@@ -162,6 +162,11 @@ class Comparison {
     });
   }
 
+  /// Several pictures are one name in this way of comparing.
+  bool merges_pictures() const {
+    return std::unordered_set<std::string_view>(pictures_.begin(), pictures_.end()).size() <
+           pictures_.size();
+  }
   Names folders_of_pictures() const {
     Names folders = pictures_.empty() ? Names() : folders_in_front(pictures_.front());
     for (const std::string& name : pictures_)
@@ -279,6 +284,7 @@ class Search {
   void try_all(const Tolerance& tolerance, const std::string& name) {
     if (is_certain()) return;
     const Comparison names(pictures_, listed_, tolerance, same_);
+    if (names.merges_pictures()) return;  // too tolerant to be certain
     take(names.as_they_are(best_.missing), "", name);
     if (is_certain()) return;
     std::optional<Result> of_list;

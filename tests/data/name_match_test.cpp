@@ -142,6 +142,13 @@ TEST(NameMatch, NamesInMessages) {
 
 // Whatever is done to the names: each picture gets its own entry, or is counted as missing, or the
 // contradiction is told.
+TEST(NameMatch, AWayThatMergesPicturesIsNotTaken) {
+  // Without extensions "a/x" is two pictures, and "E.jpg" must not become "b/E" instead.
+  EXPECT_EQ(entries(match({"E.jpg", "a/x.PNG", "a/x.jpg", "b/E.PNG"},
+                          {"E.webp", "a/x.webp", "a/x.webp", "b/E.webp"})),
+            "- - - -");
+}
+
 RC_GTEST_PROP(NameMatchProperty, RenamedListsAreMatchedOrTold, ()) {
   const Texts folders = {"", "a/", "b/", "a/c/", "\u00e9/"};
   const Texts stems = {"1", "2", "x y", "\u00fc", "E", "e", "n.b"};
