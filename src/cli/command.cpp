@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "edm2/core/platform.h"
+#include "edm2/core/printable.h"
 #include "edm2/core/process_launch.h"
 
 namespace edm2::cli {
@@ -13,7 +14,7 @@ namespace {
 
 /// The other processes have failed and this one does not come to a point where it would notice.
 void end_at_once(const ProcessFailure& failure, bool tell) {
-  if (tell) std::fprintf(stderr, "Error: %s\n", failure.describe().c_str());
+  if (tell) std::fprintf(stderr, "Error: %s\n", printable_lines(failure.describe()).c_str());
   std::fflush(nullptr);
   std::_Exit(failure.exit_code);
 }

@@ -32,11 +32,14 @@ ImageDataset::ImageDataset(ImageDatasetOptions options) : options_(std::move(opt
     throw Error("a dataset must keep at least one image, not " +
                 std::to_string(*options_.max_size));
   source_ = open_file_source(options_.path);
+  std::vector<std::string> others;
+  for (const auto& name : source_->names()) {
+    const bool is_image = has_image_extension(name) || lower_extension(name) == ".npy";
+    (is_image ? image_names_ : others).push_back(name);
+  }
   for (std::string note :
-       {system_files_note(source_->system_files()), unread_pictures_note(source_->names())})
+       {system_files_note(source_->system_files()), unread_pictures_note(others)})
     if (!note.empty()) notes_.push_back(std::move(note));
-  for (const auto& name : source_->names())
-    if (has_image_extension(name) || lower_extension(name) == ".npy") image_names_.push_back(name);
   if (options_.sift)
     for (std::string& note : options_.sift(*source_, image_names_))
       notes_.push_back(std::move(note));

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "edm2/core/error.h"
+#include "edm2/core/format_number.h"
 #include "train/objective.h"
 
 namespace edm2 {
@@ -81,11 +81,7 @@ SaveErrors parse_save_errors(const std::string& name) {
 namespace {
 
 /// As names of snapshots have it.
-std::string three_decimals(double std) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.3f", std);
-  return text;
-}
+std::string three_decimals(double std) { return format_number("%.3f", std); }
 
 void refuse_numbers_that_are_not_finite(const TrainOptions& options) {
   const std::pair<const char*, double> numbers[] = {

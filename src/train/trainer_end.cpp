@@ -1,7 +1,8 @@
 // How a run begins and how it ends: at its end, by suspension, by an error.
-#include <cstdio>
+#include <string>
 
 #include "edm2/core/error.h"
+#include "edm2/core/format_number.h"
 #include "train/trainer_state.h"
 
 namespace edm2 {
@@ -37,9 +38,9 @@ RunEnd Trainer::State::suspend(const std::string& reason) {
   progress->finish();
   files.close();
   if (!save_error.empty()) throw Error("suspended " + reason + ", but " + save_error);
-  char kimg[64];
-  std::snprintf(kimg, sizeof kimg, "%.3f", static_cast<double>(run.cur_nimg) / 1e3);
-  log.line("Suspended " + reason + " at " + kimg + " kimg; the same command goes on from there");
+  log.line("Suspended " + reason + " at " +
+           format_number("%.3f", static_cast<double>(run.cur_nimg) / 1e3) +
+           " kimg; the same command goes on from there");
   return RunEnd::suspended;
 }
 

@@ -9,6 +9,7 @@
 
 #include "edm2/io/atomic_file.h"
 #include "edm2/io/image.h"
+#include "support/gzip.h"
 #include "support/paths.h"
 #include "support/run_program.h"
 
@@ -67,20 +68,6 @@ std::string zip_of(const std::vector<Entry>& entries) {
          little_endian(start, 4) + little_endian(0, 2);
 }
 
-std::string deflated(const std::string& text) {
-  z_stream stream = {};
-  deflateInit2(&stream, 9, Z_DEFLATED, -MAX_WBITS, 9, Z_DEFAULT_STRATEGY);
-  std::string out(deflateBound(&stream, text.size()) + 64, '\0');
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
-  stream.avail_in = static_cast<uInt>(text.size());
-  stream.next_out = reinterpret_cast<Bytef*>(out.data());
-  stream.avail_out = static_cast<uInt>(out.size());
-  deflate(&stream, Z_FINISH);
-  out.resize(stream.total_out);
-  deflateEnd(&stream);
-  return out;
-}
-
 std::string good_png(uint8_t value) {
   const auto bytes = encode_png({8, 8, 3, std::vector<uint8_t>(192, value)});
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -115,10 +102,11 @@ struct Hostile {
 std::vector<Hostile> hostile_archives() {
   const Entry good = stored("a.png", good_png(1));
   const std::string zeros(size_t{64} << 20, '\0');
-  Entry bomb{"bomb.png", deflated(good_png(1) + zeros), good_png(1).size() + zeros.size(), 0, 8,
-             false};
+  Entry bomb{
+      "bomb.png", test::deflated(good_png(1) + zeros), good_png(1).size() + zeros.size(), 0, 8,
+      false};
   bomb.crc = crc_of(good_png(1) + zeros);
-  Entry liar{"liar.png", deflated(good_png(2)), 10'000'000, crc_of(good_png(2)), 8, false};
+  Entry liar{"liar.png", test::deflated(good_png(2)), 10'000'000, crc_of(good_png(2)), 8, false};
   Entry modest = liar;  // holds more than it says
   modest.name = "modest.png";
   modest.size = 20;
