@@ -10,9 +10,9 @@
 
 #include "core/page_tensor.h"
 #include "core/parallel.h"
-#include "engine/activations.h"
 #include "engine/inference_kernels.h"
 #include "nn/dispatched_operator.h"
+#include "nn/kernel_calls.h"
 
 namespace edm2 {
 namespace {

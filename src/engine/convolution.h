@@ -4,7 +4,6 @@
 #include <functional>
 #include <memory>
 
-#include "engine/activations.h"
 #include "engine/folded_network.h"
 
 namespace edm2 {

@@ -1,7 +1,8 @@
 #include "engine/cpu_convolution.h"
 
 #include "engine/activation_arena.h"
-#include "engine/kernel_calls.h"
+#include "engine/inference_kernels.h"
+#include "nn/kernel_calls.h"
 
 namespace edm2 {
 
@@ -25,7 +26,7 @@ Tensor CpuConvolution::operator()(const Tensor& x) const {
 
 Tensor CpuConvolution::modulated_silu(const Tensor& x, const Modulations& c) const {
   const Tensor y = (*this)(x);
-  run_kernels(y, pixels_of(y), out_channels_,
+  run_kernels(inference_kernels::best(), y, pixels_of(y), out_channels_,
               [&](const auto& kernels, auto type, int64_t begin, int64_t end) {
                 auto* const at = write<decltype(type)>(y) + begin * out_channels_;
                 kernels.modulated_silu(at, c.first, end - begin, out_channels_, at);

@@ -5,19 +5,78 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <numbers>
 
-#include "engine/kernel_calls.h"
+#include "core/page_tensor.h"
+#include "edm2/core/platform.h"
+#include "engine/inference_kernels.h"
 #include "nn/fused_layers.h"
+#include "nn/kernel_calls.h"
 
 namespace edm2 {
 namespace {
 
 float silu_of(float x) { return x / (1 + std::exp(-x)); }
 
+std::unique_ptr<CpuConvolution> first_made(const std::vector<CpuConvolutionMaker>& makers,
+                                           const ConvolutionSpec& spec) {
+  for (const CpuConvolutionMaker& make : makers)
+    if (auto convolution = make(spec)) return convolution;
+  TORCH_CHECK(false, "[CpuNetwork] no way to compute a convolution");
+}
+
 }  // namespace
+
+// ---- from a snapshot to layers ----
+
+CpuNetwork::CpuNetwork(StoredSnapshot snapshot, c10::ScalarType dtype,
+                       const std::vector<CpuConvolutionMaker>& makers)
+    : options_(snapshot.description().network), dtype_(dtype) {
+  const c10::NoGradGuard no_grad;
+  NetworkFolder folder(std::move(snapshot));
+  embedding_ = folder.embedding();
+  const std::vector<LayerPlan>& plans = folder.plan().layers;
+  layers_.resize(plans.size());
+  // Weights are packed by one thread, as they will be used, so threads take whole layers.
+  std::atomic<size_t> next = 0;
+  for_each_on_one_thread(std::max<int64_t>(at::get_num_threads(), 1), [&](int64_t) {
+    for (size_t i = next++; i < layers_.size(); i = next++) {
+      const auto make = [&](const ConvolutionSpec& spec) {
+        auto convolution = first_made(makers, spec);
+        if (convolution->expanded_size() > 0) layers_[i].expanding.push_back(convolution.get());
+        return convolution;
+      };
+      layers_[i].layer = make_layer(folder.block(plans[i]), cpu_layer_passes(), make);
+    }
+  });
+  out_conv_ = first_made(
+      makers, {.weight = folder.out_conv(), .size = options_.img_resolution, .in_block = false});
+  TORCH_CHECK(out_conv_->expanded_size() == 0, "[CpuNetwork] the last convolution stays ready");
+  share_expanded_memory();
+  release_freed_memory();  // of the stored weights
+}
+
+/// Gives the convolutions of each layer their places in memory that all layers share.
+void CpuNetwork::share_expanded_memory() {
+  int64_t most = 0;
+  for (const NetworkLayer& layer : layers_) {
+    int64_t size = 0;
+    for (const CpuConvolution* convolution : layer.expanding) size += convolution->expanded_size();
+    most = std::max(most, size);
+  }
+  if (most == 0) return;
+  expanded_ = tensor_in_huge_pages(most, at::kFloat);
+  for (const NetworkLayer& layer : layers_) {
+    auto* place = expanded_.mutable_data_ptr<float>();
+    for (CpuConvolution* convolution : layer.expanding) {
+      convolution->expand_at(place);
+      place += convolution->expanded_size();
+    }
+  }
+}
 
 // ---- the embedding ----
 
@@ -27,7 +86,7 @@ Tensor CpuNetwork::modulate(const Tensor& c_noise, const Tensor& labels, int64_t
   const auto times = [&](const Tensor& x, const Tensor& w) {
     const int64_t inputs = w.size(1), outputs = w.size(0);
     const Tensor y = at::empty({rows, outputs}, at::kFloat);
-    share(outputs, rows * inputs, [&](int64_t begin, int64_t end) {
+    share<inference_kernels::Kernels>(outputs, rows * inputs, [&](int64_t begin, int64_t end) {
       linear(x.const_data_ptr<float>(), w.const_data_ptr<float>() + begin * inputs, rows,
              end - begin, inputs, outputs, y.mutable_data_ptr<float>() + begin);
     });
@@ -71,7 +130,7 @@ Tensor CpuNetwork::scaled_input(const float* x, float c_in) const {
 /// D of an image, from what came out of the last layer.
 void CpuNetwork::finish(const LayerOutput& last, const Condition& condition, const float* x,
                         float* out) const {
-  passes_.clip(last);
+  cpu_layer_passes().clip(last);
   const int64_t channels = options_.img_channels, pixels = pixels_of(last.values);
   const Tensor f = (*out_conv_)(last.values).to(at::kFloat);  // [1, C, R, R]
   const auto* from = f.const_data_ptr<float>();

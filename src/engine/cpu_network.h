@@ -9,11 +9,14 @@
 #include "edm2/core/tensor.h"
 #include "engine/activation_arena.h"
 #include "engine/cpu_convolution.h"
-#include "engine/cpu_layer_passes.h"
 #include "engine/folded_network.h"
 #include "engine/layers.h"
 
 namespace edm2 {
+
+/// The passes between convolutions for an image at a time: float32 or bfloat16 activations, which
+/// lie in the ActivationArena.
+const LayerPasses& cpu_layer_passes();
 
 /// F(c_in x; c_noise, label) of arXiv 2312.02696, image by image.
 ///
@@ -62,7 +65,6 @@ class CpuNetwork {
 
   NetworkOptions options_;
   c10::ScalarType dtype_;
-  CpuLayerPasses passes_;
   FoldedEmbedding embedding_;
   std::vector<NetworkLayer> layers_;
   std::unique_ptr<CpuConvolution> out_conv_;

@@ -3,11 +3,14 @@
 
 #include "engine/activation_arena.h"
 #include "engine/cpu_convolution.h"
-#include "engine/kernel_calls.h"
+#include "engine/inference_kernels.h"
 #include "nn/fused_layers.h"
+#include "nn/kernel_calls.h"
 
 namespace edm2 {
 namespace {
+
+using inference_kernels::best;
 
 class DirectConvolution : public CpuConvolution {
  public:
@@ -40,11 +43,12 @@ class UpsamplingConvolution : public CpuConvolution {
     conv_.write_to(phases, x);
     const Tensor y = empty(out, 2 * height, 2 * width);
     const int64_t row = (width + 1) * 4 * out;
-    run_kernels(y, height, row, [&](const auto& kernels, auto type, int64_t begin, int64_t end) {
-      using T = decltype(type);
-      kernels.modulated_silu_of_phases(read<T>(phases) + begin * row, c.first, end - begin, width,
-                                       out, write<T>(y) + begin * 4 * width * out);
-    });
+    run_kernels(
+        best(), y, height, row, [&](const auto& kernels, auto type, int64_t begin, int64_t end) {
+          using T = decltype(type);
+          kernels.modulated_silu_of_phases(read<T>(phases) + begin * row, c.first, end - begin,
+                                           width, out, write<T>(y) + begin * 4 * width * out);
+        });
     return y;
   }
 

@@ -51,6 +51,7 @@ struct ActivationKernels {
 };
 
 struct Kernels {
+  static constexpr int64_t worth_a_thread = 16384;  ///< elements of a tensor
   ActivationKernels<float> f32;
   ActivationKernels<Bf16> bf16;
   /// out[r, o] = sum over i of x[r, i] w[o, i] for `outputs` rows of w; out has out_stride elements

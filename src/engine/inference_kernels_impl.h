@@ -3,16 +3,13 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 
-#include "core/vector_math.h"
 #include "engine/inference_kernels.h"
+#include "nn/vector_loops.h"
 
 namespace edm2::inference_kernels {
 namespace {
-
-constexpr float norm_eps = 1e-4f;
 
 EDM2_INLINE Floats plain_silu(Floats x) { return x * sigmoid(x); }
 
@@ -20,22 +17,6 @@ EDM2_INLINE Floats plain_silu(Floats x) { return x * sigmoid(x); }
 EDM2_INLINE Floats clipped(Floats v, float limit) {
   v = v > limit ? broadcast(limit) : v;
   return v < -limit ? broadcast(-limit) : v;
-}
-
-/// Calls body(get, put) for all vectors of [0, size): get(p) reads p[i...], put(p, v) writes.
-template <class Body>
-EDM2_INLINE void vectors(int64_t size, const Body& body) {
-  int64_t i = 0;
-  for (; i + lanes <= size; i += lanes)
-    body([i](const auto* p) { return load(p + i); }, [i](auto* p, Floats v) { store(p + i, v); });
-  if (const int64_t rest = size - i; rest > 0)
-    body([i, rest](const auto* p) { return load_some(p + i, rest); },
-         [i, rest](auto* p, Floats v) { store_some(p + i, v, rest); });
-}
-
-/// The divisor of normalize() for a vector with this sum of squares.
-EDM2_INLINE float divisor_of(float squares, int64_t size) {
-  return norm_eps + std::sqrt(squares) / std::sqrt(static_cast<float>(size));
 }
 
 template <class T>
@@ -150,10 +131,8 @@ template <class T>
 void normalize_qkv(T* qkv, int64_t pixels, int64_t heads, int64_t depth, float k_scale) {
   for (int64_t p = 0; p < pixels; ++p)
     for (int64_t v = 0; v < 3 * heads; ++v, qkv += depth) {
-      Floats squares{};
-      vectors(depth, [&](auto get, auto) { squares += get(qkv) * get(qkv); });
       const bool is_key = v >= heads && v < 2 * heads;
-      const float scale = (is_key ? k_scale : 1) / divisor_of(sum(squares), depth);
+      const float scale = (is_key ? k_scale : 1) / divisor_of(sum_of_squares(qkv, depth), depth);
       vectors(depth, [&](auto get, auto put) { put(qkv, get(qkv) * scale); });
     }
 }

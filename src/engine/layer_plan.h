@@ -2,12 +2,15 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
-#include "engine/activations.h"
 #include "nn/unet_plan.h"
 
 namespace edm2 {
+
+/// Of values that are not to be clipped.
+constexpr float no_limit = std::numeric_limits<float>::infinity();
 
 /// The layers of the U-Net of arXiv 2312.02696, Figure 21, configuration G.
 enum class LayerKind {

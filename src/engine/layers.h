@@ -6,11 +6,16 @@
 #include <optional>
 #include <vector>
 
-#include "engine/activations.h"
 #include "engine/convolution.h"
 #include "engine/folded_network.h"
 
 namespace edm2 {
+
+/// What comes out of a layer, and where its values are to be clipped by who reads it.
+struct LayerOutput {
+  Tensor values;
+  float limit = no_limit;
+};
 
 /// What a block begins with.
 struct BlockInput {

@@ -79,6 +79,7 @@ struct ActivationKernels {
 };
 
 struct Kernels {
+  static constexpr int64_t worth_a_thread = 8192;  ///< elements of a tensor
   ActivationKernels<float> f32;
   ActivationKernels<Bf16> bf16;
   /// What effective_weight() multiplies the elements of each row with: factor over its divisor.

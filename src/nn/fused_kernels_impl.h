@@ -5,14 +5,13 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/vector_math.h"
 #include "nn/fused_kernels.h"
+#include "nn/vector_loops.h"
 
 namespace edm2::fused_kernels {
 namespace {
 
 constexpr float silu_scale = 1.f / 0.596f;
-constexpr float norm_eps = 1e-4f;
 
 EDM2_INLINE Floats mp_silu(Floats x) { return x * sigmoid(x) * silu_scale; }
 EDM2_INLINE Floats mp_silu_slope(Floats x) {
@@ -20,23 +19,6 @@ EDM2_INLINE Floats mp_silu_slope(Floats x) {
   return s * (1.f + x * (1.f - s)) * silu_scale;
 }
 
-/// Calls body(i, get, put) for all vectors of [0, size): get(p) reads p[i...], put(p, v) writes.
-template <class Body>
-EDM2_INLINE void for_each_vector(int64_t size, const Body& body) {
-  int64_t i = 0;
-  for (; i + lanes <= size; i += lanes)
-    body(
-        i, [i](const auto* p) { return load(p + i); }, [i](auto* p, Floats v) { store(p + i, v); });
-  if (const int64_t rest = size - i; rest > 0)
-    body(
-        i, [i, rest](const auto* p) { return load_some(p + i, rest); },
-        [i, rest](auto* p, Floats v) { store_some(p + i, v, rest); });
-}
-
-/// The divisor of normalize() for a vector with this sum of squares.
-EDM2_INLINE float divisor_of(float squares, int64_t size) {
-  return norm_eps + std::sqrt(squares) / std::sqrt(static_cast<float>(size));
-}
 /// What the gradient of a normalised vector takes off along the vector x itself:
 /// grad_x = g / divisor - x * (projection(...) * <g, x>).
 EDM2_INLINE float projection(float squares, float divisor, int64_t size) {
@@ -45,20 +27,10 @@ EDM2_INLINE float projection(float squares, float divisor, int64_t size) {
 }
 
 template <class T>
-EDM2_INLINE float sum_of_squares(const T* x, int64_t size) {
-  Floats squares{};
-  for_each_vector(size, [&](int64_t, auto get, auto) {
-    const Floats v = get(x);
-    squares += v * v;
-  });
-  return sum(squares);
-}
-
-template <class T>
 void pixel_norm_silu(const T* x, int64_t pixels, int64_t channels, T* normalized, T* activated) {
   for (int64_t p = 0; p < pixels; ++p) {
     const float inverse = 1 / divisor_of(sum_of_squares(x, channels), channels);
-    for_each_vector(channels, [&](int64_t, auto get, auto put) {
+    vectors(channels, [&](auto get, auto put) {
       const Floats v = get(x) * inverse;
       put(normalized, v);
       put(activated, mp_silu(v));
@@ -80,15 +52,14 @@ void pixel_norm_silu_backward(const T* x, const T* grad_normalized, const T* gra
     };
     float kept[max_channels];
     Floats products{};
-    for_each_vector(channels, [&](int64_t, auto get, auto put) {
+    vectors(channels, [&](auto get, auto put) {
       const Floats v = get(x), g = gradient(get, v);
       products += g * v;
       put(kept, g);
     });
     const float along = sum(products) * projection(squares, divisor, channels);
-    for_each_vector(channels, [&](int64_t, auto get, auto put) {
-      put(grad_x, get(kept) * inverse - get(x) * along);
-    });
+    vectors(channels,
+            [&](auto get, auto put) { put(grad_x, get(kept) * inverse - get(x) * along); });
     x += channels, grad_activated += channels, grad_x += channels;
     if (grad_normalized != nullptr) grad_normalized += channels;
   }
@@ -96,13 +67,13 @@ void pixel_norm_silu_backward(const T* x, const T* grad_normalized, const T* gra
 
 template <class T>
 void silu(const T* x, int64_t size, T* activated) {
-  for_each_vector(size, [&](int64_t, auto get, auto put) { put(activated, mp_silu(get(x))); });
+  vectors(size, [&](auto get, auto put) { put(activated, mp_silu(get(x))); });
 }
 
 template <class T>
 void silu_backward(const T* x, const T* grad_beside, const T* grad_activated, int64_t size,
                    T* grad_x) {
-  for_each_vector(size, [&](int64_t, auto get, auto put) {
+  vectors(size, [&](auto get, auto put) {
     Floats g = mp_silu_slope(get(x)) * get(grad_activated);
     if (grad_beside != nullptr) g += get(grad_beside);
     put(grad_x, g);
@@ -113,7 +84,7 @@ template <class T>
 void cat_silu(const T* a, const T* b, int64_t pixels, int64_t channels_a, int64_t channels_b,
               float weight_a, float weight_b, T* joined, T* activated) {
   const auto part = [&](const T*& from, int64_t channels, float weight) {
-    for_each_vector(channels, [&](int64_t, auto get, auto put) {
+    vectors(channels, [&](auto get, auto put) {
       const Floats v = get(from) * weight;
       put(joined, v);
       put(activated, mp_silu(v));
@@ -131,7 +102,7 @@ void cat_silu_backward(const T* a, const T* b, const T* grad_joined, const T* gr
                        int64_t pixels, int64_t channels_a, int64_t channels_b, float weight_a,
                        float weight_b, T* grad_a, T* grad_b) {
   const auto part = [&](const T*& from, T*& grad, int64_t channels, float weight) {
-    for_each_vector(channels, [&](int64_t, auto get, auto put) {
+    vectors(channels, [&](auto get, auto put) {
       Floats g = mp_silu_slope(get(from) * weight) * get(grad_activated);
       if (grad_joined != nullptr) g += get(grad_joined);
       put(grad, g * weight);
@@ -148,8 +119,7 @@ void cat_silu_backward(const T* a, const T* b, const T* grad_joined, const T* gr
 template <class T>
 void modulated_silu(const T* y, const float* c, int64_t pixels, int64_t channels, T* activated) {
   for (int64_t p = 0; p < pixels; ++p) {
-    for_each_vector(channels,
-                    [&](int64_t, auto get, auto put) { put(activated, mp_silu(get(y) * get(c))); });
+    vectors(channels, [&](auto get, auto put) { put(activated, mp_silu(get(y) * get(c))); });
     y += channels, activated += channels;
   }
 }
@@ -158,7 +128,7 @@ template <class T>
 void modulated_silu_backward(const T* y, const float* c, const T* grad_activated, int64_t pixels,
                              int64_t channels, T* grad_y, float* grad_c) {
   for (int64_t p = 0; p < pixels; ++p) {
-    for_each_vector(channels, [&](int64_t, auto get, auto put) {
+    vectors(channels, [&](auto get, auto put) {
       const Floats v = get(y), by = get(c);
       const Floats g = mp_silu_slope(v * by) * get(grad_activated);
       put(grad_y, g * by);
@@ -172,7 +142,7 @@ template <class T>
 bool sum_clip(const T* a, const T* b, int64_t size, float weight_a, float weight_b, float limit,
               T* out) {
   Ints reached{};
-  for_each_vector(size, [&](int64_t, auto get, auto put) {
+  vectors(size, [&](auto get, auto put) {
     Floats v = get(a) * weight_a + get(b) * weight_b;
     reached |= (v >= limit) | (v <= -limit);
     v = v > limit ? broadcast(limit) : v;
@@ -187,7 +157,7 @@ bool sum_clip(const T* a, const T* b, int64_t size, float weight_a, float weight
 template <class T>
 void sum_clip_backward(const T* out, const T* grad, int64_t size, float weight_a, float weight_b,
                        float limit, T* grad_a, T* grad_b) {
-  for_each_vector(size, [&](int64_t, auto get, auto put) {
+  vectors(size, [&](auto get, auto put) {
     Floats g = get(grad);
     if (out != nullptr) {
       const Floats v = get(out);
@@ -204,7 +174,7 @@ void sum_2x2(const T* x, int64_t rows_out, int64_t width_out, int64_t channels, 
   const int64_t row = 2 * width_out * channels;
   for (int64_t y = 0; y < rows_out; ++y, x += row)
     for (int64_t i = 0; i < width_out; ++i, x += 2 * channels, out += channels)
-      for_each_vector(channels, [&](int64_t, auto get, auto put) {
+      vectors(channels, [&](auto get, auto put) {
         put(out, ((get(x) + get(x + channels)) + (get(x + row) + get(x + row + channels))) * scale);
       });
 }
@@ -214,7 +184,7 @@ void spread_2x2(const T* x, int64_t rows, int64_t width, int64_t channels, float
   const int64_t row = 2 * width * channels;
   for (int64_t y = 0; y < rows; ++y, out += row)
     for (int64_t i = 0; i < width; ++i, x += channels, out += 2 * channels)
-      for_each_vector(channels, [&](int64_t, auto get, auto put) {
+      vectors(channels, [&](auto get, auto put) {
         const Floats v = get(x) * scale;
         put(out, v);
         put(out + channels, v);
@@ -250,8 +220,7 @@ void split_qkv(const T* qkv, int64_t pixels, int64_t heads, int64_t depth, int64
         const float* part = parts + s * depth;
         const float scale = (s == 1 ? k_scale : 1) / divisor_of(sum_of_squares(part, depth), depth);
         T* target = targets[s] + (h * stride + p) * depth;
-        for_each_vector(depth,
-                        [&](int64_t, auto get, auto put) { put(target, get(part) * scale); });
+        vectors(depth, [&](auto get, auto put) { put(target, get(part) * scale); });
       }
     }
 }
@@ -272,15 +241,13 @@ void split_qkv_backward(const T* qkv, const T* grad_q, const T* grad_k, const T*
         const float squares = sum_of_squares(part, depth), divisor = divisor_of(squares, depth);
         const float k = s == 1 ? k_scale : 1, scale = k / divisor;
         Floats products{};
-        for_each_vector(depth,
-                        [&](int64_t, auto get, auto) { products += get(source) * get(part); });
+        vectors(depth, [&](auto get, auto) { products += get(source) * get(part); });
         const float along = sum(products) * k * projection(squares, divisor, depth);
         float* grad = grads + s * depth;
-        for_each_vector(depth, [&](int64_t, auto get, auto put) {
-          put(grad, get(source) * scale - get(part) * along);
-        });
+        vectors(depth,
+                [&](auto get, auto put) { put(grad, get(source) * scale - get(part) * along); });
       }
-      for_each_vector(3 * depth, [&](int64_t, auto get, auto put) { put(narrow, get(grads)); });
+      vectors(3 * depth, [&](auto get, auto put) { put(narrow, get(grads)); });
       for (int64_t i = 0; i < depth; ++i)
         for (int64_t s = 0; s < 3; ++s) grad_qkv[3 * i + s] = narrow[s * depth + i];
     }
@@ -310,7 +277,7 @@ void effective_weight(float* weight, int64_t rows, int64_t in_channels, int64_t 
     if (force) {
       const float divisor = divisor_of(squares, size);
       Floats sums{};
-      for_each_vector(size, [&](int64_t, auto get, auto put) {
+      vectors(size, [&](auto get, auto put) {
         const Floats v = get(weight) / divisor;
         put(weight, v);
         sums += v * v;
@@ -319,8 +286,7 @@ void effective_weight(float* weight, int64_t rows, int64_t in_channels, int64_t 
     }
     const float scale = factor / divisor_of(squares, size);
     if (taps == 1)
-      for_each_vector(size,
-                      [&](int64_t, auto get, auto put) { put(effective, get(weight) * scale); });
+      vectors(size, [&](auto get, auto put) { put(effective, get(weight) * scale); });
     else
       transpose(weight, in_channels, taps, scale, effective);
   }
@@ -334,7 +300,7 @@ void effective_weight_backward(const float* weight, const T* grad_effective, boo
   // g: the gradient of the effective weights in the weight's order.
   const auto one_row = [&](const auto* g, int64_t r) {
     Floats squares{}, products{};
-    for_each_vector(size, [&](int64_t, auto get, auto) {
+    vectors(size, [&](auto get, auto) {
       const Floats v = get(weight);
       squares += v * v;
       products += v * get(g);
@@ -342,9 +308,8 @@ void effective_weight_backward(const float* weight, const T* grad_effective, boo
     const float square = sum(squares), product = sum(products);
     const float divisor = divisor_of(square, size), scale = factor / divisor;
     const float along = factor * product * projection(square, divisor, size);
-    for_each_vector(size, [&](int64_t, auto get, auto put) {
-      put(grad_weight, get(g) * scale - get(weight) * along);
-    });
+    vectors(size,
+            [&](auto get, auto put) { put(grad_weight, get(g) * scale - get(weight) * along); });
     grad_factor[r] = product / divisor;
   };
   for (int64_t r = 0; r < rows; ++r, weight += size, grad_effective += size, grad_weight += size) {

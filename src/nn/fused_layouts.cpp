@@ -4,13 +4,14 @@
 
 #include <cmath>
 
+#include "nn/fused_kernels.h"
 #include "nn/fused_ops.h"
-#include "nn/fused_passes.h"
+#include "nn/kernel_calls.h"
 
 namespace edm2 {
 namespace {
 
-using namespace fused_passes;
+using fused_kernels::best;
 using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
@@ -21,18 +22,17 @@ Tensor change_resolution(const Tensor& x_in, bool down, double scale) {
   const int64_t n = x.size(0), c = x.size(1), h = x.size(2), w = x.size(3);
   const Tensor out = down ? empty_as(x, {n, c, h / 2, w / 2}) : empty_as(x, {n, c, 2 * h, 2 * w});
   const int64_t rows = n * (down ? h / 2 : h), width = down ? w / 2 : w;  // of the small one
-  for_type(x.scalar_type(), [&](const auto& k, auto t) {
-    using T = decltype(t);
-    parallel(rows, 4 * width * c, [&](int64_t begin, int64_t end) {
-      const int64_t small = begin * width * c;
-      if (down)
-        k.sum_2x2(read<T>(x) + 4 * small, end - begin, width, c, static_cast<float>(scale),
-                  write<T>(out) + small);
-      else
-        k.spread_2x2(read<T>(x) + small, end - begin, width, c, static_cast<float>(scale),
-                     write<T>(out) + 4 * small);
-    });
-  });
+  run_kernels(best(), x, rows, 4 * width * c,
+              [&](const auto& k, auto t, int64_t begin, int64_t end) {
+                using T = decltype(t);
+                const int64_t small = begin * width * c;
+                if (down)
+                  k.sum_2x2(read<T>(x) + 4 * small, end - begin, width, c,
+                            static_cast<float>(scale), write<T>(out) + small);
+                else
+                  k.spread_2x2(read<T>(x) + small, end - begin, width, c, static_cast<float>(scale),
+                               write<T>(out) + 4 * small);
+              });
   return out;
 }
 
@@ -88,16 +88,15 @@ struct SplitQkv : Function<SplitQkv> {
   template <class Body>
   static void for_parts(const Tensor& qkv, int64_t heads, const Body& body) {
     const int64_t c = qkv.size(1), depth = c / (3 * heads), pixels = qkv.size(2) * qkv.size(3);
-    for_type(qkv.scalar_type(), [&](const auto& kernels, auto t) {
-      parallel(qkv.size(0) * pixels, c, [&](int64_t begin, int64_t end) {
-        while (begin < end) {
-          const int64_t n = begin / pixels, stop = std::min(end, (n + 1) * pixels);
-          body(kernels, t, begin * c, n * (c / 3) * pixels + (begin - n * pixels) * depth,
-               stop - begin);
-          begin = stop;
-        }
-      });
-    });
+    run_kernels(best(), qkv, qkv.size(0) * pixels, c,
+                [&](const auto& kernels, auto t, int64_t begin, int64_t end) {
+                  while (begin < end) {
+                    const int64_t n = begin / pixels, stop = std::min(end, (n + 1) * pixels);
+                    body(kernels, t, begin * c, n * (c / 3) * pixels + (begin - n * pixels) * depth,
+                         stop - begin);
+                    begin = stop;
+                  }
+                });
   }
 };
 
@@ -111,14 +110,14 @@ struct TrainingWeight : Function<TrainingWeight> {
                                  : at::empty(weight.sizes(), options);
     const double factor =
         (gain ? gain->item<double>() : 1.0) / std::sqrt(static_cast<double>(layout.size));
-    for_type(dtype, [&](const auto& k, auto t) {
-      using T = decltype(t);
-      parallel(layout.rows, layout.size, [&](int64_t begin, int64_t end) {
-        k.effective_weight(write<float>(weight) + begin * layout.size, end - begin, layout.channels,
-                           layout.taps, force, static_cast<float>(factor),
-                           write<T>(effective) + begin * layout.size);
-      });
-    });
+    run_kernels(best(), effective, layout.rows, layout.size,
+                [&](const auto& k, auto t, int64_t begin, int64_t end) {
+                  using T = decltype(t);
+                  k.effective_weight(write<float>(weight) + begin * layout.size, end - begin,
+                                     layout.channels, layout.taps, force,
+                                     static_cast<float>(factor),
+                                     write<T>(effective) + begin * layout.size);
+                });
     ctx->save_for_backward({weight});
     ctx->saved_data["factor"] = factor;
     ctx->saved_data["gain"] = gain.has_value();
@@ -134,16 +133,15 @@ struct TrainingWeight : Function<TrainingWeight> {
     const Tensor g = transposed ? grads[0] : grads[0].contiguous();
     const Tensor grad = at::empty(weight.sizes(), weight.options().requires_grad(false));
     Tensor by_row = at::empty({layout.rows}, grad.options());
-    for_type(g.scalar_type(), [&](const auto& k, auto t) {
-      using T = decltype(t);
-      parallel(layout.rows, layout.size, [&](int64_t begin, int64_t end) {
-        k.effective_weight_backward(
-            read<float>(weight) + begin * layout.size, read<T>(g) + begin * layout.size, transposed,
-            end - begin, layout.channels, layout.taps,
-            static_cast<float>(ctx->saved_data["factor"].toDouble()),
-            write<float>(grad) + begin * layout.size, write<float>(by_row) + begin);
-      });
-    });
+    run_kernels(best(), g, layout.rows, layout.size,
+                [&](const auto& k, auto t, int64_t begin, int64_t end) {
+                  using T = decltype(t);
+                  k.effective_weight_backward(
+                      read<float>(weight) + begin * layout.size, read<T>(g) + begin * layout.size,
+                      transposed, end - begin, layout.channels, layout.taps,
+                      static_cast<float>(ctx->saved_data["factor"].toDouble()),
+                      write<float>(grad) + begin * layout.size, write<float>(by_row) + begin);
+                });
     if (!ctx->saved_data["gain"].toBool()) return {grad, {}, {}, {}};
     return {grad, by_row.sum().div(std::sqrt(static_cast<double>(layout.size))), {}, {}};
   }

@@ -8,12 +8,13 @@
 #include <cmath>
 #include <limits>
 
-#include "nn/fused_passes.h"
+#include "nn/fused_kernels.h"
+#include "nn/kernel_calls.h"
 
 namespace edm2 {
 namespace {
 
-using namespace fused_passes;
+using fused_kernels::best;
 using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
@@ -22,11 +23,9 @@ struct WithSilu : Function<WithSilu> {
   static variable_list forward(AutogradContext* ctx, const Tensor& x_in) {
     const Tensor x = arranged(x_in);
     const Tensor y = empty_as(x);
-    for_type(x.scalar_type(), [&](const auto& k, auto t) {
+    run_kernels(best(), x, x.numel(), 1, [&](const auto& k, auto t, int64_t begin, int64_t end) {
       using T = decltype(t);
-      parallel(x.numel(), 1, [&](int64_t begin, int64_t end) {
-        k.silu(read<T>(x) + begin, end - begin, write<T>(y) + begin);
-      });
+      k.silu(read<T>(x) + begin, end - begin, write<T>(y) + begin);
     });
     ctx->save_for_backward({x});
     ctx->set_materialize_grads(false);
@@ -38,12 +37,10 @@ struct WithSilu : Function<WithSilu> {
     const Tensor beside = arranged(grads[0], x), g = arranged(grads[1], x);
     if (!g.defined()) return {beside};
     const Tensor grad = empty_as(x);
-    for_type(x.scalar_type(), [&](const auto& k, auto t) {
+    run_kernels(best(), x, x.numel(), 1, [&](const auto& k, auto t, int64_t begin, int64_t end) {
       using T = decltype(t);
-      parallel(x.numel(), 1, [&](int64_t begin, int64_t end) {
-        k.silu_backward(read<T>(x) + begin, offset(read<T>(beside), begin), read<T>(g) + begin,
-                        end - begin, write<T>(grad) + begin);
-      });
+      k.silu_backward(read<T>(x) + begin, read<T>(beside, begin), read<T>(g) + begin, end - begin,
+                      write<T>(grad) + begin);
     });
     return {grad};
   }
@@ -54,12 +51,10 @@ struct PixelNormWithSilu : Function<PixelNormWithSilu> {
     const Tensor x = arranged(x_in);
     const Tensor normalized = empty_as(x), y = empty_as(x);
     const int64_t c = x.size(1);
-    for_type(x.scalar_type(), [&](const auto& k, auto t) {
+    run_kernels(best(), x, pixels_of(x), c, [&](const auto& k, auto t, int64_t begin, int64_t end) {
       using T = decltype(t);
-      parallel(pixels_of(x), c, [&](int64_t begin, int64_t end) {
-        k.pixel_norm_silu(read<T>(x) + begin * c, end - begin, c, write<T>(normalized) + begin * c,
-                          write<T>(y) + begin * c);
-      });
+      k.pixel_norm_silu(read<T>(x) + begin * c, end - begin, c, write<T>(normalized) + begin * c,
+                        write<T>(y) + begin * c);
     });
     ctx->save_for_backward({x});
     ctx->set_materialize_grads(false);
@@ -72,13 +67,11 @@ struct PixelNormWithSilu : Function<PixelNormWithSilu> {
     const Tensor g = grads[1].defined() ? arranged(grads[1], x) : at::zeros_like(x);
     const Tensor grad = empty_as(x);
     const int64_t c = x.size(1);
-    for_type(x.scalar_type(), [&](const auto& k, auto t) {
+    run_kernels(best(), x, pixels_of(x), c, [&](const auto& k, auto t, int64_t begin, int64_t end) {
       using T = decltype(t);
-      parallel(pixels_of(x), c, [&](int64_t begin, int64_t end) {
-        k.pixel_norm_silu_backward(read<T>(x) + begin * c, offset(read<T>(beside), begin * c),
-                                   read<T>(g) + begin * c, end - begin, c,
-                                   write<T>(grad) + begin * c);
-      });
+      k.pixel_norm_silu_backward(read<T>(x) + begin * c, read<T>(beside, begin * c),
+                                 read<T>(g) + begin * c, end - begin, c,
+                                 write<T>(grad) + begin * c);
     });
     return {grad};
   }
@@ -90,13 +83,11 @@ struct CatWithSilu : Function<CatWithSilu> {
     const Tensor a = arranged(a_in), b = arranged(b_in, a_in);
     const int64_t ca = a.size(1), cb = b.size(1), c = ca + cb;
     const Tensor joined = empty_as(a, {a.size(0), c, a.size(2), a.size(3)}), y = empty_as(joined);
-    for_type(a.scalar_type(), [&](const auto& k, auto t) {
+    run_kernels(best(), a, pixels_of(a), c, [&](const auto& k, auto t, int64_t begin, int64_t end) {
       using T = decltype(t);
-      parallel(pixels_of(a), c, [&](int64_t begin, int64_t end) {
-        k.cat_silu(read<T>(a) + begin * ca, read<T>(b) + begin * cb, end - begin, ca, cb,
-                   static_cast<float>(weight_a), static_cast<float>(weight_b),
-                   write<T>(joined) + begin * c, write<T>(y) + begin * c);
-      });
+      k.cat_silu(read<T>(a) + begin * ca, read<T>(b) + begin * cb, end - begin, ca, cb,
+                 static_cast<float>(weight_a), static_cast<float>(weight_b),
+                 write<T>(joined) + begin * c, write<T>(y) + begin * c);
     });
     ctx->save_for_backward({a, b});
     ctx->saved_data["weights"] = std::vector<double>{weight_a, weight_b};
@@ -115,14 +106,12 @@ struct CatWithSilu : Function<CatWithSilu> {
             ? arranged(grads[1], a)
             : at::zeros({a.size(0), c, a.size(2), a.size(3)}, a.options()).contiguous(nhwc);
     const Tensor grad_a = empty_as(a), grad_b = empty_as(b);
-    for_type(a.scalar_type(), [&](const auto& k, auto t) {
+    run_kernels(best(), a, pixels_of(a), c, [&](const auto& k, auto t, int64_t begin, int64_t end) {
       using T = decltype(t);
-      parallel(pixels_of(a), c, [&](int64_t begin, int64_t end) {
-        k.cat_silu_backward(read<T>(a) + begin * ca, read<T>(b) + begin * cb,
-                            offset(read<T>(beside), begin * c), read<T>(g) + begin * c, end - begin,
-                            ca, cb, static_cast<float>(weights[0]), static_cast<float>(weights[1]),
-                            write<T>(grad_a) + begin * ca, write<T>(grad_b) + begin * cb);
-      });
+      k.cat_silu_backward(read<T>(a) + begin * ca, read<T>(b) + begin * cb,
+                          read<T>(beside, begin * c), read<T>(g) + begin * c, end - begin, ca, cb,
+                          static_cast<float>(weights[0]), static_cast<float>(weights[1]),
+                          write<T>(grad_a) + begin * ca, write<T>(grad_b) + begin * cb);
     });
     return {grad_a, grad_b, {}, {}};
   }
@@ -134,17 +123,16 @@ struct ModulatedSilu : Function<ModulatedSilu> {
     const Tensor c = c_in.expand({y.size(0), y.size(1)}).contiguous();
     const Tensor out = empty_as(y);
     const int64_t channels = y.size(1), image = y.size(2) * y.size(3);
-    for_type(y.scalar_type(), [&](const auto& k, auto t) {
-      using T = decltype(t);
-      parallel(pixels_of(y), channels, [&](int64_t begin, int64_t end) {
-        while (begin < end) {  // image by image
-          const int64_t n = begin / image, stop = std::min(end, (n + 1) * image);
-          k.modulated_silu(read<T>(y) + begin * channels, read<float>(c) + n * channels,
-                           stop - begin, channels, write<T>(out) + begin * channels);
-          begin = stop;
-        }
-      });
-    });
+    run_kernels(best(), y, pixels_of(y), channels,
+                [&](const auto& k, auto t, int64_t begin, int64_t end) {
+                  using T = decltype(t);
+                  while (begin < end) {  // image by image
+                    const int64_t n = begin / image, stop = std::min(end, (n + 1) * image);
+                    k.modulated_silu(read<T>(y) + begin * channels, read<float>(c) + n * channels,
+                                     stop - begin, channels, write<T>(out) + begin * channels);
+                    begin = stop;
+                  }
+                });
     ctx->save_for_backward({y, c});
     ctx->saved_data["broadcast"] = c_in.size(0) != y.size(0);
     return out;
@@ -160,19 +148,18 @@ struct ModulatedSilu : Function<ModulatedSilu> {
     const int64_t channels = y.size(1), image = y.size(2) * y.size(3),
                   pieces = (image + piece - 1) / piece;
     Tensor grad_c = at::zeros({y.size(0), pieces, channels}, c.options());
-    for_type(y.scalar_type(), [&](const auto& k, auto t) {
-      using T = decltype(t);
-      parallel(y.size(0) * pieces, piece * channels, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) {
-          const int64_t n = i / pieces, first = n * image + i % pieces * piece,
-                        last = std::min(first + piece, (n + 1) * image);
-          k.modulated_silu_backward(read<T>(y) + first * channels, read<float>(c) + n * channels,
-                                    read<T>(g) + first * channels, last - first, channels,
-                                    write<T>(grad_y) + first * channels,
-                                    write<float>(grad_c) + i * channels);
-        }
-      });
-    });
+    run_kernels(best(), y, y.size(0) * pieces, piece * channels,
+                [&](const auto& k, auto t, int64_t begin, int64_t end) {
+                  using T = decltype(t);
+                  for (int64_t i = begin; i < end; ++i) {
+                    const int64_t n = i / pieces, first = n * image + i % pieces * piece,
+                                  last = std::min(first + piece, (n + 1) * image);
+                    k.modulated_silu_backward(
+                        read<T>(y) + first * channels, read<float>(c) + n * channels,
+                        read<T>(g) + first * channels, last - first, channels,
+                        write<T>(grad_y) + first * channels, write<float>(grad_c) + i * channels);
+                  }
+                });
     grad_c = grad_c.sum(1);  // [N, C]
     if (ctx->saved_data["broadcast"].toBool()) grad_c = grad_c.sum(0, /*keepdim=*/true);
     return {grad_y, grad_c};
@@ -185,14 +172,12 @@ struct SumClip : Function<SumClip> {
     const Tensor a = arranged(a_in), b = arranged(b_in, a_in);
     const Tensor out = empty_as(a);
     std::atomic<bool> reached = false;
-    for_type(a.scalar_type(), [&](const auto& k, auto t) {
+    run_kernels(best(), a, a.numel(), 1, [&](const auto& k, auto t, int64_t begin, int64_t end) {
       using T = decltype(t);
-      parallel(a.numel(), 1, [&](int64_t begin, int64_t end) {
-        if (k.sum_clip(read<T>(a) + begin, read<T>(b) + begin, end - begin,
-                       static_cast<float>(weight_a), static_cast<float>(weight_b),
-                       static_cast<float>(limit), write<T>(out) + begin))
-          reached = true;
-      });
+      if (k.sum_clip(read<T>(a) + begin, read<T>(b) + begin, end - begin,
+                     static_cast<float>(weight_a), static_cast<float>(weight_b),
+                     static_cast<float>(limit), write<T>(out) + begin))
+        reached = true;
     });
     if (reached) ctx->save_for_backward({out});
     ctx->saved_data["numbers"] = std::vector<double>{weight_a, weight_b, limit};
@@ -205,14 +190,12 @@ struct SumClip : Function<SumClip> {
     const auto numbers = ctx->saved_data["numbers"].toDoubleVector();
     const Tensor g = arranged(grads[0]);
     const Tensor grad_a = empty_as(g), grad_b = empty_as(g);
-    for_type(g.scalar_type(), [&](const auto& k, auto t) {
+    run_kernels(best(), g, g.numel(), 1, [&](const auto& k, auto t, int64_t begin, int64_t end) {
       using T = decltype(t);
-      parallel(g.numel(), 1, [&](int64_t begin, int64_t end) {
-        k.sum_clip_backward(offset(read<T>(out), begin), read<T>(g) + begin, end - begin,
-                            static_cast<float>(numbers[0]), static_cast<float>(numbers[1]),
-                            static_cast<float>(numbers[2]), write<T>(grad_a) + begin,
-                            write<T>(grad_b) + begin);
-      });
+      k.sum_clip_backward(read<T>(out, begin), read<T>(g) + begin, end - begin,
+                          static_cast<float>(numbers[0]), static_cast<float>(numbers[1]),
+                          static_cast<float>(numbers[2]), write<T>(grad_a) + begin,
+                          write<T>(grad_b) + begin);
     });
     return {grad_a, grad_b, {}, {}, {}};
   }

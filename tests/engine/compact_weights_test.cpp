@@ -7,7 +7,7 @@
 #include <array>
 
 #include "core/page_tensor.h"
-#include "engine/activations.h"
+#include "nn/kernel_calls.h"
 
 namespace edm2 {
 namespace {
