@@ -1,6 +1,6 @@
 #include <c10/util/Half.h>
 
-#include "engine/cuda_emulated_passes.h"
+#include "engine/cuda_passes.h"
 
 namespace edm2::cuda_passes {
 
@@ -25,15 +25,7 @@ struct AllItems {
 struct OnCpu {
   template <class Pass>
   static void run(const Pass& pass, ElementType type, void*) {
-    const AllItems<Pass> all{pass};
-    switch (type) {
-      case ElementType::f32:
-        return with_width<float>(pass, all);
-      case ElementType::f16:
-        return with_width<c10::Half>(pass, all);
-      case ElementType::bf16:
-        return with_width<Bf16>(pass, all);
-    }
+    with_type<c10::Half>(pass, type, AllItems<Pass>{pass});
   }
 };
 

@@ -7,13 +7,16 @@
 #include <numbers>
 #include <utility>
 
+#include "nn/kernel_calls.h"
+
 namespace edm2 {
+
 CudaNetwork::CudaNetwork(StoredSnapshot snapshot, c10::ScalarType dtype, c10::Device device,
-                         const cuda_passes::Passes& passes, std::unique_ptr<WorkRecorder> recorder)
+                         const cuda_passes::Passes& passes, WorkRecorder recorder)
     : options_(snapshot.description().network),
       dtype_(dtype),
       device_(device),
-      passes_(dtype, device, passes),
+      back_end_(cuda_back_end(dtype, device, passes)),
       recorder_(std::move(recorder)) {
   const c10::NoGradGuard no_grad;
   NetworkFolder folder(std::move(snapshot));
@@ -22,11 +25,10 @@ CudaNetwork::CudaNetwork(StoredSnapshot snapshot, c10::ScalarType dtype, c10::De
        {&FoldedEmbedding::fourier_freqs, &FoldedEmbedding::fourier_phases, &FoldedEmbedding::noise,
         &FoldedEmbedding::label, &FoldedEmbedding::layers})
     if ((embedding_.*part).defined()) embedding_.*part = (embedding_.*part).to(device_);
-  const auto make = [&](const ConvolutionSpec& spec) { return passes_.convolution(spec); };
   for (const LayerPlan& plan : folder.plan().layers)
-    layers_.push_back(make_layer(folder.block(plan), passes_, make));
-  out_conv_ =
-      make({.weight = folder.out_conv(), .size = options_.img_resolution, .in_block = false});
+    layers_.push_back(make_layer(folder.block(plan), *back_end_.passes, back_end_.convolution));
+  out_conv_ = back_end_.convolution(
+      {.weight = folder.out_conv(), .size = options_.img_resolution, .in_block = false});
 }
 
 Tensor CudaNetwork::modulate(const Tensor& c_noise, const Tensor& labels) const {
@@ -53,7 +55,7 @@ Tensor CudaNetwork::evaluate(const Tensor& x, const Tensor& sigma, const Tensor&
   const Tensor ones = at::ones({x.size(0), 1, x.size(2), x.size(3)}, x.options());
   OnTheWay batch = {{at::cat({scaled, ones}, 1).to(dtype_).contiguous(nhwc), no_limit}, {}};
   for (const auto& layer : layers_) layer->advance(batch, c);
-  passes_.clip(batch.x);
+  back_end_.passes->clip(batch.x);
   const Tensor f = (*out_conv_)(batch.x.values).to(at::kFloat).contiguous();
   return x * (sd * sd / variance) + f * (s * sd / variance.sqrt());
 }
@@ -74,10 +76,10 @@ Tensor CudaNetwork::denoise(const Tensor& x, const Tensor& sigma, const Tensor& 
     known.sigma = copy(sigma);
     known.labels = copy(labels);
     known.result = at::empty_like(x);
-    known.work = recorder_->record(
-        [&] { known.result.copy_(evaluate(known.x, known.sigma, known.labels)); });
+    known.work =
+        recorder_([&] { known.result.copy_(evaluate(known.x, known.sigma, known.labels)); });
     if (!known.work) {
-      recorder_.reset();
+      recorder_ = {};
       recorded_.clear();
       return evaluate(x, sigma, labels);
     }
@@ -86,7 +88,7 @@ Tensor CudaNetwork::denoise(const Tensor& x, const Tensor& sigma, const Tensor& 
     known.sigma.copy_(sigma);
     if (labels.defined()) known.labels.copy_(labels);
   }
-  known.work->replay();
+  known.work();
   return known.result.clone();
 }
 

@@ -10,11 +10,19 @@
 
 #include "edm2/core/tensor.h"
 #include "engine/cuda_graph.h"
-#include "engine/cuda_layer_passes.h"
+#include "engine/cuda_passes.h"
 #include "engine/folded_network.h"
 #include "engine/layers.h"
 
 namespace edm2 {
+
+/// Convolutions and the passes between them, which must live as long.
+struct CudaBackEnd {
+  std::unique_ptr<const LayerPasses> passes;
+  ConvolutionMaker convolution;
+};
+CudaBackEnd cuda_back_end(c10::ScalarType dtype, c10::Device device,
+                          const cuda_passes::Passes& passes);
 
 /// D(x; sigma) of arXiv 2312.02696, for a batch.
 class CudaNetwork {
@@ -23,7 +31,7 @@ class CudaNetwork {
   /// live as long. With a recorder, evaluations of a shape that was seen before are replayed as a
   /// whole.
   CudaNetwork(StoredSnapshot snapshot, c10::ScalarType dtype, c10::Device device,
-              const cuda_passes::Passes& passes, std::unique_ptr<WorkRecorder> recorder = nullptr);
+              const cuda_passes::Passes& passes, WorkRecorder recorder = {});
 
   /// x[N,C,R,R] float32; sigma[N] or [1], labels[N,K] or [1,K], or undefined where the network has
   /// none: float32, on the device. Returns D(x; sigma) [N,C,R,R] float32.
@@ -34,7 +42,7 @@ class CudaNetwork {
   struct RecordedEvaluation {
     bool seen = false;
     Tensor x, sigma, labels, result;
-    std::unique_ptr<RecordedWork> work;
+    RecordedWork work;
   };
   Tensor evaluate(const Tensor& x, const Tensor& sigma, const Tensor& labels) const;
 
@@ -45,11 +53,11 @@ class CudaNetwork {
   NetworkOptions options_;
   c10::ScalarType dtype_;
   c10::Device device_;
-  CudaLayerPasses passes_;
+  CudaBackEnd back_end_;
   FoldedEmbedding embedding_;
   std::vector<std::unique_ptr<Layer>> layers_;
   std::unique_ptr<Convolution> out_conv_;
-  std::unique_ptr<WorkRecorder> recorder_;
+  WorkRecorder recorder_;
   std::map<std::array<int64_t, 3>, RecordedEvaluation> recorded_;  // by rows of x, sigma, labels
 };
 

@@ -112,6 +112,9 @@ struct Passes {
 /// Of the library edm2_cuda; changes with every struct above.
 constexpr int passes_version = 1;
 
+/// The same on the CPU, slowly: tests compute with them what a GPU would.
+const Passes& emulated();
+
 // ---- numbers ----
 
 template <class T>
@@ -325,6 +328,19 @@ void with_width(const Pass& pass, const Function& run) {
     run.template operator()<T, width>();
   else
     run.template operator()<T, 1>();
+}
+
+/// The same for elements of that type; Float16 is the one of float16.
+template <class Float16, class Pass, class Function>
+void with_type(const Pass& pass, ElementType type, const Function& run) {
+  switch (type) {
+    case ElementType::f32:
+      return with_width<float>(pass, run);
+    case ElementType::f16:
+      return with_width<Float16>(pass, run);
+    case ElementType::bf16:
+      return with_width<Bf16>(pass, run);
+  }
 }
 
 template <class Runner>

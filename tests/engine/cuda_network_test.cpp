@@ -11,7 +11,6 @@
 #include "edm2/core/error.h"
 #include "edm2/engine/engine.h"
 #include "edm2/nn/network.h"
-#include "engine/cuda_emulated_passes.h"
 #include "engine/random_network.h"
 #include "support/checks.h"
 #include "support/golden.h"
@@ -57,29 +56,16 @@ Tensor emulated(const Snapshot& snapshot, const Inputs& in, c10::ScalarType type
 
 /// Does what CUDA graphs do: nothing while work is recorded, and all of it on the same memory
 /// later.
-class EmulatedRecorder : public WorkRecorder {
- public:
-  EmulatedRecorder(bool can, int& recorded, int& replayed)
-      : can_(can), recorded_(recorded), replayed_(replayed) {}
-  std::unique_ptr<RecordedWork> record(const std::function<void()>& work) override {
-    if (!can_) return nullptr;
-    ++recorded_;
-    return std::make_unique<Recorded>(work, replayed_);
-  }
-
- private:
-  struct Recorded : RecordedWork {
-    Recorded(std::function<void()> w, int& counter) : work(std::move(w)), replayed(counter) {}
-    void replay() override {
+WorkRecorder emulated_recorder(bool can, int& recorded, int& replayed) {
+  return [can, &recorded, &replayed](const std::function<void()>& work) -> RecordedWork {
+    if (!can) return {};
+    ++recorded;
+    return [work, &replayed] {
       ++replayed;
       work();
-    }
-    std::function<void()> work;
-    int& replayed;
+    };
   };
-  bool can_;
-  int &recorded_, &replayed_;
-};
+}
 
 class CudaEngineLogic : public testing::TestWithParam<Case> {};
 
@@ -106,7 +92,7 @@ TEST_P(CudaEngineLogic, ReplaysWhatItHasSeen) {
   const Snapshot snapshot = random_snapshot(GetParam().network);
   int recorded = 0, replayed = 0;
   CudaNetwork network(snapshot, at::kFloat, c10::kCPU, cuda_passes::emulated(),
-                      std::make_unique<EmulatedRecorder>(true, recorded, replayed));
+                      emulated_recorder(true, recorded, replayed));
   CudaNetwork plain(snapshot, at::kFloat, c10::kCPU, cuda_passes::emulated());
   std::vector<Tensor> results, expected;
   for (const int64_t n : {3, 3, 3, 2, 2, 3, 1}) {
@@ -125,7 +111,7 @@ TEST(CudaEngine, WhatCannotBeRecordedIsComputed) {
   const Snapshot snapshot = random_snapshot(small_network());
   int recorded = 0, replayed = 0;
   CudaNetwork network(snapshot, at::kFloat, c10::kCPU, cuda_passes::emulated(),
-                      std::make_unique<EmulatedRecorder>(false, recorded, replayed));
+                      emulated_recorder(false, recorded, replayed));
   const Inputs in = random_inputs(snapshot.network, 2);
   const Tensor first = network.denoise(in.x, in.sigma, in.labels);
   for (int i = 0; i < 2; ++i)
@@ -137,7 +123,7 @@ TEST(CudaEngine, KeepsFewRecordings) {
   const Snapshot snapshot = random_snapshot(small_network());
   int recorded = 0, replayed = 0;
   CudaNetwork network(snapshot, at::kFloat, c10::kCPU, cuda_passes::emulated(),
-                      std::make_unique<EmulatedRecorder>(true, recorded, replayed));
+                      emulated_recorder(true, recorded, replayed));
   CudaNetwork plain(snapshot, at::kFloat, c10::kCPU, cuda_passes::emulated());
   for (int round = 0; round < 2; ++round)
     for (int64_t n = 1; n <= 6; ++n)

@@ -6,7 +6,7 @@
 
 #include <memory>
 
-#include "engine/cuda_graph_library.h"
+#include "engine/cuda_graph.h"
 
 namespace edm2 {
 namespace {

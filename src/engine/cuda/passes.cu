@@ -56,15 +56,7 @@ struct Launch {
 struct OnGpu {
   template <class Pass>
   static void run(const Pass& pass, ElementType type, void* stream) {
-    const Launch<Pass> launch{pass, static_cast<cudaStream_t>(stream)};
-    switch (type) {
-      case ElementType::f32:
-        return with_width<float>(pass, launch);
-      case ElementType::f16:
-        return with_width<__half>(pass, launch);
-      case ElementType::bf16:
-        return with_width<Bf16>(pass, launch);
-    }
+    with_type<__half>(pass, type, Launch<Pass>{pass, static_cast<cudaStream_t>(stream)});
   }
 };
 
