@@ -21,7 +21,6 @@
 #include "edm2/nn/finite.h"
 #include "edm2/nn/state_report.h"
 #include "io/foreign_content.h"
-#include "nn/autoencoder_names.h"
 
 namespace edm2 {
 namespace fs = std::filesystem;
@@ -140,63 +139,36 @@ AutoencoderOptions read_config(const fs::path& path) {
 }
 
 /// The tensors in dicts within dicts, as checkpoints have them; their names joined by dots.
-class TensorWalk {
- public:
+/// `values`: how many were seen so far.
+void collect_tensors(const PickleValue& value, const std::string& name, int depth, size_t& values,
+                     StateDict& tensors) {
+  constexpr int deepest = 10;
+  constexpr size_t most_values = 1'000'000;
+  if (depth > deepest || ++values > most_values)
+    throw Error("the file has too many values for a VAE");
+  if (value.is_tensor()) tensors.emplace_back(name, value.as_tensor());
+  if (!value.is_dict()) return;
+  for (const auto& [key, child] : value.items())
+    if (key.is_string())
+      collect_tensors(child, name.empty() ? key.as_string() : name + '.' + key.as_string(),
+                      depth + 1, values, tensors);
+}
+
+/// All tensors of a file; those of safetensors point into it.
+StateDict tensors_of_file(const fs::path& path) {
+  const SharedBytes file = SharedBytes::of_file(path);
+  if (is_safetensors(file.span())) return view_safetensors(file, path.string()).tensors;
+  if (!is_torch_file(file.span()))
+    throw Error("'" + path.string() +
+                "' is no file of weights (neither safetensors nor a file of torch.save)" +
+                in_brackets(describe_file(path)));
+  const PickleValue root = read_torch_bytes(file.span(), path.string());
+  if (!root.is_dict()) throw Error("this is " + root.kind_name() + ", not a dict of tensors");
   StateDict tensors;
-
-  void visit(const PickleValue& value, const std::string& name, int depth = 0) {
-    constexpr int deepest = 10;
-    constexpr size_t most_values = 1'000'000;
-    if (depth > deepest || ++values_ > most_values)
-      throw Error("the file has too many values for a VAE");
-    if (value.is_tensor()) tensors.emplace_back(name, value.as_tensor());
-    if (!value.is_dict()) return;
-    for (const auto& [key, child] : value.items())
-      if (key.is_string())
-        visit(child, name.empty() ? key.as_string() : name + '.' + key.as_string(), depth + 1);
-  }
-
- private:
-  size_t values_ = 0;
-};
-
-/// All tensors of some files; those of safetensors point into them.
-class WeightFiles {
- public:
-  void add(const fs::path& path) {
-    const SharedBytes file = SharedBytes::of_file(path);
-    StateDict more;
-    if (is_safetensors(file.span())) {
-      more = view_safetensors(file, path.string()).tensors;
-    } else if (is_torch_file(file.span())) {
-      const PickleValue root = read_torch_bytes(file.span(), path.string());
-      if (!root.is_dict()) throw Error("this is " + root.kind_name() + ", not a dict of tensors");
-      TensorWalk walk;
-      walk.visit(root, "");
-      more = std::move(walk.tensors);
-    } else {
-      throw Error("'" + path.string() +
-                  "' is no file of weights (neither safetensors nor a file of torch.save)" +
-                  in_brackets(describe_file(path)));
-    }
-    std::move(more.begin(), more.end(), std::back_inserter(tensors_));
-  }
-
-  /// Those of the VAE, with memory of their own, however large the checkpoint around them is.
-  NamedTensors take() const {
-    NamedTensors taken = with_current_names(tensors_);
-    for (auto& [name, tensor] : taken) {
-      const Tensor own = at::empty(tensor.sizes(), tensor.options());
-      if (tensor.nbytes() > 0)
-        std::memcpy(own.mutable_data_ptr(), tensor.const_data_ptr(), tensor.nbytes());
-      tensor = own;
-    }
-    return taken;
-  }
-
- private:
-  StateDict tensors_;
-};
+  size_t values = 0;
+  collect_tensors(root, "", 0, values, tensors);
+  return tensors;
+}
 
 /// The files of an index, which says which of them has which tensor.
 std::vector<fs::path> shards_of(const fs::path& index) {
@@ -214,13 +186,22 @@ std::vector<fs::path> shards_of(const fs::path& index) {
   return {files.begin(), files.end()};
 }
 
+/// Those of the VAE, with memory of their own, however large the checkpoint around them is.
 NamedTensors read_weight_files(const fs::path& path) {
-  WeightFiles files;
-  if (path.extension() == ".json")
-    for (const fs::path& shard : shards_of(path)) files.add(shard);
-  else
-    files.add(path);
-  return files.take();
+  StateDict all;
+  const bool is_index = path.extension() == ".json";
+  for (const fs::path& file : is_index ? shards_of(path) : std::vector{path}) {
+    StateDict more = tensors_of_file(file);
+    std::move(more.begin(), more.end(), std::back_inserter(all));
+  }
+  NamedTensors tensors = with_current_names(all);
+  for (auto& [name, tensor] : tensors) {
+    const Tensor own = at::empty(tensor.sizes(), tensor.options());
+    if (tensor.nbytes() > 0)
+      std::memcpy(own.mutable_data_ptr(), tensor.const_data_ptr(), tensor.nbytes());
+    tensor = own;
+  }
+  return tensors;
 }
 
 }  // namespace

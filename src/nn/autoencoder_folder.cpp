@@ -47,28 +47,32 @@ std::optional<ModelFile> parse_model_name(std::string_view name) {
   if (take_ending(name, ".json")) {
     kind = FileKind::index;
     // ".safetensors.index" or ".safetensors.index.fp16"
-    for (const std::string_view start : {".safetensors.index", ".bin.index"})
-      if (name.starts_with(start)) {
-        const auto variant = variant_of(name.substr(start.size()));
-        return variant ? std::optional(ModelFile{kind, *variant}) : std::nullopt;
-      }
-    return std::nullopt;
-  }
-  if (!take_ending(name, ".safetensors")) {
-    if (!take_ending(name, ".bin")) return std::nullopt;
+    const std::string_view start = name.starts_with(".bin") ? ".bin.index" : ".safetensors.index";
+    if (!name.starts_with(start)) return std::nullopt;
+    name.remove_prefix(start.size());
+  } else if (take_ending(name, ".bin")) {
     kind = FileKind::torch;
+  } else if (!take_ending(name, ".safetensors")) {
+    return std::nullopt;
   }
   const auto variant = variant_of(name);
   return variant ? std::optional(ModelFile{kind, *variant}) : std::nullopt;
 }
 
-std::vector<fs::path> files_in(const fs::path& folder) {
-  std::vector<fs::path> files;
-  std::error_code error, ignored;
+std::vector<fs::path> entries_of(const fs::path& folder) {
+  std::vector<fs::path> entries;
+  std::error_code error;
   for (auto entry = fs::directory_iterator(folder, error);
        !error && entry != fs::directory_iterator(); entry.increment(error))
-    if (entry->is_regular_file(ignored)) files.push_back(entry->path());
-  std::sort(files.begin(), files.end());
+    entries.push_back(entry->path());
+  std::sort(entries.begin(), entries.end());
+  return entries;
+}
+
+std::vector<fs::path> files_in(const fs::path& folder) {
+  std::vector<fs::path> files = entries_of(folder);
+  std::error_code ignored;
+  std::erase_if(files, [&](const fs::path& path) { return !fs::is_regular_file(path, ignored); });
   return files;
 }
 
@@ -106,12 +110,7 @@ std::optional<fs::path> find_only_weights(const fs::path& folder) {
 
 /// The revisions of a model in a cache of the hub's tools; first the one that "main" stands for.
 std::vector<fs::path> revisions_in(const fs::path& model) {
-  std::vector<fs::path> revisions;
-  std::error_code error;
-  for (auto entry = fs::directory_iterator(model / "snapshots", error);
-       !error && entry != fs::directory_iterator(); entry.increment(error))
-    revisions.push_back(entry->path());
-  std::sort(revisions.begin(), revisions.end());
+  std::vector<fs::path> revisions = entries_of(model / "snapshots");
   std::string main;
   try {
     main = read_text_file(model / "refs" / "main", 1000);

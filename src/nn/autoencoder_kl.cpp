@@ -12,93 +12,105 @@ namespace edm2 {
 namespace autoencoder {
 namespace {
 
-std::string indexed(const std::string& name, size_t index) {
-  return name + '.' + std::to_string(index);
+/// Residual blocks, and behind them, but at the last level, another resolution.
+template <class Resampler>
+struct Level {
+  std::vector<ResidualBlock> blocks;
+  std::optional<Resampler> resampler;
+};
+
+template <class Resampler>
+std::vector<Level<Resampler>> make_levels(const TakeParameter& take, const std::string& name,
+                                          const std::string& resampler,
+                                          const std::vector<int64_t>& widths, int64_t blocks,
+                                          int64_t groups) {
+  std::vector<Level<Resampler>> levels;
+  for (size_t i = 0; i < widths.size(); ++i) {
+    const std::string level_name = name + '.' + std::to_string(i);
+    Level<Resampler>& level = levels.emplace_back();
+    for (int64_t k = 0; k < blocks; ++k)
+      level.blocks.emplace_back(take, level_name + ".resnets." + std::to_string(k),
+                                widths[k > 0 || i == 0 ? i : i - 1], widths[i], groups);
+    if (i + 1 < widths.size()) level.resampler.emplace(take, level_name + resampler, widths[i]);
+  }
+  return levels;
 }
 
-std::vector<ResidualBlock> residual_blocks(const TakeParameter& take, const std::string& name,
-                                           int64_t count, int64_t in_channels, int64_t out_channels,
-                                           int64_t groups) {
-  std::vector<ResidualBlock> blocks;
-  for (int64_t i = 0; i < count; ++i)
-    blocks.emplace_back(take, indexed(name + ".resnets", static_cast<size_t>(i)),
-                        i == 0 ? in_channels : out_channels, out_channels, groups);
-  return blocks;
+template <class Resampler>
+Tensor through_levels(const std::vector<Level<Resampler>>& levels, Tensor x, int64_t strip_bytes) {
+  for (const Level<Resampler>& level : levels) {
+    for (const ResidualBlock& block : level.blocks) x = block(std::move(x), strip_bytes);
+    if (level.resampler) x = (*level.resampler)(x, strip_bytes);
+  }
+  return x;
 }
+
+std::optional<Conv> conv_1x1(bool wanted, const TakeParameter& take, const std::string& name,
+                             int64_t channels) {
+  if (!wanted) return std::nullopt;
+  return Conv(take, name, channels, channels, 1);
+}
+
+class EncoderNetwork {
+ public:
+  EncoderNetwork(const TakeParameter& take, const AutoencoderOptions& o)
+      : conv_in_(take, "encoder.conv_in", o.in_channels, o.block_out_channels.front(), 3),
+        levels_(make_levels<Downsample>(take, "encoder.down_blocks", ".downsamplers.0.conv",
+                                        o.block_out_channels, o.layers_per_block,
+                                        o.norm_num_groups)),
+        mid_(take, "encoder.mid_block", o.block_out_channels.back(), o),
+        norm_out_(take, "encoder.conv_norm_out", o.block_out_channels.back(), o.norm_num_groups),
+        conv_out_(take, "encoder.conv_out", o.block_out_channels.back(), 2 * o.latent_channels, 3),
+        quant_(conv_1x1(o.use_quant_conv, take, "quant_conv", 2 * o.latent_channels)) {}
+
+  /// [N,in,H,W] -> [N,2L,h,w].
+  Tensor operator()(Tensor x, int64_t strip_bytes) const {
+    x = through_levels(levels_, conv_in_(x), strip_bytes);
+    x = mid_(std::move(x), strip_bytes);
+    x = norm_silu_conv(x, norm_out_, conv_out_, strip_bytes);
+    return quant_ ? (*quant_)(x) : x;
+  }
+
+ private:
+  Conv conv_in_;
+  std::vector<Level<Downsample>> levels_;
+  MidBlock mid_;
+  Norm norm_out_;
+  Conv conv_out_;
+  std::optional<Conv> quant_;
+};
+
+class DecoderNetwork {
+ public:
+  DecoderNetwork(const TakeParameter& take, const AutoencoderOptions& o)
+      : post_quant_(conv_1x1(o.use_post_quant_conv, take, "post_quant_conv", o.latent_channels)),
+        conv_in_(take, "decoder.conv_in", o.latent_channels, o.block_out_channels.back(), 3),
+        mid_(take, "decoder.mid_block", o.block_out_channels.back(), o),
+        // From the widest level, at the resolution of the latents, up.
+        levels_(make_levels<Upsample>(take, "decoder.up_blocks", ".upsamplers.0.conv",
+                                      {o.block_out_channels.rbegin(), o.block_out_channels.rend()},
+                                      o.layers_per_block + 1, o.norm_num_groups)),
+        norm_out_(take, "decoder.conv_norm_out", o.block_out_channels.front(), o.norm_num_groups),
+        conv_out_(take, "decoder.conv_out", o.block_out_channels.front(), o.out_channels, 3) {}
+
+  /// [N,L,h,w] -> [N,out,H,W].
+  Tensor operator()(Tensor z, int64_t strip_bytes) const {
+    Tensor x = conv_in_(post_quant_ ? (*post_quant_)(z) : z);
+    x = mid_(std::move(x), strip_bytes);
+    x = through_levels(levels_, std::move(x), strip_bytes);
+    return norm_silu_conv(x, norm_out_, conv_out_, strip_bytes);
+  }
+
+ private:
+  std::optional<Conv> post_quant_;
+  Conv conv_in_;
+  MidBlock mid_;
+  std::vector<Level<Upsample>> levels_;
+  Norm norm_out_;
+  Conv conv_out_;
+};
 
 }  // namespace
-
-EncoderNetwork::EncoderNetwork(const TakeParameter& take, const AutoencoderOptions& o)
-    : conv_in_(take, "encoder.conv_in", o.in_channels, o.block_out_channels.front(), 3),
-      levels_([&] {
-        std::vector<Level> levels;
-        const auto& widths = o.block_out_channels;
-        for (size_t i = 0; i < widths.size(); ++i) {
-          const std::string name = indexed("encoder.down_blocks", i);
-          levels.push_back(
-              {residual_blocks(take, name, o.layers_per_block, widths[i == 0 ? 0 : i - 1],
-                               widths[i], o.norm_num_groups),
-               std::nullopt});
-          if (i + 1 < widths.size())
-            levels.back().down.emplace(take, name + ".downsamplers.0.conv", widths[i]);
-        }
-        return levels;
-      }()),
-      mid_(take, "encoder.mid_block", o.block_out_channels.back(), o),
-      norm_out_(take, "encoder.conv_norm_out", o.block_out_channels.back(), o.norm_num_groups),
-      conv_out_(take, "encoder.conv_out", o.block_out_channels.back(), 2 * o.latent_channels, 3),
-      quant_(o.use_quant_conv ? std::optional<Conv>(std::in_place, take, "quant_conv",
-                                                    2 * o.latent_channels, 2 * o.latent_channels, 1)
-                              : std::nullopt) {}
-
-Tensor EncoderNetwork::operator()(Tensor x, int64_t strip_bytes) const {
-  x = conv_in_(x);
-  for (const Level& level : levels_) {
-    for (const ResidualBlock& block : level.blocks) x = block(std::move(x), strip_bytes);
-    if (level.down) x = (*level.down)(x, strip_bytes);
-  }
-  x = mid_(std::move(x), strip_bytes);
-  x = norm_silu_conv(x, norm_out_, conv_out_, strip_bytes);
-  return quant_ ? (*quant_)(x) : x;
-}
-
-DecoderNetwork::DecoderNetwork(const TakeParameter& take, const AutoencoderOptions& o)
-    : post_quant_(o.use_post_quant_conv
-                      ? std::optional<Conv>(std::in_place, take, "post_quant_conv",
-                                            o.latent_channels, o.latent_channels, 1)
-                      : std::nullopt),
-      conv_in_(take, "decoder.conv_in", o.latent_channels, o.block_out_channels.back(), 3),
-      mid_(take, "decoder.mid_block", o.block_out_channels.back(), o),
-      levels_([&] {
-        std::vector<Level> levels;
-        // From the widest level, at the resolution of the latents, up.
-        const std::vector<int64_t> widths(o.block_out_channels.rbegin(),
-                                          o.block_out_channels.rend());
-        for (size_t i = 0; i < widths.size(); ++i) {
-          const std::string name = indexed("decoder.up_blocks", i);
-          levels.push_back(
-              {residual_blocks(take, name, o.layers_per_block + 1, widths[i == 0 ? 0 : i - 1],
-                               widths[i], o.norm_num_groups),
-               std::nullopt});
-          if (i + 1 < widths.size())
-            levels.back().up.emplace(take, name + ".upsamplers.0.conv", widths[i]);
-        }
-        return levels;
-      }()),
-      norm_out_(take, "decoder.conv_norm_out", o.block_out_channels.front(), o.norm_num_groups),
-      conv_out_(take, "decoder.conv_out", o.block_out_channels.front(), o.out_channels, 3) {}
-
-Tensor DecoderNetwork::operator()(Tensor z, int64_t strip_bytes) const {
-  Tensor x = post_quant_ ? (*post_quant_)(z) : std::move(z);
-  x = conv_in_(x);
-  x = mid_(std::move(x), strip_bytes);
-  for (const Level& level : levels_) {
-    for (const ResidualBlock& block : level.blocks) x = block(std::move(x), strip_bytes);
-    if (level.up) x = (*level.up)(x, strip_bytes);
-  }
-  return norm_silu_conv(x, norm_out_, conv_out_, strip_bytes);
-}
-
 }  // namespace autoencoder
 
 using namespace autoencoder;

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "nn/channel_sums.h"
-#include "nn/convolution.h"
+#include "core/parallel.h"
+#include "nn/fused_layers.h"
 
 namespace edm2::autoencoder {
 namespace {
@@ -34,6 +34,37 @@ int64_t row_bytes(const Tensor& x) {
 }
 
 bool fits(const Tensor& x, int64_t limit) { return static_cast<int64_t>(x.nbytes()) <= limit; }
+
+// Adds `pixels` rows of `channels` values to the two rows of sums.
+void add_pixels(const float* x, int64_t pixels, int64_t channels, double* sums, double* squares) {
+  for (int64_t p = 0; p < pixels; ++p, x += channels)
+    for (int64_t c = 0; c < channels; ++c) {
+      const double value = x[c];
+      sums[c] += value;
+      squares[c] += value * value;
+    }
+}
+
+/// Sums and sums of squares of each channel of x[N,C,H,W] (CPU, float32, channels-last order):
+/// float64 [2,N,C]. The result does not depend on the number of threads.
+Tensor channel_sums(const Tensor& x) {
+  const int64_t n = x.size(0), channels = x.size(1), pixels = x.size(2) * x.size(3);
+  // Blocks of fixed size, summed up in order.
+  constexpr int64_t block = 4096;
+  const int64_t blocks = (pixels + block - 1) / block;
+  const Tensor partial = at::zeros({2, n, blocks, channels}, at::kDouble);
+  const auto* data = x.const_data_ptr<float>();
+  auto* sums = partial.mutable_data_ptr<double>();
+  auto* squares = sums + n * blocks * channels;
+  parallel_for(0, n * blocks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t first = i % blocks * block, count = std::min(block, pixels - first);
+      add_pixels(data + (i / blocks * pixels + first) * channels, count, channels,
+                 sums + i * channels, squares + i * channels);
+    }
+  });
+  return partial.sum(2);
+}
 
 }  // namespace
 

@@ -6,7 +6,6 @@
 #include <functional>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "edm2/core/tensor.h"
 #include "edm2/nn/autoencoder_kl.h"
@@ -110,46 +109,6 @@ class MidBlock {
   ResidualBlock first_;
   std::optional<Attention> attention_;
   ResidualBlock second_;
-};
-
-class EncoderNetwork {
- public:
-  EncoderNetwork(const TakeParameter& take, const AutoencoderOptions& options);
-  /// [N,in,H,W] -> [N,2L,h,w].
-  Tensor operator()(Tensor x, int64_t strip_bytes) const;
-
- private:
-  struct Level {
-    std::vector<ResidualBlock> blocks;
-    std::optional<Downsample> down;
-  };
-
-  Conv conv_in_;
-  std::vector<Level> levels_;
-  MidBlock mid_;
-  Norm norm_out_;
-  Conv conv_out_;
-  std::optional<Conv> quant_;
-};
-
-class DecoderNetwork {
- public:
-  DecoderNetwork(const TakeParameter& take, const AutoencoderOptions& options);
-  /// [N,L,h,w] -> [N,out,H,W].
-  Tensor operator()(Tensor z, int64_t strip_bytes) const;
-
- private:
-  struct Level {
-    std::vector<ResidualBlock> blocks;
-    std::optional<Upsample> up;
-  };
-
-  std::optional<Conv> post_quant_;
-  Conv conv_in_;
-  MidBlock mid_;
-  std::vector<Level> levels_;
-  Norm norm_out_;
-  Conv conv_out_;
 };
 
 }  // namespace edm2::autoencoder

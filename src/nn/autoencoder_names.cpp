@@ -1,5 +1,4 @@
-#include "nn/autoencoder_names.h"
-
+// The layouts in which autoencoders are handed round, brought to that of diffusers.
 #include <algorithm>
 #include <charconv>
 #include <iterator>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "edm2/core/error.h"
+#include "nn/autoencoder_file.h"
 
 namespace edm2 {
 namespace {

@@ -1,6 +1,7 @@
 #include "nn/fused_layers.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Context.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -95,6 +96,15 @@ Tensor FusedConv::operator()(const Tensor& x) const {
   return call_for_tensor(*op, {x, packed_, optional(bias_), pair(shape_.pad_h, shape_.pad_w),
                                pair(shape_.stride, shape_.stride), pair(1, 1), 1,
                                attribute(activation_), no_scalars(), algorithm(activation_)});
+}
+
+// conv2d sends small single images, and 1x1 kernels on one thread, to another kernel than the rest;
+// asked for directly, oneDNN takes all of them.
+Tensor inference_conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, int64_t stride,
+                        at::IntArrayRef padding) {
+  const bool by_onednn = x.is_cpu() && x.scalar_type() == at::kFloat && at::hasMKLDNN();
+  if (!by_onednn) return at::conv2d(x, w, bias, stride, padding);
+  return at::mkldnn_convolution(x, w, bias, padding, {stride, stride}, {1, 1}, 1);
 }
 
 FusedLinear::FusedLinear(const Tensor& weight, const Tensor& bias, int64_t rows,

@@ -48,6 +48,12 @@ class FusedConv {
   Activation activation_ = Activation::none;
 };
 
+/// conv2d for inference: x [N,Cin,H,W], w [Cout,Cin,k,k], bias [Cout] or undefined. On the CPU an
+/// image comes out the same, to the last bit, whatever batch it is in and however many threads
+/// compute.
+Tensor inference_conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, int64_t stride,
+                        at::IntArrayRef padding);
+
 /// y = activation(x W^T + b) for x [...,in].
 class FusedLinear {
  public:

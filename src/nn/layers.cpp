@@ -6,7 +6,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "nn/convolution.h"
+#include "nn/fused_layers.h"
 #include "nn/fused_ops.h"
 
 namespace edm2 {
