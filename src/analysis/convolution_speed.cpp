@@ -60,8 +60,9 @@ std::optional<Candidate> packed_convolution(const Tensor& x, const Tensor& w) {
   if (!x.is_cpu() || !reorder || !convolve || w.size(0) == 0) return std::nullopt;
   if (!onednn_takes(x.scalar_type())) return std::nullopt;
   const int64_t padding = w.size(2) / 2;
-  const Tensor packed = call_for_tensor(
-      *reorder, {w, pair(padding), pair(1), pair(1), 1, c10::List<int64_t>(x.sizes().vec())});
+  const Tensor packed =
+      call(*reorder, {w, pair(padding), pair(1), pair(1), 1, c10::List<int64_t>(x.sizes().vec())})
+          .toTensor();
   return Candidate{"packed channels-last", [x, packed, padding, op = *convolve] {
                      call(op, {x, packed, c10::IValue(), pair(padding), pair(1), pair(1), 1, "none",
                                c10::List<std::optional<at::Scalar>>(), ""});

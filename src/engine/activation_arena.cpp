@@ -41,11 +41,8 @@ size_t plan_memory(std::vector<MemoryRequest>& requests) {
 }
 
 struct ActivationArena::Plan {
-  struct Step {
-    MemoryRequest request;
-    uint64_t history;  // of the events before it
-  };
-  std::vector<Step> steps;
+  std::vector<MemoryRequest> requests;
+  std::vector<uint64_t> histories;  // of the events before each of them
   size_t size = 0;
 };
 
@@ -79,13 +76,9 @@ class ActivationArena::Blocks {
 class ActivationArena::Run {
  public:
   /// Without a plan, notes the requests.
-  static std::shared_ptr<Run> start(std::shared_ptr<const Plan> plan,
-                                    std::shared_ptr<Blocks> blocks) {
-    auto run = std::make_shared<Run>();
-    run->plan_ = std::move(plan);
-    run->blocks_ = std::move(blocks);
-    if (run->plan_) run->block_ = run->blocks_->take(run->plan_->size);
-    return run;
+  Run(std::shared_ptr<const Plan> plan, std::shared_ptr<Blocks> blocks)
+      : plan_(std::move(plan)), blocks_(std::move(blocks)) {
+    if (plan_) block_ = blocks_->take(plan_->size);
   }
   ~Run() {
     if (block_) blocks_->put_back(std::move(block_));
@@ -101,13 +94,8 @@ class ActivationArena::Run {
     const std::lock_guard lock(mutex_);
     ended_ = true;
     if (plan_) return nullptr;
-    std::vector<MemoryRequest> requests;
-    for (const Plan::Step& step : noted_) requests.push_back(step.request);
-    auto plan = std::make_shared<Plan>();
-    plan->size = plan_memory(requests);
-    plan->steps = std::move(noted_);
-    for (size_t i = 0; i < requests.size(); ++i) plan->steps[i].request = requests[i];
-    return plan;
+    noted_.size = plan_memory(noted_.requests);
+    return std::make_shared<const Plan>(std::move(noted_));
   }
   bool left_plan() const { return left_plan_; }
   int64_t planned_requests() const { return planned_requests_; }
@@ -121,8 +109,9 @@ class ActivationArena::Run {
   };
 
   c10::DataPtr note(const std::shared_ptr<Run>& run, size_t size) {
-    const size_t index = noted_.size();
-    noted_.push_back({{size, ++clock_, 0, 0}, history_});
+    const size_t index = noted_.requests.size();
+    noted_.requests.push_back({size, ++clock_, 0, 0});
+    noted_.histories.push_back(history_);
     pass(index);
     // Not from malloc, which would keep it.
     auto own = std::make_unique<PageMemory>(size);
@@ -131,12 +120,11 @@ class ActivationArena::Run {
   }
 
   c10::DataPtr place(const std::shared_ptr<Run>& run, size_t size) {
-    const auto& steps = plan_->steps;
-    left_plan_ = left_plan_ || next_ >= steps.size() || steps[next_].request.size != size ||
-                 steps[next_].history != history_;
+    left_plan_ = left_plan_ || next_ >= plan_->requests.size() ||
+                 plan_->requests[next_].size != size || plan_->histories[next_] != history_;
     if (left_plan_) return c10::GetCPUAllocator()->allocate(size);
-    const MemoryRequest& request = steps[next_].request;
     const size_t index = next_++;
+    const MemoryRequest& request = plan_->requests[index];
     pass(index);
     if (request.end == 0) return c10::GetCPUAllocator()->allocate(size);
     ++planned_requests_;
@@ -153,7 +141,7 @@ class ActivationArena::Run {
     const std::lock_guard lock(run.mutex_);
     if (run.ended_) return;
     run.pass(~handle->index);
-    if (!run.plan_) run.noted_[handle->index].request.end = ++run.clock_;
+    if (!run.plan_) run.noted_.requests[handle->index].end = ++run.clock_;
   }
 
   /// Two runs with the same history have had the same events in the same order.
@@ -166,7 +154,7 @@ class ActivationArena::Run {
   std::shared_ptr<const Plan> plan_;
   std::shared_ptr<Blocks> blocks_;
   std::unique_ptr<PageMemory> block_;
-  std::vector<Plan::Step> noted_;
+  Plan noted_;
   uint64_t history_ = 0;
   int64_t clock_ = 0, planned_requests_ = 0;
   size_t next_ = 0;
@@ -208,15 +196,13 @@ std::shared_ptr<ActivationArena::Blocks> ActivationArena::shared_blocks() {
 ActivationArena::ActivationArena() : blocks_(shared_blocks()) {}
 ActivationArena::~ActivationArena() = default;
 
-std::shared_ptr<const ActivationArena::Plan> ActivationArena::known_plan(int64_t key) const {
-  const std::lock_guard lock(mutex_);
-  const auto found = plans_.find(key);
-  return found != plans_.end() ? found->second : nullptr;
-}
-
 void ActivationArena::run(int64_t key, const std::function<void()>& work) {
-  const auto plan = known_plan(key);
-  const auto run = Run::start(plan, blocks_);
+  std::shared_ptr<const Plan> plan;
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = plans_.find(key); found != plans_.end()) plan = found->second;
+  }
+  const auto run = std::make_shared<Run>(plan, blocks_);
   const auto* const outer = std::exchange(Allocator::current, &run);
   try {
     work();

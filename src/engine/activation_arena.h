@@ -55,7 +55,6 @@ class ActivationArena {
   class Allocator;
 
   static std::shared_ptr<Blocks> shared_blocks();
-  std::shared_ptr<const Plan> known_plan(int64_t key) const;
 
   std::shared_ptr<Blocks> blocks_;  // of all arenas: networks take turns
   mutable std::mutex mutex_;

@@ -102,14 +102,14 @@ std::optional<WeightOrder> find_order(const Tensor& stored, const ConvShape& sha
   const Tensor opaque =
       pack_weight(stored.to(at::kFloat, /*non_blocking=*/false, /*copy=*/false, nhwc), shape);
   if (!opaque.defined()) return std::nullopt;
-  const int64_t size = call_for_int(*bytes, {opaque}) / static_cast<int64_t>(sizeof(float));
+  const int64_t size = call(*bytes, {opaque}).toInt() / static_cast<int64_t>(sizeof(float));
   const Tensor packed =
-      at::from_blob(reinterpret_cast<void*>(call_for_int(*address, {opaque})), {size}, at::kFloat);
+      at::from_blob(reinterpret_cast<void*>(call(*address, {opaque}).toInt()), {size}, at::kFloat);
   const int64_t inputs = stored.size(1);
   for (const int64_t block : {64, 48, 32, 24, 16, 8})
     for (const int64_t in_block : {inputs, block, int64_t{16}, int64_t{8}, int64_t{1}})
       if (is_in_order(packed, stored, block, in_block))
-        return WeightOrder{block, in_block, call_for_tensor(*describe, {opaque}).contiguous()};
+        return WeightOrder{block, in_block, call(*describe, {opaque}).toTensor().contiguous()};
   return std::nullopt;
 }
 

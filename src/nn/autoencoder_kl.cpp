@@ -12,6 +12,14 @@ namespace edm2 {
 namespace autoencoder {
 namespace {
 
+std::optional<Conv> conv_1x1(bool wanted, const TakeParameter& take, const std::string& name,
+                             int64_t channels) {
+  if (!wanted) return std::nullopt;
+  return Conv(take, name, channels, channels, 1);
+}
+
+}  // namespace
+
 /// Residual blocks, and behind them, but at the last level, another resolution.
 template <class Resampler>
 struct Level {
@@ -43,12 +51,6 @@ Tensor through_levels(const std::vector<Level<Resampler>>& levels, Tensor x, int
     if (level.resampler) x = (*level.resampler)(x, strip_bytes);
   }
   return x;
-}
-
-std::optional<Conv> conv_1x1(bool wanted, const TakeParameter& take, const std::string& name,
-                             int64_t channels) {
-  if (!wanted) return std::nullopt;
-  return Conv(take, name, channels, channels, 1);
 }
 
 class EncoderNetwork {
@@ -110,7 +112,6 @@ class DecoderNetwork {
   Conv conv_out_;
 };
 
-}  // namespace
 }  // namespace autoencoder
 
 using namespace autoencoder;

@@ -23,14 +23,4 @@ inline c10::IValue call(const c10::OperatorHandle& op,
   return stack.front();
 }
 
-inline Tensor call_for_tensor(const c10::OperatorHandle& op,
-                              std::initializer_list<c10::IValue> arguments) {
-  return call(op, arguments).toTensor();
-}
-
-inline int64_t call_for_int(const c10::OperatorHandle& op,
-                            std::initializer_list<c10::IValue> arguments) {
-  return call(op, arguments).toInt();
-}
-
 }  // namespace edm2

@@ -19,14 +19,14 @@ struct Piece {
   size_t in_file, in_memory, size;
 };
 
+}  // namespace
+
 bool lies_in(const Tensor& tensor, std::span<const std::byte> contents) {
   const auto* data = static_cast<const std::byte*>(tensor.const_data_ptr());
   const std::less_equal<> not_behind;
   return tensor.nbytes() > 0 && not_behind(contents.data(), data) &&
          not_behind(data + tensor.nbytes(), contents.data() + contents.size());
 }
-
-}  // namespace
 
 std::optional<FileTensors> FileTensors::leave(StateDict& tensors,
                                               std::span<const std::byte> contents,

@@ -11,6 +11,9 @@
 
 namespace edm2 {
 
+/// Whether all of the tensor's memory is among these bytes.
+bool lies_in(const Tensor& tensor, std::span<const std::byte> contents);
+
 /// Remembers where in a file tensors lie. They have no numbers meanwhile: they are on the meta
 /// device, with their shapes and types.
 class FileTensors {

@@ -49,8 +49,9 @@ Tensor pack_weight(const Tensor& weight, const ConvShape& shape) {
   const c10::List<int64_t> input = {1, weight.size(1), shape.input_size, shape.input_size};
   const Tensor plain = weight.contiguous(at::MemoryFormat::ChannelsLast);
   return packed_on_one_thread([&] {
-    return call_for_tensor(*reorder, {plain, pair(shape.pad_h, shape.pad_w),
-                                      pair(shape.stride, shape.stride), pair(1, 1), 1, input});
+    return call(*reorder, {plain, pair(shape.pad_h, shape.pad_w), pair(shape.stride, shape.stride),
+                           pair(1, 1), 1, input})
+        .toTensor();
   });
 }
 
@@ -93,9 +94,10 @@ void FusedConv::write_to(const Tensor& y, const Tensor& x) const {
 Tensor FusedConv::operator()(const Tensor& x) const {
   if (!packed_.defined()) return activate(plain(x), activation_);
   static const auto op = find_operator("mkldnn::_convolution_pointwise");
-  return call_for_tensor(*op, {x, packed_, optional(bias_), pair(shape_.pad_h, shape_.pad_w),
-                               pair(shape_.stride, shape_.stride), pair(1, 1), 1,
-                               attribute(activation_), no_scalars(), algorithm(activation_)});
+  return call(*op, {x, packed_, optional(bias_), pair(shape_.pad_h, shape_.pad_w),
+                    pair(shape_.stride, shape_.stride), pair(1, 1), 1, attribute(activation_),
+                    no_scalars(), algorithm(activation_)})
+      .toTensor();
 }
 
 // conv2d sends small single images, and 1x1 kernels on one thread, to another kernel than the rest;
@@ -114,14 +116,15 @@ FusedLinear::FusedLinear(const Tensor& weight, const Tensor& bias, int64_t rows,
   if (!reorder || !find_operator("mkldnn::_linear_pointwise") || !weight.is_cpu() ||
       !onednn_takes(weight.scalar_type()))
     return;
-  packed_ = packed_on_one_thread([&] { return call_for_tensor(*reorder, {weight_, rows}); });
+  packed_ = packed_on_one_thread([&] { return call(*reorder, {weight_, rows}).toTensor(); });
 }
 
 Tensor FusedLinear::operator()(const Tensor& x) const {
   if (!packed_.defined()) return activate(at::linear(x, weight_, bias_), activation_);
   static const auto op = find_operator("mkldnn::_linear_pointwise");
-  return call_for_tensor(
-      *op, {x, packed_, bias_, attribute(activation_), no_scalars(), algorithm(activation_)});
+  return call(*op,
+              {x, packed_, bias_, attribute(activation_), no_scalars(), algorithm(activation_)})
+      .toTensor();
 }
 
 void for_each_on_one_thread(int64_t count, const std::function<void(int64_t)>& work) {

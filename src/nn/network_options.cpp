@@ -3,7 +3,6 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <type_traits>
 
 #include "edm2/core/error.h"
 #include "nn/network_fields.h"
@@ -90,44 +89,39 @@ void check_heads(const NetworkOptions& options) {
 // ---- JSON
 
 template <class T>
-struct IsOptional : std::false_type {};
+nlohmann::json written(const T& value) {
+  return value;
+}
 template <class T>
-struct IsOptional<std::optional<T>> : std::true_type {};
-template <class T>
-struct IsVector : std::false_type {};
-template <class T>
-struct IsVector<std::vector<T>> : std::true_type {};
-
-template <class T>
-void write_value(nlohmann::json& json, const T& value) {
-  if constexpr (IsOptional<T>::value)
-    json = value ? nlohmann::json(*value) : nlohmann::json();
-  else
-    json = value;
+nlohmann::json written(const std::optional<T>& value) {
+  return value ? nlohmann::json(*value) : nlohmann::json();
 }
 
+void expect(bool right_type, const std::string& name, const char* expected) {
+  if (!right_type) throw Error("the network option " + name + " must be " + expected);
+}
+void read_value(const std::string& name, const nlohmann::json& json, bool& value) {
+  expect(json.is_boolean(), name, "true or false");
+  value = json.get<bool>();
+}
+void read_value(const std::string& name, const nlohmann::json& json, int64_t& value) {
+  expect(json.is_number_integer(), name, "an integer");
+  value = json.get<int64_t>();
+}
+void read_value(const std::string& name, const nlohmann::json& json, double& value) {
+  expect(json.is_number(), name, "a number");
+  value = json.get<double>();
+}
 template <class T>
-void read_value(const std::string& name, const nlohmann::json& json, T& value) {
-  const auto expect = [&](bool right_type, const char* expected) {
-    if (!right_type) throw Error("the network option " + name + " must be " + expected);
-  };
-  if constexpr (IsOptional<T>::value) {
-    value.reset();
-    if (!json.is_null()) read_value(name, json, value.emplace());
-  } else if constexpr (IsVector<T>::value) {
-    expect(json.is_array(), "a list");
-    value.clear();
-    for (const auto& element : json) read_value(name, element, value.emplace_back());
-  } else if constexpr (std::is_same_v<T, bool>) {
-    expect(json.is_boolean(), "true or false");
-    value = json.get<bool>();
-  } else if constexpr (std::is_integral_v<T>) {
-    expect(json.is_number_integer(), "an integer");
-    value = json.get<T>();
-  } else {
-    expect(json.is_number(), "a number");
-    value = json.get<T>();
-  }
+void read_value(const std::string& name, const nlohmann::json& json, std::vector<T>& value) {
+  expect(json.is_array(), name, "a list");
+  value.clear();
+  for (const auto& element : json) read_value(name, element, value.emplace_back());
+}
+template <class T>
+void read_value(const std::string& name, const nlohmann::json& json, std::optional<T>& value) {
+  value.reset();
+  if (!json.is_null()) read_value(name, json, value.emplace());
 }
 
 }  // namespace
@@ -149,7 +143,7 @@ void validate(const NetworkOptions& options) {
 nlohmann::json to_json(const NetworkOptions& options) {
   nlohmann::json json = nlohmann::json::object();
   for_each_field(options,
-                 [&](const char* name, const auto& value) { write_value(json[name], value); });
+                 [&](const char* name, const auto& value) { json[name] = written(value); });
   if (!options.has_logvar) json["has_logvar"] = false;
   return json;
 }

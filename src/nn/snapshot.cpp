@@ -68,6 +68,26 @@ FileContents read_container(const SharedBytes& shared, const std::string& name, 
               (found.empty() ? "no pickle, safetensors or torch file" : "it is " + found) + ")");
 }
 
+/// Latents have four channels, and so have pictures with alpha.
+void note_four_channels(Snapshot& snapshot) {
+  constexpr int64_t channels = 4;
+  if (snapshot.network.img_channels != channels ||
+      snapshot.encoder.kind != EncoderOptions::Kind::rgb)
+    return;
+  snapshot.notes.emplace_back(
+      "the network has 4 channels and its file names no VAE, so it is taken for one of RGBA "
+      "pictures; if it is one of latents, its pictures are not what it was trained on");
+}
+
+FileContents read_checked(const SharedBytes& contents, const std::string& name, bool views) {
+  FileContents result = read_container(contents, name, views);
+  if (auto* snapshot = std::get_if<Snapshot>(&result.contents)) {
+    check_snapshot(*snapshot);
+    note_four_channels(*snapshot);
+  }
+  return result;
+}
+
 }  // namespace
 
 EncoderOptions stability_vae_options() {
@@ -106,30 +126,6 @@ void rethrow_naming(const std::filesystem::path& path) {
     throw Error(named(error));
   }
 }
-
-namespace {
-
-/// Latents have four channels, and so have pictures with alpha.
-void note_four_channels(Snapshot& snapshot) {
-  constexpr int64_t channels = 4;
-  if (snapshot.network.img_channels != channels ||
-      snapshot.encoder.kind != EncoderOptions::Kind::rgb)
-    return;
-  snapshot.notes.emplace_back(
-      "the network has 4 channels and its file names no VAE, so it is taken for one of RGBA "
-      "pictures; if it is one of latents, its pictures are not what it was trained on");
-}
-
-FileContents read_checked(const SharedBytes& contents, const std::string& name, bool views) {
-  FileContents result = read_container(contents, name, views);
-  if (auto* snapshot = std::get_if<Snapshot>(&result.contents)) {
-    check_snapshot(*snapshot);
-    note_four_channels(*snapshot);
-  }
-  return result;
-}
-
-}  // namespace
 
 FileContents read_network(Bytes contents, const std::string& name) {
   return read_checked(SharedBytes::borrowed(contents), name, /*views=*/false);

@@ -5,6 +5,7 @@
 #include "edm2/core/error.h"
 #include "edm2/io/atomic_file.h"
 #include "edm2/io/json.h"
+#include "edm2/io/torch_file.h"
 #include "edm2/nn/weights_file.h"
 #include "nn/network_fields.h"
 #include "nn/snapshot_formats.h"
@@ -72,6 +73,35 @@ EncoderOptions encoder_from_arguments(const json& value) {
   return encoder;
 }
 
+/// All but the network, into a Snapshot or PartialConfig.
+template <class Target>
+void read_parts(const json& root, Target& target) {
+  if (root.contains("encoder")) target.encoder = encoder_from(root.at("encoder"));
+  if (root.contains("dataset")) target.dataset = dataset_from(root.at("dataset"));
+  if (root.contains("loss")) target.loss = loss_from(root.at("loss"));
+  target.folded = root.value("folded", false);
+}
+
+Snapshot snapshot_from(const json& config, const StateDict& tensors) {
+  Snapshot snapshot;
+  try {
+    snapshot.network = network_options_from_json(config.at("network"));
+    read_parts(config, snapshot);
+  } catch (const json::exception&) {
+    throw Error("the configuration of the snapshot is malformed");
+  }
+  snapshot.network.has_logvar = has_uncertainty_head(tensors);
+  snapshot.tensors = check_tensors(snapshot.network, tensors);
+  return snapshot;
+}
+
+/// One line; bytes that are no UTF-8 are replaced.
+std::string to_text(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+constexpr const char* torch_entry = "edm2.json";  // beside the pickle of a torch file
+
 PartialConfig config_of_a_run(const json& root) {
   json network = root.at("network_kwargs");
   network.erase("class_name");
@@ -97,11 +127,7 @@ PartialConfig partial_config(const json& root) {
   PartialConfig config;
   config.network = network_options_from_json(network);
   for (const auto& [name, value] : network.items()) config.known.insert(name);
-  if (is_bare) return config;
-  if (root.contains("encoder")) config.encoder = encoder_from(root.at("encoder"));
-  if (root.contains("dataset")) config.dataset = dataset_from(root.at("dataset"));
-  if (root.contains("loss")) config.loss = loss_from(root.at("loss"));
-  config.folded = root.value("folded", false);
+  if (!is_bare) read_parts(root, config);
   return config;
 }
 
@@ -124,22 +150,37 @@ json snapshot_config_to_json(const Snapshot& snapshot) {
   return root;
 }
 
-Snapshot snapshot_from_config(const json& root) {
-  Snapshot snapshot;
-  try {
-    snapshot.network = network_options_from_json(root.at("network"));
-    if (root.contains("encoder")) snapshot.encoder = encoder_from(root.at("encoder"));
-    if (root.contains("dataset")) snapshot.dataset = dataset_from(root.at("dataset"));
-    if (root.contains("loss")) snapshot.loss = loss_from(root.at("loss"));
-    snapshot.folded = root.value("folded", false);
-  } catch (const json::exception&) {
-    throw Error("the configuration of the snapshot is malformed");
+std::map<std::string, std::string> safetensors_metadata(const Snapshot& snapshot) {
+  const json config = snapshot_config_to_json(snapshot);
+  std::map<std::string, std::string> metadata;  // texts only
+  for (const auto& [key, value] : config.items())
+    metadata[key] = value.is_string() ? value.get<std::string>() : to_text(value);
+  return metadata;
+}
+
+Snapshot snapshot_from_safetensors(SafetensorsFile file) {
+  json config = json::object();
+  for (const char* key : {"network", "encoder", "dataset", "loss", "folded"}) {
+    const auto entry = file.metadata.find(key);
+    if (entry != file.metadata.end()) config[key] = parse_json(entry->second);
   }
+  Snapshot snapshot = snapshot_from(config, file.tensors);
+  note_small_numbers(file.tensors, snapshot.notes);
   return snapshot;
 }
 
-std::string to_text(const json& value) {
-  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+void save_torch_snapshot(const std::filesystem::path& path, const Snapshot& snapshot) {
+  save_torch_file(path, to_pickle(snapshot.tensors),
+                  {{torch_entry, to_text(snapshot_config_to_json(snapshot))}});
+}
+
+std::optional<Snapshot> snapshot_from_torch(std::span<const std::byte> contents,
+                                            const PickleValue& root) {
+  // Training states have an entry of that name, too, for what a run needs to go on.
+  if (is_training_state(root)) return std::nullopt;
+  const auto text = read_torch_extra(contents, torch_entry);
+  if (!text) return std::nullopt;
+  return snapshot_from(parse_json(*text), to_state_dict(root));
 }
 
 PartialConfig config_of(const Snapshot& snapshot) {
@@ -150,15 +191,13 @@ PartialConfig config_of(const Snapshot& snapshot) {
 }
 
 PartialConfig read_config_file(const std::filesystem::path& path) {
-  try {
-    return partial_config(parse_json_file(read_text_file(path), "'" + path.string() + "'"));
-  } catch (const json::exception&) {
-    throw Error(path.string() + ": a value of the configuration is of another type");
-  } catch (const Error& error) {
-    const std::string message = error.what();
-    if (message.find(path.string()) != std::string::npos) throw;
-    throw Error(path.string() + ": " + message);
-  }
+  return with_file_name(path, [&] {
+    try {
+      return partial_config(parse_json_file(read_text_file(path), "'" + path.string() + "'"));
+    } catch (const json::exception&) {
+      throw Error("a value of the configuration is of another type");
+    }
+  });
 }
 
 }  // namespace edm2

@@ -37,9 +37,6 @@ void save_torch_snapshot(const std::filesystem::path& path, const Snapshot& snap
 
 /// All but the tensors.
 nlohmann::json snapshot_config_to_json(const Snapshot& snapshot);
-Snapshot snapshot_from_config(const nlohmann::json& root);
-/// One line; bytes that are no UTF-8 are replaced.
-std::string to_text(const nlohmann::json& value);
 
 /// Tensors in a file without a configuration.
 struct BareWeights {

@@ -4,7 +4,6 @@
 #include <c10/util/accumulate.h>
 
 #include <algorithm>
-#include <functional>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <unordered_map>
@@ -13,6 +12,7 @@
 #include "edm2/core/platform.h"
 #include "edm2/nn/state_layout.h"
 #include "edm2/nn/state_report.h"
+#include "nn/file_tensors.h"
 #include "nn/snapshot_formats.h"
 
 namespace edm2 {
@@ -23,13 +23,9 @@ using Bytes = std::span<const std::byte>;
 StoredTensor locate(const std::string& name, const Tensor& tensor, Bytes file) {
   StoredTensor stored{name, tensor.scalar_type(), tensor.sizes().vec(), false, 0, {}};
   // The file and the tensor are in memory at the same time, so nothing else has these addresses.
-  const auto* place = static_cast<const std::byte*>(tensor.const_data_ptr());
-  const std::less_equal<> not_behind;
-  const bool in_file = tensor.nbytes() > 0 && tensor.is_contiguous() &&
-                       not_behind(file.data(), place) &&
-                       not_behind(place + tensor.nbytes(), file.data() + file.size());
-  if (in_file)
-    stored.offset = static_cast<uint64_t>(place - file.data());
+  if (tensor.is_contiguous() && lies_in(tensor, file))
+    stored.offset =
+        static_cast<uint64_t>(static_cast<const std::byte*>(tensor.const_data_ptr()) - file.data());
   else
     stored.copy = tensor.contiguous();
   return stored;
@@ -90,15 +86,11 @@ SnapshotIndex index_contents(const SharedBytes& shared, const std::string& name)
   return index;
 }
 
-// A tensor that has a shape and a type, but no memory.
-Tensor hollow_tensor(const StoredTensor& stored) {
-  return at::from_blob(nullptr, stored.shape, stored.dtype);
-}
-
+// Tensors that have shapes and types, but no memory.
 StateDict hollow_tensors(const SnapshotIndex& index) {
   StateDict result;
   for (const StoredTensor& tensor : index.tensors)
-    result.emplace_back(tensor.name, hollow_tensor(tensor));
+    result.emplace_back(tensor.name, at::from_blob(nullptr, tensor.shape, tensor.dtype));
   return result;
 }
 

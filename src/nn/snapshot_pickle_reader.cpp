@@ -268,26 +268,6 @@ std::optional<LossOptions> read_loss(const PickleValue& loss) {
                      state.at("sigma_data").as_double()};
 }
 
-}  // namespace
-
-bool is_network_object(const PickleValue& value) {
-  return value.is_object() && value.class_name() == "Precond";
-}
-
-namespace {
-
-// What stands beside the network.
-Snapshot with_rest(const PickleValue& root, Snapshot snapshot) {
-  const auto optional = [&](const char* key) {
-    const PickleValue* value = root.is_dict() ? root.find(key) : nullptr;
-    return value ? *value : PickleValue();
-  };
-  snapshot.encoder = read_encoder(optional("encoder"));
-  snapshot.dataset = read_dataset(optional("dataset_kwargs"));
-  snapshot.loss = read_loss(optional("loss_fn"));
-  return snapshot;
-}
-
 // The only network in a pickle of something else: a whole module, alone or by another name.
 const PickleValue* only_network(const PickleValue& root, std::vector<std::string>& notes) {
   if (is_network_object(root)) return &root;
@@ -309,6 +289,10 @@ const PickleValue* only_network(const PickleValue& root, std::vector<std::string
 
 }  // namespace
 
+bool is_network_object(const PickleValue& value) {
+  return value.is_object() && value.class_name() == "Precond";
+}
+
 bool holds_network_object(const PickleValue& root) {
   if (is_network_object(root)) return true;
   if (!root.is_dict()) return false;
@@ -327,21 +311,20 @@ std::set<std::string> read_network_options(const PickleValue& dict, NetworkOptio
 
 Snapshot snapshot_from_pickle(const PickleValue& root) {
   Snapshot snapshot;
-  if (!root.is_dict() || !root.find("ema")) {
-    if (const PickleValue* network = only_network(root, snapshot.notes)) {
-      read_network(*network, snapshot);
-      return with_rest(root, std::move(snapshot));
-    }
-  }
-  if (!root.is_dict() || !root.find("ema")) {
-    if (root.is_dict() && root.find("optimizer"))
-      throw Error("this is a training state, not a network snapshot");
-    throw Error("this is not a network snapshot: it has no \"ema\"");
-  }
-  if (root.at("ema").is_dict() && root.find("optimizer"))
+  const PickleValue* ema = root.is_dict() ? root.find("ema") : nullptr;
+  const PickleValue* network = ema ? ema : only_network(root, snapshot.notes);
+  if (root.is_dict() && root.find("optimizer") && (!network || network->is_dict()))
     throw Error("this is a training state, not a network snapshot");
-  read_network(root.at("ema"), snapshot);
-  return with_rest(root, std::move(snapshot));
+  if (!network) throw Error("this is not a network snapshot: it has no \"ema\"");
+  read_network(*network, snapshot);
+  const auto beside = [&](const char* key) {
+    const PickleValue* value = root.is_dict() ? root.find(key) : nullptr;
+    return value ? *value : PickleValue();
+  };
+  snapshot.encoder = read_encoder(beside("encoder"));
+  snapshot.dataset = read_dataset(beside("dataset_kwargs"));
+  snapshot.loss = read_loss(beside("loss_fn"));
+  return snapshot;
 }
 
 }  // namespace edm2

@@ -54,19 +54,16 @@ PickleValue to_pickle(const std::optional<T>& value) {
 
 // Constructor arguments: those that the original's training always records, then all others that
 // differ from the default, less those that the constructor does not have.
-Dict constructor_arguments(const NetworkOptions& options, std::vector<std::string> always,
+Dict constructor_arguments(const NetworkOptions& options, const std::vector<std::string>& always,
                            const std::vector<std::string>& lacking) {
   Dict result;
   std::map<std::string, PickleValue> values, changed;
-  NetworkOptions defaults;
-  for_each_field(options, [&](const char* name, const auto& value) {
+  const auto compare = [&](const char* name, const auto& value, const auto& usual) {
     values[name] = to_pickle(value);
-    for_each_field(defaults, [&](const char* other, const auto& default_value) {
-      if constexpr (std::is_same_v<decltype(value), decltype(default_value)>)
-        if (std::string_view(name) == other && !(value == default_value))
-          changed[name] = values[name];
-    });
-  });
+    if (value != usual) changed[name] = values[name];
+  };
+  const NetworkOptions defaults;
+  for_each_field_of(compare, options, defaults);
   for (const std::string& name : always) {
     result.emplace_back(name, values.at(name));
     changed.erase(name);

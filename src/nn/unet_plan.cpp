@@ -9,14 +9,6 @@ std::string layer_name(int64_t resolution, const std::string& suffix) {
   return std::to_string(resolution) + "x" + std::to_string(resolution) + "_" + suffix;
 }
 
-BlockPlan make_block(std::string name, int64_t in_channels, int64_t out_channels) {
-  BlockPlan block;
-  block.name = std::move(name);
-  block.in_channels = in_channels;
-  block.out_channels = out_channels;
-  return block;
-}
-
 }  // namespace
 
 // Long: it reads as the network is drawn, from the first layer to the last.
@@ -45,43 +37,49 @@ UNetPlan plan_unet(const NetworkOptions& options) {
   for (size_t level = 0; level < mult.size(); ++level) {
     const int64_t resolution = options.img_resolution >> level;
     if (level == 0) {
-      BlockPlan conv = make_block(layer_name(resolution, "conv"), channels, width(0));
-      conv.is_conv = true;
-      encode(std::move(conv));
+      encode({.name = layer_name(resolution, "conv"),
+              .is_conv = true,
+              .in_channels = channels,
+              .out_channels = width(0)});
     } else {
-      BlockPlan down = make_block(layer_name(resolution, "down"), channels, channels);
-      down.resample = Resample::down;
-      encode(std::move(down));
+      encode({.name = layer_name(resolution, "down"),
+              .in_channels = channels,
+              .out_channels = channels,
+              .resample = Resample::down});
     }
-    for (int64_t i = 0; i < options.num_blocks; ++i) {
-      BlockPlan block =
-          make_block(layer_name(resolution, "block" + std::to_string(i)), channels, width(level));
-      block.num_heads = heads_at(width(level), resolution);
-      encode(std::move(block));
-    }
+    for (int64_t i = 0; i < options.num_blocks; ++i)
+      encode({.name = layer_name(resolution, "block" + std::to_string(i)),
+              .in_channels = channels,
+              .out_channels = width(level),
+              .num_heads = heads_at(width(level), resolution)});
   }
 
   // Decoder: from the lowest resolution up, taking the skips in reverse.
   for (size_t level = mult.size(); level-- > 0;) {
     const int64_t resolution = options.img_resolution >> level;
     if (level == mult.size() - 1) {
-      BlockPlan in0 = make_block(layer_name(resolution, "in0"), channels, channels);
-      in0.num_heads = heads(channels);  // whatever attn_resolutions says
-      plan.decoder.push_back(std::move(in0));
-      plan.decoder.push_back(make_block(layer_name(resolution, "in1"), channels, channels));
+      // With attention, whatever attn_resolutions says.
+      plan.decoder.push_back({.name = layer_name(resolution, "in0"),
+                              .in_channels = channels,
+                              .out_channels = channels,
+                              .num_heads = heads(channels)});
+      plan.decoder.push_back({.name = layer_name(resolution, "in1"),
+                              .in_channels = channels,
+                              .out_channels = channels});
     } else {
-      BlockPlan up = make_block(layer_name(resolution, "up"), channels, channels);
-      up.resample = Resample::up;
-      plan.decoder.push_back(std::move(up));
+      plan.decoder.push_back({.name = layer_name(resolution, "up"),
+                              .in_channels = channels,
+                              .out_channels = channels,
+                              .resample = Resample::up});
     }
     for (int64_t i = 0; i <= options.num_blocks; ++i) {
-      BlockPlan block = make_block(layer_name(resolution, "block" + std::to_string(i)),
-                                   channels + skips.back(), width(level));
-      block.num_heads = heads_at(width(level), resolution);
-      block.takes_skip = true;
+      plan.decoder.push_back({.name = layer_name(resolution, "block" + std::to_string(i)),
+                              .in_channels = channels + skips.back(),
+                              .out_channels = width(level),
+                              .num_heads = heads_at(width(level), resolution),
+                              .takes_skip = true});
       skips.pop_back();
       channels = width(level);
-      plan.decoder.push_back(std::move(block));
     }
   }
   plan.out_channels = channels;

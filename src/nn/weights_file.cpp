@@ -52,13 +52,10 @@ NetworkOptions network_for(const StateDict& tensors, const PartialConfig& config
   if (complete) return options;
   infer_structure(tensors, {}, options, knows("model_channels"));
   // What is known stays, so that tensors which contradict it are named.
-  const auto keep = [&](const std::string& name, auto& member) {
-    for_each_field(config.network, [&](const std::string& other, const auto& value) {
-      if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::decay_t<decltype(member)>>)
-        if (name == other && knows(name)) member = value;
-    });
+  const auto keep = [&](const std::string& name, auto& member, const auto& value) {
+    if (knows(name)) member = value;
   };
-  for_each_field(options, keep);
+  for_each_field_of(keep, options, config.network);
   if (!knows("channels_per_head"))
     options.channels_per_head = assumed_channels_per_head(tensors, options.channels_per_head);
   if (!assumed.empty())
@@ -231,14 +228,6 @@ void refuse_options(const WeightsOptions& options) {
     throw Error("this file has a configuration; --config and --like are for files without one");
 }
 
-}  // namespace
-
-bool is_training_state(const PickleValue& root) {
-  return root.is_dict() && root.find("net") && root.find("optimizer");
-}
-
-namespace {
-
 // Others call a whole checkpoint of theirs "net".
 bool is_own_training_state(const PickleValue& root) {
   if (!is_training_state(root) || !root.at("net").is_dict()) return false;
@@ -248,6 +237,10 @@ bool is_own_training_state(const PickleValue& root) {
 }
 
 }  // namespace
+
+bool is_training_state(const PickleValue& root) {
+  return root.is_dict() && root.find("net") && root.find("optimizer");
+}
 
 LoadedWeights complete_weights(FileContents file, const fs::path& path,
                                const WeightsOptions& options) {
