@@ -18,13 +18,13 @@ std::string quoted_list(const std::vector<std::string>& words) {
   return text;
 }
 
-struct NamedTensors {
+struct FlatDict {
   StateDict tensors;
   size_t others = 0;  // entries that are no tensors
 };
 
 // {"ema": {"unet.out_gain": x}} -> "ema.unet.out_gain".
-void flatten(const PickleValue& dict, const std::string& prefix, int depth, NamedTensors& out) {
+void flatten(const PickleValue& dict, const std::string& prefix, int depth, FlatDict& out) {
   constexpr int deepest = 4;
   for (const auto& [key, value] : dict.items()) {
     if (!key.is_string() || (value.is_dict() && depth >= deepest)) {
@@ -166,7 +166,7 @@ StateDict tensors_of(const BareWeights& bare, Notes& notes) {
   if (!bare.torch_root.is_dict())
     throw Error("the file holds " + bare.torch_root.kind_name() +
                 " instead of a state dict (torch.save(module.state_dict(), FILE) writes one)");
-  NamedTensors found;
+  FlatDict found;
   flatten(bare.torch_root, "", 0, found);
   if (found.tensors.empty()) throw Error("the file holds no tensors by name");
   if (found.others > 0)
@@ -181,7 +181,7 @@ StateDict tidy_names(StateDict tensors, const std::optional<std::string>& prefix
 }
 
 StateDict named_tensors(const PickleValue& root) {
-  NamedTensors found;
+  FlatDict found;
   if (root.is_dict()) flatten(root, "", 0, found);
   return std::move(found.tensors);
 }
