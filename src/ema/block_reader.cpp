@@ -12,8 +12,15 @@ constexpr uint64_t largest_gap = 4096;
 
 struct Range {
   uint64_t begin = 0, end = 0;  // in the file
-  size_t part = 0;
+  size_t part = 0, memory = 0;  // position in the block, place in memory
 };
+
+const std::byte* mapped_elements(const OpenSnapshot& snapshot, uint64_t begin, uint64_t size) {
+  const auto bytes = snapshot.map->bytes();
+  if (bytes.size() < size || begin > bytes.size() - size)
+    throw Error("cannot read " + snapshot.file.path().string() + ": it became shorter meanwhile");
+  return bytes.data() + begin;
+}
 
 }  // namespace
 
@@ -37,35 +44,24 @@ std::vector<ElementBlock> make_blocks(const std::vector<StoredTensor>& tensors,
   return blocks;
 }
 
-namespace {
-
-const std::byte* mapped_elements(const OpenSnapshot& snapshot, uint64_t begin, uint64_t size) {
-  const auto bytes = snapshot.map->bytes();
-  if (bytes.size() < size || begin > bytes.size() - size)
-    throw Error("cannot read " + snapshot.file.path().string() + ": it became shorter meanwhile");
-  return bytes.data() + begin;
-}
-
-}  // namespace
-
 void BlockData::read(const OpenSnapshot& snapshot, const ElementBlock& block, bool with_buffers) {
   parts_.assign(block.size(), nullptr);
   std::vector<Range> ranges;
   for (size_t i = 0; i < block.size(); ++i) {
     const StoredTensor& tensor = snapshot.index.tensors[block[i].tensor];
     if (tensor.is_buffer && !with_buffers) continue;
-    const uint64_t size = c10::elementSize(tensor.dtype);
-    const uint64_t skipped = static_cast<uint64_t>(block[i].begin) * size;
+    const uint64_t element = c10::elementSize(tensor.dtype);
+    const uint64_t skipped = static_cast<uint64_t>(block[i].begin) * element;
     if (tensor.copy.defined()) {
       parts_[i] = static_cast<const std::byte*>(tensor.copy.const_data_ptr()) + skipped;
       continue;
     }
     const uint64_t begin = tensor.offset + skipped;
-    if (snapshot.map) {
-      parts_[i] = mapped_elements(snapshot, begin, static_cast<uint64_t>(block[i].count) * size);
-      continue;
-    }
-    ranges.push_back({begin, begin + static_cast<uint64_t>(block[i].count) * size, i});
+    const uint64_t size = static_cast<uint64_t>(block[i].count) * element;
+    if (snapshot.map)
+      parts_[i] = mapped_elements(snapshot, begin, size);
+    else
+      ranges.push_back({begin, begin + size, i});
   }
   std::sort(ranges.begin(), ranges.end(),
             [](const Range& a, const Range& b) { return a.begin < b.begin; });
@@ -76,25 +72,20 @@ void BlockData::read(const OpenSnapshot& snapshot, const ElementBlock& block, bo
     size_t memory = 0;
   };
   std::vector<Group> groups;
-  std::vector<size_t> group_of;
-  for (const Range& range : ranges) {
+  size_t total = 0;
+  for (Range& range : ranges) {
     if (groups.empty() || range.begin > groups.back().end + largest_gap)
-      groups.push_back(
-          {range.begin, range.end,
-           groups.empty() ? 0 : groups.back().memory + groups.back().end - groups.back().begin});
-    groups.back().end = std::max(groups.back().end, range.end);
-    group_of.push_back(groups.size() - 1);
+      groups.push_back({range.begin, range.end, total});
+    Group& group = groups.back();
+    group.end = std::max(group.end, range.end);
+    range.memory = group.memory + (range.begin - group.begin);
+    total = group.memory + (group.end - group.begin);
   }
-  const size_t total =
-      groups.empty() ? 0 : groups.back().memory + groups.back().end - groups.back().begin;
   if (memory_.size() < total) memory_.resize(total);
   for (const Group& group : groups)
     snapshot.file.read_at(group.begin,
                           std::span(memory_).subspan(group.memory, group.end - group.begin));
-  for (size_t k = 0; k < ranges.size(); ++k) {
-    const Group& group = groups[group_of[k]];
-    parts_[ranges[k].part] = memory_.data() + group.memory + (ranges[k].begin - group.begin);
-  }
+  for (const Range& range : ranges) parts_[range.part] = memory_.data() + range.memory;
 }
 
 }  // namespace edm2

@@ -7,15 +7,10 @@
 
 #include "core/ordered_workers.h"
 #include "edm2/core/error.h"
+#include "edm2/nn/state_report.h"
 
 namespace edm2 {
 namespace {
-
-std::string shape_text(const std::vector<int64_t>& shape) {
-  std::string text = "[";
-  for (const int64_t size : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
-  return text + "]";
-}
 
 // What the averages of a network have in common. (Dropout and use_fp16 do not change the network.)
 nlohmann::json architecture(const Snapshot& snapshot) {
@@ -54,6 +49,12 @@ std::string difference(const SnapshotIndex& a, const SnapshotIndex& b) {
 }
 
 }  // namespace
+
+std::vector<EmaProfile> profiles_of(std::span<const SnapshotFile> files) {
+  std::vector<EmaProfile> profiles;
+  for (const SnapshotFile& file : files) profiles.push_back(file.profile());
+  return profiles;
+}
 
 void check_same_network(const OpenSnapshot& first, const OpenSnapshot& other) {
   const std::string what = difference(first.index, other.index);

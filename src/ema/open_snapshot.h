@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "edm2/core/platform.h"
@@ -10,6 +11,9 @@
 #include "edm2/nn/snapshot_index.h"
 
 namespace edm2 {
+
+/// In the order of the files.
+std::vector<EmaProfile> profiles_of(std::span<const SnapshotFile> files);
 
 /// How elements get into memory.
 enum class FileAccess {

@@ -2,19 +2,119 @@
 
 #include <algorithm>
 
+#include "core/ordered_workers.h"
 #include "edm2/core/error.h"
 #include "edm2/core/process_group.h"
 #include "edm2/io/atomic_file.h"
-#include "ema/reconstruct_plan.h"
 #include "ema/report.h"
 #include "ema/running_sums.h"
 #include "ema/snapshot_writer.h"
-#include "ema/web_snapshots.h"
 
 namespace edm2 {
 namespace {
 
 namespace fs = std::filesystem;
+
+struct PlannedResult {
+  EmaProfile profile;
+  fs::path path;
+  PostHocSolution solution;
+};
+
+struct ReconstructPlan {
+  NamedSource indir;                   // of the files
+  std::vector<SnapshotFile> files;     // sorted by time, then width
+  std::vector<PlannedResult> results;  // sorted by width; may be empty
+  SnapshotFormat format = SnapshotFormat::pickle;
+
+  /// For messages: the path or address of a snapshot.
+  std::string source_name(size_t i) const {
+    const std::string& name = files[i].file_name;
+    return indir.is_web() ? web_file_address(indir.shown(), name)
+                          : (fs::path(indir.text()) / name).string();
+  }
+};
+
+std::vector<std::string> list_names(const NamedSource& indir, const FetchOptions& fetch,
+                                    Progress& progress) {
+  if (indir.is_web()) return list_web_folder(indir, fetch, progress);
+  std::error_code ignored;
+  if (fs::is_regular_file(indir.text(), ignored))
+    throw Error("'" + indir.text() +
+                "' is a file; --indir takes the folder of a run, with snapshots such as "
+                "network-snapshot-0001048-0.100.pkl");
+  if (!fs::is_directory(indir.text(), ignored))
+    throw Error("Input directory does not exist: '" + indir.text() + "'");
+  return list_folder(indir.text());
+}
+
+// The original's sentences, and behind them what they leave open.
+[[noreturn]] void fail_without_files(const ReconstructOptions& options) {
+  const bool filtered = options.filter.prefix.has_value() || !options.filter.stds.empty();
+  throw Error("No valid input pickles found: '" + NamedSource(options.indir).shown() +
+              "' has no files named like network-snapshot-0001048-0.100.pkl" +
+              (filtered ? " that --inprefix and --instd let through" : ""));
+}
+
+int64_t choose_time(const std::vector<SnapshotFile>& files, const ReconstructOptions& options) {
+  if (files.empty()) fail_without_files(options);
+  if (!options.outkimg) return files.back().nimg;
+  for (const SnapshotFile& file : files)
+    if (file.name.kimg == *options.outkimg) return file.nimg;
+  throw Error("Reconstruction time must match one of the input pickles: there is none of " +
+              std::to_string(*options.outkimg) + " kimg, they are from " +
+              std::to_string(files.front().name.kimg) + " to " +
+              std::to_string(files.back().name.kimg));
+}
+
+std::vector<PlannedResult> choose_results(const ReconstructOptions& options, int64_t nimg,
+                                          SnapshotFormat format) {
+  std::vector<double> stds = options.outstds;
+  std::sort(stds.begin(), stds.end());
+  stds.erase(std::unique(stds.begin(), stds.end()), stds.end());
+  std::vector<PlannedResult> results;
+  for (const double std : stds) {
+    const SnapshotName name{options.outprefix, kimg_from_nimg(nimg), std, format};
+    results.push_back({{nimg, std}, options.outdir / name.file_name(), {}});
+    if (results.size() > 1 && results[results.size() - 2].path == results.back().path)
+      throw Error(
+          "two of the lengths in --outstd are the same to three decimals, so that both would be "
+          "written to " +
+          name.file_name());
+  }
+  if (options.skip)
+    std::erase_if(results, [](const PlannedResult& result) { return fs::exists(result.path); });
+  return results;
+}
+
+/// Finds and checks names; reads no snapshot. Throws Error.
+ReconstructPlan plan_reconstruction(const ReconstructOptions& options, Progress& progress) {
+  ReconstructPlan plan;
+  plan.indir = options.indir;
+  SnapshotList list =
+      select_snapshots(list_names(plan.indir, options.fetch, progress), options.filter);
+  for (const std::string& note : list.notes) progress.message(note);
+  const int64_t nimg = choose_time(list.files, options);
+  for (SnapshotFile& file : list.files)
+    if (file.nimg > 0 && file.nimg <= nimg) plan.files.push_back(std::move(file));
+  if (plan.files.empty()) fail_without_files(options);
+  check_no_duplicates(plan.files);
+
+  plan.format = options.format.value_or(plan.files.front().name.format);
+  plan.results = choose_results(options, nimg, plan.format);
+  std::vector<EmaProfile> targets;
+  for (const PlannedResult& result : plan.results) targets.push_back(result.profile);
+  auto solutions = solve_posthoc(profiles_of(plan.files), targets);
+  for (size_t j = 0; j < solutions.size(); ++j) plan.results[j].solution = std::move(solutions[j]);
+  return plan;
+}
+
+/// Consecutive parts, as even as possible: [begin, end) of part `index`.
+std::pair<size_t, size_t> part_of(size_t count, size_t parts, size_t index) {
+  const size_t size = count / parts, larger = count % parts;
+  const size_t begin = index * size + std::min(index, larger);
+  return {begin, begin + size + (index < larger ? 1 : 0)};
+}
 
 class Reconstruction {
  public:
@@ -132,6 +232,14 @@ class Reconstruction {
     advance_to(steps_before + static_cast<int64_t>(input_count()));
   }
 
+  /// Returns its path; does nothing if it is there.
+  fs::path download(const std::string& name, const fs::path& folder) const {
+    check_interrupt();
+    const auto quiet = make_progress(ProgressStyle::quiet);
+    download_file(web_file_address(options_.indir, name), folder / name, options_.fetch, *quiet);
+    return folder / name;
+  }
+
   static OpenSnapshot open_arrived(const fs::path& path) {
     try {
       return OpenSnapshot(path);
@@ -146,16 +254,17 @@ class Reconstruction {
     if (!begin_output()) return;
     const fs::path folder = options_.keep.value_or(options_.outdir / ".edm2-snapshots");
     prepare_output_folder(folder, "--keep");
-    std::vector<std::string> names;
-    for (const SnapshotFile& file : plan_.files) names.push_back(file.file_name);
-    WebSnapshots arriving(options_.indir, folder, names, options_.fetch);
+    constexpr int64_t ahead = 2;  // files that may wait
+    OrderedWorkers<fs::path> downloads(
+        /*threads=*/1, ahead, static_cast<int64_t>(input_count()),
+        [&](int64_t i) { return download(plan_.files[static_cast<size_t>(i)].file_name, folder); });
 
     std::optional<OpenSnapshot> first, latest;
     std::optional<RunningSums> sums;
     SnapshotIndex network;
     for (size_t i = 0; i < input_count(); ++i) {
       latest.reset();
-      latest.emplace(open_arrived(arriving.next()));
+      latest.emplace(open_arrived(downloads.next()));
       if (!first) {
         network = describe_result(std::span(&*latest, 1));
         snapshot_pieces(network, plan_.format);  // throws if it cannot be written

@@ -5,17 +5,12 @@
 #include <map>
 
 #include "edm2/core/format_number.h"
+#include "ema/open_snapshot.h"
 
 namespace edm2 {
 namespace {
 
 std::string std_text(double std) { return format_number("%.3f", std); }
-
-std::vector<EmaProfile> profiles_of(std::span<const SnapshotFile> files) {
-  std::vector<EmaProfile> profiles;
-  for (const SnapshotFile& file : files) profiles.push_back(file.profile());
-  return profiles;
-}
 
 // At most so many of the lengths are drawn, evenly chosen.
 std::vector<size_t> chosen(size_t count, size_t most) {

@@ -35,15 +35,13 @@ SnapshotFilesReceiver::SnapshotFilesReceiver(const SnapshotIndex& result, Snapsh
   for (const StoredTensor& tensor : result.tensors) sizes_.push_back(tensor.nbytes());
   for (const auto& path : paths) {
     outputs_.push_back({std::make_unique<AtomicFile>(path)});
-    outputs_.back().file->write(pieces_.front().bytes);
-    outputs_.back().missing = pieces_.front().tensor ? sizes_[*pieces_.front().tensor] : 0;
     advance(outputs_.back());
   }
 }
 
 void SnapshotFilesReceiver::advance(Output& output) {
-  while (output.missing == 0 && output.piece + 1 < pieces_.size()) {
-    const FilePiece& piece = pieces_[++output.piece];
+  while (output.missing == 0 && output.begun < pieces_.size()) {
+    const FilePiece& piece = pieces_[output.begun++];
     output.file->write(piece.bytes);
     if (piece.tensor) output.missing = sizes_[*piece.tensor];
   }
@@ -52,7 +50,7 @@ void SnapshotFilesReceiver::advance(Output& output) {
 void SnapshotFilesReceiver::receive(size_t output, size_t tensor,
                                     std::span<const std::byte> elements) {
   Output& out = outputs_[output];
-  TORCH_CHECK(pieces_[out.piece].tensor == tensor && elements.size() <= out.missing,
+  TORCH_CHECK(pieces_[out.begun - 1].tensor == tensor && elements.size() <= out.missing,
               "reconstruction: elements out of order");
   out.file->write(elements);
   out.missing -= elements.size();
@@ -61,7 +59,7 @@ void SnapshotFilesReceiver::receive(size_t output, size_t tensor,
 
 void SnapshotFilesReceiver::finish() {
   for (const Output& output : outputs_)
-    TORCH_CHECK(output.missing == 0 && output.piece + 1 == pieces_.size(),
+    TORCH_CHECK(output.missing == 0 && output.begun == pieces_.size(),
                 "reconstruction: elements are missing");
   for (const Output& output : outputs_) output.file->commit();
 }

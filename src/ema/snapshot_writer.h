@@ -31,7 +31,7 @@ class SnapshotFilesReceiver : public SumReceiver {
  private:
   struct Output {
     std::unique_ptr<AtomicFile> file;
-    size_t piece = 0;      // whose tensor is being written
+    size_t begun = 0;      // pieces; the last one's tensor is being written
     uint64_t missing = 0;  // bytes of that tensor
   };
 

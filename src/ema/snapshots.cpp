@@ -81,9 +81,7 @@ const PostHocSolution& Snapshots::solve(double std, std::optional<int64_t> nimg)
   const auto [entry, is_new] = state_->solutions.try_emplace({std, time});
   if (is_new) {
     try {
-      std::vector<EmaProfile> stored;
-      for (size_t i = 0; i < state_->count_until(time); ++i)
-        stored.push_back(state_->files[i].profile());
+      const auto stored = profiles_of(std::span(state_->files).first(state_->count_until(time)));
       const EmaProfile target{time, std};
       entry->second = solve_posthoc(stored, std::span(&target, 1)).front();
     } catch (...) {

@@ -42,10 +42,8 @@ size_t choose_count(const ThinOptions& options, const ThinPlan& plan) {
 
 std::vector<double> errors_of(const std::vector<SnapshotFile>& files,
                               std::span<const EmaProfile> targets) {
-  std::vector<EmaProfile> stored;
-  for (const SnapshotFile& file : files) stored.push_back(file.profile());
   std::vector<double> errors;
-  for (const PostHocSolution& solution : solve_posthoc(stored, targets))
+  for (const PostHocSolution& solution : solve_posthoc(profiles_of(files), targets))
     errors.push_back(solution.error);
   return errors;
 }
@@ -60,11 +58,10 @@ ThinPlan plan_thinning(const fs::path& folder, const ThinOptions& options) {
   ThinPlan plan;
   plan.folder = folder;
   plan.stds = options.stds.empty() ? default_stds() : options.stds;
-  std::vector<EmaProfile> stored, targets;
-  for (const SnapshotFile& file : files) stored.push_back(file.profile());
+  std::vector<EmaProfile> targets;
   for (const double std : plan.stds) targets.push_back({snapshots.latest(), std});
 
-  const auto steps = thin_profiles(stored, targets);
+  const auto steps = thin_profiles(profiles_of(files), targets);
   plan.rms_losses = plan.largest_losses = {0};  // nothing is lost with all files
   for (const ThinningStep& step : steps) {
     plan.rms_losses.push_back(step.rms_loss);
