@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <limits>
 
-#include "core/measuring.h"
 #include "core/onednn.h"
+#include "edm2/core/platform.h"
 #include "nn/dispatched_operator.h"
 #include "nn/unet_plan.h"
 
@@ -16,6 +16,12 @@ namespace edm2 {
 namespace {
 
 constexpr auto channels_last = at::MemoryFormat::ChannelsLast;
+
+/// Waits until the device has done what it was asked to do.
+void synchronize(c10::Device device) {
+  if (!device.is_cpu())
+    c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
+}
 
 /// Seconds that one call takes, warm; short ones are averaged.
 double time_call(const std::function<void()>& call, c10::Device device) {
@@ -165,9 +171,36 @@ double ConvolutionTimer::measure() const {
   return sum;
 }
 
-void synchronize(c10::Device device) {
-  if (!device.is_cpu())
-    c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
+ConvolutionFloor::ConvolutionFloor(const NetworkOptions& network, int64_t batch,
+                                   Precision precision, c10::Device device, bool gradients) {
+  const auto dtype = activation_dtype(precision, network.use_fp16, device);
+  for (const ConvolutionShape& shape : convolutions_of(network)) {
+    check_interrupt();
+    timers_.emplace_back(shape, batch, dtype, device, gradients);
+  }
+  times_.resize(timers_.size());
+}
+
+double ConvolutionFloor::measure() {
+  double sum = 0;
+  for (size_t i = 0; i < timers_.size(); ++i) {
+    times_[i].push_back(timers_[i].measure());
+    sum += times_[i].back() * static_cast<double>(timers_[i].shape().count);
+  }
+  return sum;
+}
+
+double ConvolutionFloor::seconds() const {
+  double sum = 0;
+  for (size_t i = 0; i < timers_.size(); ++i)
+    sum += median(times_[i]) * static_cast<double>(timers_[i].shape().count);
+  return sum;
+}
+
+double LapClock::lap() {
+  synchronize(device_);
+  const double now = seconds_now();
+  return now - std::exchange(last_, now);
 }
 
 }  // namespace edm2

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "core/measuring.h"
+#include "edm2/core/device.h"
 #include "edm2/nn/network_options.h"
 
 namespace edm2 {
@@ -43,7 +45,31 @@ class ConvolutionTimer {
   std::vector<std::string> names_;
 };
 
-/// Waits until the device has done what it was asked to do.
-void synchronize(c10::Device device);
+/// The convolutions of a network by themselves, measured beside the whole of it, round by round.
+class ConvolutionFloor {
+ public:
+  ConvolutionFloor(const NetworkOptions& network, int64_t batch, Precision precision,
+                   c10::Device device, bool gradients = true);
+  /// Seconds that all of them take now.
+  double measure();
+  /// The sum of the medians of each over the rounds.
+  double seconds() const;
+
+ private:
+  std::vector<ConvolutionTimer> timers_;
+  std::vector<std::vector<double>> times_;  // of each of them, by round
+};
+
+/// Measures laps, at whose ends the device has done what it was asked to do.
+class LapClock {
+ public:
+  explicit LapClock(c10::Device device) : device_(device) {}
+  /// Seconds since the last call.
+  double lap();
+
+ private:
+  c10::Device device_;
+  double last_ = seconds_now();
+};
 
 }  // namespace edm2

@@ -75,12 +75,6 @@ InfoJson array_info(const Tensor& array) {
   return {{"shape", array.sizes().vec()}, {"type", dtype_name(array.scalar_type())}};
 }
 
-void add_npy(InfoJson& info, Bytes contents, const fs::path& path) {
-  info["kind"] = "array";
-  const InfoJson array = array_info(read_npy(contents, path.string()));
-  info.update(array);
-}
-
 void add_picture(InfoJson& info, Bytes contents, const fs::path& path) {
   Image image;
   try {
@@ -142,7 +136,8 @@ void add_file(InfoJson& info, const fs::path& path, const FileInfoOptions& optio
       add_pickle(info, root);
     }
   } else if (has_magic(contents, "\x93NUMPY")) {
-    add_npy(info, contents, path);
+    info["kind"] = "array";
+    info.update(array_info(read_npy(contents, path.string())));
   } else {
     add_picture(info, contents, path);
   }

@@ -1,6 +1,5 @@
 // Folders: runs, datasets (also zip archives), VAEs.
 #include <algorithm>
-#include <limits>
 
 #include "analysis/info_parts.h"
 #include "edm2/core/error.h"
@@ -34,13 +33,11 @@ void add_labels(InfoJson& info, const ImageDataset& dataset) {
   const std::map<int64_t, int64_t> counts = dataset.class_counts();
   info["labels"] = "classes";
   if (counts.empty()) return;
-  int64_t fewest = std::numeric_limits<int64_t>::max(), most = 0;
-  for (const auto& [label, count] : counts) {
-    fewest = std::min(fewest, count);
-    most = std::max(most, count);
-  }
+  const auto [fewest, most] =
+      std::minmax_element(counts.begin(), counts.end(),
+                          [](const auto& a, const auto& b) { return a.second < b.second; });
   info["classes_with_images"] = counts.size();
-  info["images_per_class"] = {fewest, most};
+  info["images_per_class"] = {fewest->second, most->second};
 }
 
 bool has_model_file(const fs::path& folder) {

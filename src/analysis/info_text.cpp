@@ -1,9 +1,9 @@
 // The description as text.
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 #include "analysis/info_parts.h"
+#include "edm2/core/format_number.h"
 #include "edm2/core/printable.h"
 
 namespace edm2 {
@@ -26,9 +26,7 @@ std::string size_text(uint64_t bytes) {
     value /= 1024;
     unit = larger;
   }
-  char text[64];
-  std::snprintf(text, sizeof text, " (%.1f %s)", value, unit);
-  return exact + text;
+  return exact + format_number(" (%.1f ", value) + unit + ")";
 }
 
 std::string value_text(const std::string& key, const InfoJson& value) {
@@ -37,10 +35,8 @@ std::string value_text(const std::string& key, const InfoJson& value) {
   if (value.is_number_unsigned() && key == "bytes") return size_text(value.get<uint64_t>());
   if (value.is_number_integer()) return with_separators(value.get<int64_t>());
   if (value.is_number_float()) {
-    char text[32];
     const auto number = value.get<double>();
-    std::snprintf(text, sizeof text, std::abs(number) < 1e5 ? "%.6g" : "%.12g", number);
-    return text;
+    return format_number(std::abs(number) < 1e5 ? "%.6g" : "%.12g", number);
   }
   if (value.is_array()) {
     std::string text;

@@ -4,11 +4,11 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <functional>
 #include <limits>
 
+#include "core/measuring.h"
 #include "edm2/nn/layers.h"
 
 namespace edm2 {
@@ -16,14 +16,13 @@ namespace {
 
 // The shortest of several runs; reading one number waits for the device.
 double seconds_of(const std::function<Tensor()>& work) {
-  using Clock = std::chrono::steady_clock;
   constexpr double long_enough = 0.1;
   constexpr int fewest = 3;
   double best = std::numeric_limits<double>::infinity(), total = 0;
   for (int run = 0; run < fewest || total < long_enough; ++run) {
-    const auto begin = Clock::now();
+    const double begin = seconds_now();
     work().flatten()[0].item();
-    const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+    const double seconds = seconds_now() - begin;
     if (run > 0) best = std::min(best, seconds);  // the first run prepares
     total += seconds;
   }

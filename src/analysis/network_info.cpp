@@ -70,20 +70,28 @@ void add_config(InfoJson& info, const Snapshot& snapshot) {
     if (config.contains(key)) info[key] = config.at(key);
 }
 
+// What the tensors tell of an EDM2 network's options. Returns the network's tensors; none if they
+// do not tell, which is noted.
+std::optional<StateDict> add_completed(InfoJson& info, FileContents file,
+                                       const std::filesystem::path& path) {
+  try {
+    LoadedWeights loaded = complete_weights(std::move(file), path, {});
+    add_config(info, loaded.snapshot);
+    add_notes(info, loaded.notes);
+    return std::move(loaded.snapshot.tensors);
+  } catch (const Error& error) {
+    add_notes(info, {error.what()});
+    return std::nullopt;
+  }
+}
+
 // A state dict; of an EDM2 network also the options that its tensors tell.
 void add_state_dict(InfoJson& info, FileContents file, StateDict tensors,
                     const std::filesystem::path& path, const FileInfoOptions& options) {
   info["kind"] = kind_of(tensors);
   if (ends_with_name(tensors, "unet.out_conv.weight")) {
     info["kind"] = "state dict of an EDM2 network";
-    try {
-      const LoadedWeights loaded = complete_weights(std::move(file), path, {});
-      add_config(info, loaded.snapshot);
-      add_notes(info, loaded.notes);
-      tensors = loaded.snapshot.tensors;
-    } catch (const Error& error) {
-      add_notes(info, {error.what()});
-    }
+    if (auto complete = add_completed(info, std::move(file), path)) tensors = std::move(*complete);
   }
   add_tensors(info, tensors, options);
 }
@@ -107,13 +115,7 @@ void add_training_state(InfoJson& info, FileContents file, const PickleValue& ro
       if (group.find("eps")) info["optimizer"]["eps"] = group.at("eps").as_double();
     }
   const StateDict tensors = to_state_dict(root.at("net"));
-  try {
-    const LoadedWeights loaded = complete_weights(std::move(file), path, {});
-    add_config(info, loaded.snapshot);
-    add_notes(info, loaded.notes);
-  } catch (const Error& error) {
-    add_notes(info, {error.what()});
-  }
+  add_completed(info, std::move(file), path);
   add_tensors(info, tensors, options);
 }
 
@@ -195,10 +197,8 @@ void add_safetensors(InfoJson& info, Bytes contents, const std::filesystem::path
                      const FileInfoOptions& options) {
   info["container"] = "safetensors";
   FileContents file = read_network(contents, path.string());
-  if (const auto* snapshot = std::get_if<Snapshot>(&file.contents)) {
-    add_snapshot(info, *snapshot, options);
-    return;
-  }
+  if (const auto* snapshot = std::get_if<Snapshot>(&file.contents))
+    return add_snapshot(info, *snapshot, options);
   const auto& bare = std::get<BareWeights>(file.contents);
   const StateDict tensors = bare.tensors;
   if (!bare.metadata.empty()) info["metadata"] = bare.metadata;
@@ -209,15 +209,11 @@ void add_torch_file(InfoJson& info, Bytes contents, const std::filesystem::path&
                     const FileInfoOptions& options) {
   info["container"] = "torch";
   FileContents file = read_network(contents, path.string());
-  if (const auto* snapshot = std::get_if<Snapshot>(&file.contents)) {
-    add_snapshot(info, *snapshot, options);
-    return;
-  }
+  if (const auto* snapshot = std::get_if<Snapshot>(&file.contents))
+    return add_snapshot(info, *snapshot, options);
   const PickleValue root = std::get<BareWeights>(file.contents).torch_root;
-  if (is_training_state(root)) {
-    add_training_state(info, std::move(file), root, path, options);
-    return;
-  }
+  if (is_training_state(root))
+    return add_training_state(info, std::move(file), root, path, options);
   const StateDict tensors = named_tensors(root);
   if (tensors.empty())
     add_pickle(info, root);

@@ -2,10 +2,12 @@
 // tensors. What each operation costs is what the original's counter says.
 #include "edm2/analysis/operation_counts.h"
 
+#include <c10/util/accumulate.h>
+
 #include <algorithm>
 #include <map>
+#include <memory>
 
-#include "analysis/shape_tensor.h"
 #include "nn/unet_plan.h"
 
 namespace edm2 {
@@ -14,11 +16,46 @@ namespace {
 using Work = Operation::Work;
 using Shape = std::vector<int64_t>;
 
-int64_t product(const Shape& sizes) {
-  int64_t result = 1;
-  for (const int64_t size : sizes) result *= size;
-  return result;
-}
+// Bytes alive, and the most there ever were.
+struct MemoryAccount {
+  int64_t live = 0, peak = 0;
+  void add(int64_t bytes) {
+    live += bytes;
+    peak = std::max(peak, live);
+  }
+};
+
+struct MemoryAccounts {
+  MemoryAccount activations, all;
+  void add(int64_t bytes, bool is_weight) {
+    all.add(bytes);
+    if (!is_weight) activations.add(bytes);
+  }
+};
+
+// A tensor without elements: a shape, and bytes in accounts for as long as one would be alive.
+// Copies share the bytes, as copies of tensors do.
+class ShapeTensor {
+ public:
+  ShapeTensor() = default;
+  ShapeTensor(Shape sizes, int64_t item_bytes, bool is_weight, MemoryAccounts& accounts)
+      : sizes_(std::move(sizes)), item_bytes_(item_bytes) {
+    accounts.add(bytes(), is_weight);
+    storage_ = {nullptr,
+                [&accounts, size = bytes(), is_weight](void*) { accounts.add(-size, is_weight); }};
+  }
+
+  const Shape& sizes() const { return sizes_; }
+  int64_t size(size_t dimension) const { return sizes_[dimension]; }
+  int64_t numel() const { return c10::multiply_integers(sizes_); }
+  int64_t bytes() const { return numel() * item_bytes_; }
+  int64_t item_bytes() const { return item_bytes_; }
+
+ private:
+  Shape sizes_;
+  int64_t item_bytes_ = 0;
+  std::shared_ptr<void> storage_;  // no memory, only an end
+};
 
 class PassTracer {
  public:
@@ -27,42 +64,39 @@ class PassTracer {
 
   ForwardPass run() {
     precond();
-    result_.peak_activations = accounts_->activations.peak();
-    result_.peak_memory = accounts_->all.peak();
+    result_.peak_activations = accounts_.activations.peak;
+    result_.peak_memory = accounts_.all.peak;
     return std::move(result_);
   }
 
  private:
   // ---- Bookkeeping
 
-  ShapeTensor make(Shape sizes, int64_t item_bytes, bool is_weight = false) const {
+  ShapeTensor make(Shape sizes, int64_t item_bytes, bool is_weight = false) {
     return {std::move(sizes), item_bytes, is_weight, accounts_};
   }
 
-  void record(const char* name, double flops, double bytes, const Shape& out,
+  void record(const char* name, int64_t flops, int64_t bytes, const Shape& out,
               Work work = Work::elements, bool on_weights = false) {
     const bool is_image = !on_weights && out.size() == 4;
-    result_.operations.push_back(
-        {name, layer_, work, on_weights, is_image ? out[2] : 0, flops, bytes});
+    result_.operations.push_back({name, layer_, work, on_weights, is_image ? out[2] : 0,
+                                  static_cast<double>(flops), static_cast<double>(bytes)});
   }
 
   // A number, or one for each image.
-  void scalar(const char* name, int64_t count = 1) {
-    record(name, static_cast<double>(count), 0, {});
-  }
+  void scalar(const char* name, int64_t count = 1) { record(name, count, 0, {}); }
 
   // Elements in, elements out. `others`: bytes of further inputs.
-  ShapeTensor elements(const char* name, double cost, const ShapeTensor& x, int64_t others = 0) {
+  ShapeTensor elements(const char* name, int64_t cost, const ShapeTensor& x, int64_t others = 0) {
     ShapeTensor y = make(x.sizes(), x.item_bytes());
-    record(name, cost * static_cast<double>(x.numel()),
-           static_cast<double>(x.bytes() + y.bytes() + others), x.sizes());
+    record(name, cost * x.numel(), x.bytes() + y.bytes() + others, x.sizes());
     return y;
   }
 
   ShapeTensor cast(const ShapeTensor& x, int64_t item_bytes) {
     if (x.item_bytes() == item_bytes) return x;
     ShapeTensor y = make(x.sizes(), item_bytes);
-    record("Other", 0, static_cast<double>(x.bytes() + y.bytes()), x.sizes());
+    record("Other", 0, x.bytes() + y.bytes(), x.sizes());
     return y;
   }
 
@@ -82,35 +116,32 @@ class PassTracer {
     for (const char* name : {"aten::div", "aten::div", "aten::mul", "aten::mul"}) scalar(name);
     const ShapeTensor wa = elements("aten::mul", 1, a), wb = elements("aten::mul", 1, b);
     ShapeTensor y = make({a.size(0), a.size(1) + b.size(1), a.size(2), a.size(3)}, a.item_bytes());
-    record("Other", 0, static_cast<double>(2 * y.bytes()), y.sizes());
+    record("Other", 0, 2 * y.bytes(), y.sizes());
     return y;
   }
 
   // `groups`: number of norms.
   ShapeTensor normalize(const ShapeTensor& x, int64_t groups) {
     const ShapeTensor norm = make({groups}, 4);
-    record("aten::linalg_vector_norm", static_cast<double>(x.numel()),
-           static_cast<double>(x.bytes() + norm.bytes()), x.sizes());
+    record("aten::linalg_vector_norm", x.numel(), x.bytes() + norm.bytes(), x.sizes());
     const ShapeTensor sum = make({groups}, 4);
-    record("aten::add", static_cast<double>(groups), static_cast<double>(2 * norm.bytes()),
-           x.sizes());
+    record("aten::add", groups, 2 * norm.bytes(), x.sizes());
     return elements("aten::div", 1, x, sum.bytes());
   }
 
   // Weights as the layer multiplies with them, in the type of its input.
   ShapeTensor effective_weight(const Shape& sizes, bool has_gain, int64_t item_bytes) {
-    const auto on_weights = [&](const char* name, double flops, int64_t bytes) {
-      record(name, flops, static_cast<double>(bytes), sizes, Work::elements, true);
+    const auto on_weights = [&](const char* name, int64_t flops, int64_t bytes) {
+      record(name, flops, bytes, sizes, Work::elements, true);
     };
-    const int64_t rows = sizes[0], bytes = 4 * product(sizes);
-    const auto count = static_cast<double>(product(sizes));
+    const int64_t rows = sizes[0], count = c10::multiply_integers(sizes), bytes = 4 * count;
     ShapeTensor wide;  // float32 weights are used as they are
     if (pass_.weight_bytes != 4) {
       wide = make(sizes, 4, true);
-      on_weights("Other", 0, product(sizes) * pass_.weight_bytes + bytes);
+      on_weights("Other", 0, count * pass_.weight_bytes + bytes);
     }
     on_weights("aten::linalg_vector_norm", count, bytes + 4 * rows);
-    on_weights("aten::add", static_cast<double>(rows), 8 * rows);
+    on_weights("aten::add", rows, 8 * rows);
     ShapeTensor normalized = make(sizes, 4, true);
     on_weights("aten::div", count, 2 * bytes + 4 * rows);
     wide = {};
@@ -133,16 +164,16 @@ class PassTracer {
     const Shape sizes = {out, x.size(1), kernel, kernel};
     const ShapeTensor w = effective_weight(sizes, has_gain, x.item_bytes());
     ShapeTensor y = make({x.size(0), out, x.size(2), x.size(3)}, x.item_bytes());
-    record("aten::_convolution", static_cast<double>(y.numel() * x.size(1) * kernel * kernel),
-           static_cast<double>(x.bytes() + w.bytes() + y.bytes()), y.sizes(), Work::convolution);
+    record("aten::_convolution", y.numel() * x.size(1) * kernel * kernel,
+           x.bytes() + w.bytes() + y.bytes(), y.sizes(), Work::convolution);
     return y;
   }
 
   ShapeTensor linear(const ShapeTensor& x, int64_t out, bool has_gain = false) {
     const ShapeTensor w = effective_weight({out, x.size(1)}, has_gain, x.item_bytes());
     ShapeTensor y = make({x.size(0), out}, x.item_bytes());
-    record("aten::matmul", static_cast<double>(y.numel() * x.size(1)),
-           static_cast<double>(x.bytes() + w.bytes() + y.bytes()), y.sizes(), Work::matrix_product);
+    record("aten::matmul", y.numel() * x.size(1), x.bytes() + w.bytes() + y.bytes(), y.sizes(),
+           Work::matrix_product);
     return y;
   }
 
@@ -155,8 +186,7 @@ class PassTracer {
     ShapeTensor y =
         make({x.size(0), x.size(1), scaled(x.size(2)), scaled(x.size(3))}, x.item_bytes());
     // One channel each: as fast as memory, not as fast as convolutions.
-    record("aten::_convolution", static_cast<double>(y.numel() * taps),
-           static_cast<double>(x.bytes() + y.bytes()), y.sizes());
+    record("aten::_convolution", y.numel() * taps, x.bytes() + y.bytes(), y.sizes());
     return y;
   }
 
@@ -168,16 +198,15 @@ class PassTracer {
     ShapeTensor w = make({n * heads, 1, pixels, pixels}, x.item_bytes());
     {
       const ShapeTensor keys = elements("aten::div", 1, x);  // of the size of x
-      record("aten::matmul", static_cast<double>(n * pixels * pixels * c),
-             static_cast<double>(2 * x.bytes() + w.bytes()), x.sizes(), Work::matrix_product);
+      record("aten::matmul", n * pixels * pixels * c, 2 * x.bytes() + w.bytes(), x.sizes(),
+             Work::matrix_product);
     }
     ShapeTensor softmax = make(w.sizes(), w.item_bytes());
-    record("aten::softmax", 3 * static_cast<double>(w.numel()),
-           static_cast<double>(w.bytes() + softmax.bytes()), x.sizes());
+    record("aten::softmax", 3 * w.numel(), w.bytes() + softmax.bytes(), x.sizes());
     w = {};
     ShapeTensor y = make(x.sizes(), x.item_bytes());
-    record("aten::matmul", static_cast<double>(n * pixels * pixels * c),
-           static_cast<double>(softmax.bytes() + 2 * x.bytes()), x.sizes(), Work::matrix_product);
+    record("aten::matmul", n * pixels * pixels * c, softmax.bytes() + 2 * x.bytes(), x.sizes(),
+           Work::matrix_product);
     softmax = {};
     return conv(y, c, 1);
   }
@@ -198,15 +227,14 @@ class PassTracer {
     x = mp_sum(x, y);
     if (plan.num_heads > 0) x = mp_sum(x, attention(x, plan.num_heads));
     if (o_.clip_act)  // in place
-      record("aten::clamp_", 2 * static_cast<double>(x.numel()), 2 * static_cast<double>(x.bytes()),
-             x.sizes());
+      record("aten::clamp_", 2 * x.numel(), 2 * x.bytes(), x.sizes());
     return x;
   }
 
   ShapeTensor embed() {
     layer_ = "unet.emb_fourier";
     ShapeTensor emb = make({pass_.batch, plan_.noise_channels}, 4);
-    record("aten::outer", static_cast<double>(emb.numel()), static_cast<double>(emb.bytes()), {});
+    record("aten::outer", emb.numel(), emb.bytes(), {});
     emb = elements("aten::add", 1, emb);
     emb = elements("aten::cos", 1, emb);
     emb = elements("aten::mul", 1, emb);
@@ -225,7 +253,7 @@ class PassTracer {
     layer_ = "unet";
     ShapeTensor x =
         make({input.size(0), input.size(1) + 1, input.size(2), input.size(3)}, input.item_bytes());
-    record("Other", 0, static_cast<double>(input.bytes() + x.bytes()), x.sizes());
+    record("Other", 0, input.bytes() + x.bytes(), x.sizes());
     std::vector<ShapeTensor> skips;
     for (const BlockPlan& plan : plan_.encoder) {
       layer_ = "unet.enc." + plan.name;
@@ -266,7 +294,7 @@ class PassTracer {
   const NetworkOptions& o_;
   const PassOptions& pass_;
   UNetPlan plan_;
-  std::shared_ptr<MemoryAccounts> accounts_ = std::make_shared<MemoryAccounts>();
+  MemoryAccounts accounts_;
   std::string layer_;
   ForwardPass result_;
 };

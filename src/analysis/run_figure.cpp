@@ -51,7 +51,6 @@ class RunFigure {
                 plot::Dash dash = plot::Dash::solid) const;
   void line_per_run(const std::string& title, const std::string& y_label, const std::string& key,
                     const std::function<double(double)>& change = {}, bool prefer_log = false);
-  void loss();
   void noise();
   void noise_profile();
   void norms(const std::string& title, std::string_view prefix);
@@ -69,7 +68,8 @@ const std::vector<RunFigure::Metric>& RunFigure::metrics() {
     return [name](const RunCurves& run) { return has_key(run, name); };
   };
   static const std::vector<Metric> all = {
-      {"loss", true, key("Loss/loss"), [](RunFigure& f) { f.loss(); }},
+      {"loss", true, key("Loss/loss"),
+       [](RunFigure& f) { f.line_per_run("Loss", "", "Loss/loss"); }},
       {"noise", true, has_noise_bins, [](RunFigure& f) { f.noise(); }},
       {"noise-profile", true, has_noise_bins, [](RunFigure& f) { f.noise_profile(); }},
       {"lr", true, key("Loss/learning_rate"),
@@ -195,8 +195,6 @@ void RunFigure::line_per_run(const std::string& title, const std::string& y_labe
     axes.y.max = std::nullopt;
   }
 }
-
-void RunFigure::loss() { line_per_run("Loss", "", "Loss/loss"); }
 
 /// One panel for each run, one colour for each octave of noise.
 void RunFigure::noise() {

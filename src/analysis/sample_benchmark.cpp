@@ -3,10 +3,7 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
-#include <chrono>
-
 #include "analysis/convolution_speed.h"
-#include "core/measuring.h"
 #include "core/page_tensor.h"
 #include "core/peak_memory.h"
 #include "edm2/analysis/operation_counts.h"
@@ -16,20 +13,11 @@
 namespace edm2 {
 namespace {
 
-/// Seconds since the clock's last lap.
-class LapClock {
- public:
-  explicit LapClock(c10::Device device) : device_(device) {}
-  double lap() {
-    synchronize(device_);
-    const auto now = std::chrono::steady_clock::now();
-    return std::chrono::duration<double>(now - std::exchange(last_, now)).count();
-  }
-
- private:
-  c10::Device device_;
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
-};
+/// [N,label_dim] one-hot, or undefined for unconditional networks.
+Tensor random_labels(int64_t label_dim, int64_t batch, c10::Device device) {
+  if (label_dim == 0) return {};
+  return at::one_hot(at::randint(label_dim, {batch}, at::kLong), label_dim).to(device, at::kFloat);
+}
 
 }  // namespace
 
@@ -46,16 +34,6 @@ Snapshot random_network(const NetworkOptions& options) {
         name, tensor_in_huge_pages(tensor.numel(), at::kHalf).view(tensor.sizes()).copy_(tensor));
   return snapshot;
 }
-
-namespace {
-
-/// [N,label_dim] one-hot, or undefined for unconditional networks.
-Tensor random_labels(int64_t label_dim, int64_t batch, c10::Device device) {
-  if (label_dim == 0) return {};
-  return at::one_hot(at::randint(label_dim, {batch}, at::kLong), label_dim).to(device, at::kFloat);
-}
-
-}  // namespace
 
 SampleBenchmark benchmark_sampling(StoredSnapshot snapshot, const SampleBenchmarkOptions& options) {
   TORCH_CHECK(options.batch > 0 && options.seconds >= 0, "[benchmark_sampling] batch, seconds");
@@ -86,32 +64,19 @@ SampleBenchmark benchmark_sampling(StoredSnapshot snapshot, const SampleBenchmar
   evaluate();  // with memory that was planned in the first
   result.peak_memory = peak_memory(options.device);
 
-  const auto dtype = activation_dtype(options.precision, net.use_fp16, options.device);
-  std::vector<ConvolutionTimer> convolutions;
-  for (const ConvolutionShape& shape : convolutions_of(net)) {
-    check_interrupt();
-    convolutions.emplace_back(shape, options.batch, dtype, options.device, /*gradients=*/false);
-  }
-
+  ConvolutionFloor convolutions(net, options.batch, options.precision, options.device,
+                                /*gradients=*/false);
   std::vector<double> evaluations, ratios;
-  std::vector<std::vector<double>> alone(convolutions.size());
   LapClock total(options.device);
   for (double passed = 0; passed < options.seconds || evaluations.size() < 2;) {
     check_interrupt();
     evaluations.push_back(evaluate());
-    double sum = 0;
-    for (size_t i = 0; i < convolutions.size(); ++i) {
-      alone[i].push_back(convolutions[i].measure());
-      sum += alone[i].back() * static_cast<double>(convolutions[i].shape().count);
-    }
-    ratios.push_back(evaluations.back() / sum);
+    ratios.push_back(evaluations.back() / convolutions.measure());
     passed += total.lap();
   }
   const auto batch = static_cast<double>(options.batch);
   result.seconds_per_image_evaluation = median(evaluations) / batch;
-  for (size_t i = 0; i < alone.size(); ++i)
-    result.convolution_floor_seconds +=
-        median(alone[i]) * static_cast<double>(convolutions[i].shape().count) / batch;
+  result.convolution_floor_seconds = convolutions.seconds() / batch;
   result.ratio = median(ratios);
   result.rounds = static_cast<int64_t>(evaluations.size());
   return result;

@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "analysis/convolution_speed.h"
-#include "core/measuring.h"
 #include "core/peak_memory.h"
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
@@ -39,23 +38,18 @@ class Training {
 
   StepTimes step() {
     StepTimes times;
-    double before = seconds_now();
-    const auto since = [&] {
-      synchronize(options_.device);
-      const double now = seconds_now();
-      return now - std::exchange(before, now);
-    };
+    LapClock clock(options_.device);
     clear_gradients(network_);
     const Tensor loss = edm2_loss(network_, images_, labels_, {})
                             .loss.sum()
                             .div(static_cast<double>(options_.batch));
-    times.forward = since();
+    times.forward = clock.lap();
     loss.backward();
-    times.backward = since();
+    times.backward = clock.lap();
     // A rate of no consequence: the weights stay where they are.
     seen_ += options_.batch;
     update_weights(network_, optimizer_, 1e-6, ema_, seen_, options_.batch);
-    times.update = since();
+    times.update = clock.lap();
     return times;
   }
 
@@ -89,27 +83,15 @@ TrainBenchmark benchmark_training(const TrainBenchmarkOptions& options,
   result.parameters = training.num_parameters();
   result.peak_memory = peak_memory(options.device);
 
-  const auto dtype = activation_dtype(options.precision, options.network.use_fp16, options.device);
-  std::vector<ConvolutionTimer> convolutions;
-  for (const ConvolutionShape& shape : convolutions_of(options.network)) {
-    check_interrupt();
-    convolutions.emplace_back(shape, options.batch, dtype, options.device);
-  }
-
+  ConvolutionFloor convolutions(options.network, options.batch, options.precision, options.device);
   std::vector<StepTimes> steps;
-  std::vector<std::vector<double>> alone(convolutions.size());
   std::vector<double> ratios;
   const double begin = seconds_now();
   for (double passed = 0; passed < options.seconds || steps.size() < 3;) {
     check_interrupt();
     training.step();  // the caches hold what training leaves there
     steps.push_back(training.step());
-    double sum = 0;
-    for (size_t i = 0; i < convolutions.size(); ++i) {
-      alone[i].push_back(convolutions[i].measure());
-      sum += alone[i].back() * static_cast<double>(convolutions[i].shape().count);
-    }
-    ratios.push_back(steps.back().total() / sum);
+    ratios.push_back(steps.back().total() / convolutions.measure());
     passed = seconds_now() - begin;
     if (after_round) after_round(std::min(passed / std::max(options.seconds, 1e-9), 1.0));
   }
@@ -123,8 +105,7 @@ TrainBenchmark benchmark_training(const TrainBenchmarkOptions& options,
   result.forward = of_steps([](const StepTimes& s) { return s.forward; });
   result.backward = of_steps([](const StepTimes& s) { return s.backward; });
   result.update = of_steps([](const StepTimes& s) { return s.update; });
-  for (size_t i = 0; i < alone.size(); ++i)
-    result.convolutions += median(alone[i]) * static_cast<double>(convolutions[i].shape().count);
+  result.convolutions = convolutions.seconds();
   result.ratio = median(ratios);
   result.images_per_second = static_cast<double>(options.batch) / result.step;
   result.rounds = static_cast<int64_t>(steps.size());
