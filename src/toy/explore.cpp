@@ -7,6 +7,7 @@
 #include <map>
 
 #include "edm2/core/error.h"
+#include "edm2/core/format_number.h"
 #include "edm2/core/platform.h"
 #include "edm2/metrics/manifold.h"
 #include "edm2/toy/figure.h"
@@ -62,11 +63,7 @@ class Judge {
   double threshold_ = 0;
 };
 
-std::string number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.6g", value);
-  return text;
-}
+std::string number(double value) { return format_number("%.6g", value); }
 
 }  // namespace
 
@@ -149,9 +146,8 @@ std::vector<std::byte> animate_trajectories(const Trajectories& trajectories, in
     check_interrupt();
     plot::Figure figure{.width = 6, .height = 6};
     figure.dpi = static_cast<double>(size) / 6;
-    char title[64];
-    std::snprintf(title, sizeof title, "noise level %.3g", trajectories.sigmas[i].item<double>());
-    plot::Axes axes = make_panel(wide_view, title);
+    plot::Axes axes = make_panel(
+        wide_view, format_number("noise level %.3g", trajectories.sigmas[i].item<double>()));
     background.add_to(axes);
     plot::Series dots = make_dots(trajectories.positions[i]);
     dots.style.marker_size = 3;

@@ -38,30 +38,9 @@ Tensor grid_points(const View& view, int64_t grid) {
   return at::stack({x, y}, -1).flatten(0, 1).contiguous();
 }
 
-/// Level sets of a log density, drawn at -sqrt(max - v), which is 0 at the peak and falls like the
-/// distance from it where the density is Gaussian.
-plot::Contours level_sets(const View& view, int64_t grid, const Tensor& values) {
-  const double x0 = view.center_x - view.half_size, y0 = view.center_y - view.half_size;
-  const Tensor depth = -(values.max() - values).sqrt();
-  return {.columns = grid,
-          .rows = grid,
-          .values = to_vector(depth),
-          .x0 = x0,
-          .x1 = x0 + 2 * view.half_size,
-          .y0 = y0,
-          .y1 = y0 + 2 * view.half_size};
-}
-
-struct Look {
-  std::vector<double> levels;
-  std::vector<Color> fills;  // one for each level
-  Color line;
-  double line_width;
-};
-
 /// `count` levels evenly between low and high, which are none of them, in the colours of a map.
-Look shaded(double low, double high, int count, const plot::ColorMap& map) {
-  Look look{{}, {}, outline_color, outline_width};
+plot::Contours shaded(double low, double high, int count, const plot::ColorMap& map) {
+  plot::Contours look{.line = outline_color, .line_width = outline_width};
   const double step = (high - low) / (count - 1);
   for (int i = 1; i + 1 < count; ++i) look.levels.push_back(low + step * i);
   const double first = look.levels.front(), last = look.levels.back();
@@ -72,12 +51,22 @@ Look shaded(double low, double high, int count, const plot::ColorMap& map) {
   return look;
 }
 
-plot::Contours with_look(plot::Contours contours, const Look& look) {
-  contours.levels = look.levels;
-  contours.fills = look.fills;
-  contours.line = look.line;
-  contours.line_width = look.line_width;
-  return contours;
+/// One level and what is above it.
+plot::Contours one_level(double level, Color fill, Color line, double line_width) {
+  return {.levels = {level, 0}, .fills = {fill, fill}, .line = line, .line_width = line_width};
+}
+
+/// Level sets of a log density, drawn at -sqrt(max - v), which is 0 at the peak and falls like the
+/// distance from it where the density is Gaussian; with the levels and colours of `look`.
+plot::Contours level_sets(const View& view, int64_t grid, const Tensor& values,
+                          plot::Contours look) {
+  look.columns = look.rows = grid;
+  look.values = to_vector(-(values.max() - values).sqrt());
+  look.x0 = view.center_x - view.half_size;
+  look.x1 = look.x0 + 2 * view.half_size;
+  look.y0 = view.center_y - view.half_size;
+  look.y1 = look.y0 + 2 * view.half_size;
+  return look;
 }
 
 plot::Contours areas_of(plot::Contours contours) {
@@ -90,23 +79,11 @@ plot::Contours lines_of(plot::Contours contours) {
   return contours;
 }
 
-plot::Contours both_classes(const View& view, int64_t grid) {
-  const Color fill = {0.9, 0.9, 0.9}, line = {0.7, 0.7, 0.7};
-  const Tensor values =
-      Mixture("AB").density(grid_points(view, grid), at::tensor(0.0f)).log_density;
-  return with_look(level_sets(view, grid, values), {{-2.12, 0}, {fill, fill}, line, 1.5});
-}
-
-plot::Contours first_class(const View& view, int64_t grid, double sigma, const Look& look) {
-  const Tensor values = Mixture("A")
-                            .density(grid_points(view, grid), at::scalar_tensor(sigma, at::kFloat))
-                            .log_density;
-  return with_look(level_sets(view, grid, values), look);
-}
-
-Look first_class_look() {
-  const Color fill = {1, 0.8, 0.6}, line = {0.8, 0.6, 0.5};
-  return {{-2.12, 0}, {fill, fill}, line, 1.5};
+plot::Contours classes_at(const char* classes, double sigma, const View& view, int64_t grid,
+                          plot::Contours look) {
+  const Tensor level = at::scalar_tensor(sigma, at::kFloat);
+  const Tensor values = Mixture(classes).density(grid_points(view, grid), level).log_density;
+  return level_sets(view, grid, values, std::move(look));
 }
 
 /// Walks in order and keeps a point that is not too close to one kept before. points: [N,2].
@@ -178,8 +155,7 @@ class FigurePainter {
         gnet_(gnet),
         options_(options),
         progress_(progress),
-        wide_both_(both_classes(wide_view, options.grid)),
-        wide_first_(first_class(wide_view, options.grid, 0, first_class_look())),
+        background_(wide_view, options.grid),
         wide_start_(starting_points(options.wide_samples, wide_sigma_max)),
         zoomed_start_(thin_out(starting_points(options.zoomed_samples, zoomed_sigma_max))) {}
 
@@ -227,19 +203,15 @@ class FigurePainter {
 
   plot::Axes samples(const char* title, const Model& model, const Model* guide) const {
     plot::Axes axes = make_panel(wide_view, title);
-    axes.add(areas_of(wide_both_));
-    axes.add(areas_of(wide_first_));
-    axes.add(lines_of(wide_both_));
-    axes.add(lines_of(wide_first_));
+    background_.add_to(axes);
     axes.add(make_dots(sample(model, guide, wide_start_, wide_sigma_max)[-1]));
     return axes;
   }
 
   plot::Axes trajectories(const char* title, const Model* guide) const {
     plot::Axes axes = make_panel(zoomed_view, title);
-    const plot::Contours density = first_class(zoomed_view, options_.grid, 0,
-                                               shaded(-2.5, 3.07, 15, plot::ColorMap::oranges()));
-    axes.add(density);
+    axes.add(classes_at("A", 0, zoomed_view, options_.grid,
+                        shaded(-2.5, 3.07, 15, plot::ColorMap::oranges())));
     const Tensor positions = sample(net_, guide, zoomed_start_, zoomed_sigma_max);
     for (int64_t i = 0; i < positions.size(1); ++i) {
       const Tensor path = positions.select(1, i);
@@ -251,14 +223,14 @@ class FigurePainter {
     return axes;
   }
 
-  plot::Axes density(const char* title, const Tensor& log_density, const Look& look,
+  plot::Axes density(const char* title, const Tensor& log_density, plot::Contours look,
                      const Tensor& score, Color color) const {
     plot::Axes axes = make_panel(zoomed_view, title);
     const plot::Contours model =
-        with_look(level_sets(zoomed_view, options_.grid, log_density), look);
-    const plot::Contours noisy_data = first_class(
-        zoomed_view, options_.grid, zoomed_sigma_max,
-        {{-1.41, 0}, {rgb(0xff7f0e, 0.2), rgb(0xff7f0e, 0.2)}, outline_color, outline_width});
+        level_sets(zoomed_view, options_.grid, log_density, std::move(look));
+    const plot::Contours noisy_data =
+        classes_at("A", zoomed_sigma_max, zoomed_view, options_.grid,
+                   one_level(-1.41, rgb(0xff7f0e, 0.2), outline_color, outline_width));
     axes.add(areas_of(model));
     axes.add(areas_of(noisy_data));
     axes.add(arrows(zoomed_view, zoomed_start_, score, color));
@@ -272,7 +244,7 @@ class FigurePainter {
   const Model& gnet_;
   const FigureOptions& options_;
   Progress& progress_;
-  plot::Contours wide_both_, wide_first_;
+  Background background_;
   Tensor wide_start_, zoomed_start_;  // [N,2]
 };
 
@@ -288,8 +260,11 @@ plot::Axes make_panel(const View& view, const std::string& title) {
   return axes;
 }
 
-Background::Background(const View& view)
-    : both_(both_classes(view, 400)), first_(first_class(view, 400, 0, first_class_look())) {}
+Background::Background(const View& view, int64_t grid)
+    : both_(
+          classes_at("AB", 0, view, grid, one_level(-2.12, {0.9, 0.9, 0.9}, {0.7, 0.7, 0.7}, 1.5))),
+      first_(
+          classes_at("A", 0, view, grid, one_level(-2.12, {1, 0.8, 0.6}, {0.8, 0.6, 0.5}, 1.5))) {}
 
 void Background::add_to(plot::Axes& axes) const {
   axes.add(areas_of(both_));

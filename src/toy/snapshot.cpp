@@ -8,22 +8,14 @@
 namespace edm2::toy {
 namespace {
 
-using Dict = std::vector<PickleValue::Item>;
-
 // The original's loader runs this to find its classes.
 constexpr const char* source = "from toy_example import ToyModel, MPLinear, MPSiLU\n";
 
-PickleValue make_dict(const Dict& items) {
-  PickleValue dict = PickleValue::dict();
-  for (const auto& [key, value] : items) dict.set(key, value);
-  return dict;
-}
-
 // The 17 entries that torch gives every module.
-PickleValue module_state(const Dict& parameters, const Dict& modules) {
+PickleValue module_state(PickleValue parameters, PickleValue modules) {
   PickleValue state = PickleValue::dict();
   state.set("training", false);
-  state.set("_parameters", make_dict(parameters));
+  state.set("_parameters", std::move(parameters));
   state.set("_buffers", PickleValue::dict());
   state.set("_non_persistent_buffers_set", PickleValue::set());
   state.set("_backward_pre_hooks", PickleValue::ordered_dict());
@@ -34,7 +26,7 @@ PickleValue module_state(const Dict& parameters, const Dict& modules) {
         "_forward_pre_hooks", "_forward_pre_hooks_with_kwargs", "_state_dict_hooks",
         "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks"})
     state.set(name, PickleValue::ordered_dict());
-  state.set("_modules", make_dict(modules));
+  state.set("_modules", std::move(modules));
   return state;
 }
 
@@ -46,12 +38,14 @@ PickleValue persistent(const char* class_name, PickleValue state, std::vector<Pi
 }
 
 PickleValue linear(const Tensor& weight) {
-  return persistent("MPLinear", module_state({{"weight", PickleValue::parameter(weight)}}, {}),
+  const PickleValue parameters = PickleValue::dict({{"weight", PickleValue::parameter(weight)}});
+  return persistent("MPLinear", module_state(parameters, PickleValue::dict()),
                     {weight.size(1), weight.size(0)}, PickleValue::dict());
 }
 
 PickleValue activation() {
-  return persistent("MPSiLU", module_state({}, {}), {}, PickleValue::dict());
+  return persistent("MPSiLU", module_state(PickleValue::dict(), PickleValue::dict()), {},
+                    PickleValue::dict());
 }
 
 const PickleValue& state_of(const PickleValue& object, const char* class_name) {
@@ -90,16 +84,18 @@ Network load_network(const std::filesystem::path& path) {
 
 void save_network(const std::filesystem::path& path, const Network& network) {
   const auto& parameters = network.parameters();
-  Dict layers;
+  PickleValue layers = PickleValue::dict();
   for (size_t i = 1; i < parameters.size(); ++i) {
-    if (i > 1) layers.emplace_back(std::to_string(layers.size()), activation());
-    layers.emplace_back(std::to_string(layers.size()), linear(parameters[i].detach()));
+    if (i > 1) layers.set(std::to_string(layers.size()), activation());
+    layers.set(std::to_string(layers.size()), linear(parameters[i].detach()));
   }
   const NetworkOptions& options = network.options();
-  PickleValue sequential =
-      PickleValue::module("torch.nn.modules.container", "Sequential", module_state({}, layers));
-  PickleValue state = module_state({{"gain", PickleValue::parameter(parameters[0].detach())}},
-                                   {{"layers", std::move(sequential)}});
+  const PickleValue sequential =
+      PickleValue::module("torch.nn.modules.container", "Sequential",
+                          module_state(PickleValue::dict(), std::move(layers)));
+  PickleValue state =
+      module_state(PickleValue::dict({{"gain", PickleValue::parameter(parameters[0].detach())}}),
+                   PickleValue::dict({{"layers", sequential}}));
   state.set("sigma_data", options.sigma_data);
   const PickleValue kwargs = PickleValue::dict({{"num_layers", options.num_layers},
                                                 {"hidden_dim", options.hidden_dim},

@@ -26,7 +26,8 @@ plot::Axes make_panel(const View& view, const std::string& title);
 /// Areas where the two classes (grey) and class A (orange) have most of their data.
 class Background {
  public:
-  explicit Background(const View& view);
+  /// `grid`: points in a row and in a column at which the densities are computed.
+  explicit Background(const View& view, int64_t grid = 400);
   /// Puts the areas behind what the axes show.
   void add_to(plot::Axes& axes) const;
 
