@@ -1,12 +1,13 @@
 #include "edm2/train/auto_config.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "edm2/core/error.h"
+#include "edm2/core/format_number.h"
 #include "edm2/nn/network.h"
 #include "edm2/train/measure.h"
 
@@ -26,16 +27,10 @@ std::string nimg_text(int64_t n) {
   return text(n);
 }
 
-std::string number_text(double value) {
-  char buffer[32];
-  std::snprintf(buffer, sizeof buffer, "%.4g", value);
-  return buffer;
-}
+std::string number_text(double value) { return format_number("%.4g", value); }
 
 double three_digits(double value) {
-  char buffer[32];
-  std::snprintf(buffer, sizeof buffer, "%.3g", value);
-  return std::strtod(buffer, nullptr);
+  return std::strtod(format_number("%.3g", value).c_str(), nullptr);
 }
 
 /// The multiple of `unit` next to `value`, at least one.
@@ -44,9 +39,7 @@ int64_t round_to(double value, int64_t unit) {
 }
 
 int64_t largest_power_of_two(int64_t at_most) {
-  int64_t power = 1;
-  while (2 * power <= at_most) power *= 2;
-  return power;
+  return static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(at_most)));
 }
 
 void choose_interval(std::optional<int64_t>& interval, bool given, double scale, int64_t unit,

@@ -1,12 +1,15 @@
 #include "edm2/train/estimate.h"
 
+#include <c10/util/accumulate.h>
+
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <system_error>
 
 #include "edm2/core/device.h"
+#include "edm2/core/format_number.h"
+#include "edm2/generate/presets.h"
 #include "edm2/nn/network.h"
 #include "edm2/nn/state_layout.h"
 
@@ -18,9 +21,7 @@ std::string count_text(int64_t n) { return std::to_string(n); }
 std::string size_text(double bytes) { return format_bytes(static_cast<uint64_t>(bytes)); }
 
 std::string rounded_number(double value) {
-  char buffer[32];
-  std::snprintf(buffer, sizeof buffer, value < 100 ? "%.3g" : "%.0f", value);
-  return buffer;
+  return format_number(value < 100 ? "%.3g" : "%.0f", value);
 }
 
 std::string time_text(double seconds) {
@@ -58,8 +59,7 @@ void count_files(const TrainOptions& o, RunEstimate& estimate) {
 double snapshot_file_size(const NetworkOptions& options) {
   double bytes = 6000;
   for (const StateEntry& entry : state_layout(options)) {
-    double numel = 1;
-    for (const int64_t size : entry.shape) numel *= static_cast<double>(size);
+    const auto numel = static_cast<double>(c10::multiply_integers(entry.shape));
     bytes += 2 * numel + 1440;  // float16, and what the pickle says of it
   }
   return bytes;
@@ -69,8 +69,7 @@ double training_state_file_size(const TrainOptions& options) {
   double bytes = 4000;
   const double copies = static_cast<double>(options.stds.size()) + 1;
   for (const StateEntry& entry : state_layout(options.network)) {
-    double numel = 1;
-    for (const int64_t size : entry.shape) numel *= static_cast<double>(size);
+    const auto numel = static_cast<double>(c10::multiply_integers(entry.shape));
     const double moments = entry.is_buffer ? 0 : 2;
     bytes += (copies + moments) * (4 * numel + 330) + (entry.is_buffer ? 0 : 330);
   }
@@ -181,11 +180,7 @@ RunEstimate estimate_run(Trainer& trainer, ProcessGroup& group) {
   const TrainOptions wanted = trainer.options();
   RunEstimate e;
   e.processes = group.size();
-  for (const StateEntry& entry : state_layout(wanted.network)) {
-    int64_t numel = 1;
-    for (const int64_t size : entry.shape) numel *= size;
-    if (!entry.is_buffer) e.parameters += numel;
-  }
+  e.parameters = count_parameters(wanted.network);
   e.memory = resting_memory(wanted);
   e.batch_size = wanted.batch_size;
   e.total_nimg = wanted.total_nimg;

@@ -1,8 +1,8 @@
 #include "train/event_log.h"
 
-#include <chrono>
 #include <cmath>
 
+#include "core/measuring.h"
 #include "edm2/core/error.h"
 
 namespace edm2 {
@@ -11,9 +11,8 @@ EventLog::EventLog(std::filesystem::path folder, int64_t start_nimg, bool enable
     : folder_(std::move(folder)), start_nimg_(start_nimg), enabled_(enabled), log_(log) {}
 
 void EventLog::write(const std::function<void(EventFile&, double now)>& work) {
-  using std::chrono::duration;
   if (!enabled_) return;
-  const double now = duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  const double now = unix_time();
   try {
     // A resumed run goes on behind its state's image count, whose status has been written before.
     if (!file_)

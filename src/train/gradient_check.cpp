@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstdio>
 
 #include "core/parallel.h"
 #include "edm2/core/error.h"
+#include "edm2/core/format_number.h"
 #include "edm2/train/optimizer.h"
 
 namespace edm2 {
@@ -118,10 +118,9 @@ bool GradientCheck::check(int64_t cur_nimg) {
     found += measure.nonfinite;
   }
   if (found == 0) return true;
-  char kimg[32];
-  std::snprintf(kimg, sizeof kimg, "%.3f", static_cast<double>(cur_nimg) / 1e3);
   const std::string what = std::to_string(found) + " of " + std::to_string(size_) +
-                           " gradients are not finite in the step at " + kimg + " kimg (" +
+                           " gradients are not finite in the step at " +
+                           format_number("%.3f kimg (", static_cast<double>(cur_nimg) / 1e3) +
                            affected(here) + ")";
   if (action_ == OnNonfinite::stop)
     throw Error(what + "; stopped before the weights changed (--on-nonfinite=stop), the last " +
@@ -132,16 +131,13 @@ bool GradientCheck::check(int64_t cur_nimg) {
   if (told_first_) {
     untold_steps_ += 1;
   } else {
-    log_.line("Warning: " + what + "; " + what_is_done());
+    log_.line("Warning: " + what + "; " +
+              (action_ == OnNonfinite::skip ? "this step is skipped" : "they count as 0"));
     told_first_ = true;
   }
   if (action_ == OnNonfinite::skip) return false;
   zero_nonfinite_gradients(network_);
   return true;
-}
-
-std::string GradientCheck::what_is_done() const {
-  return action_ == OnNonfinite::skip ? "this step is skipped" : "they count as 0";
 }
 
 void GradientCheck::tell() {

@@ -50,7 +50,6 @@ class GradientCheck {
 
  private:
   std::string affected(const std::vector<int64_t>& elements) const;
-  std::string what_is_done() const;
 
   Precond& network_;
   OnNonfinite action_;

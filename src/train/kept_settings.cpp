@@ -1,9 +1,9 @@
 #include "train/kept_settings.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "edm2/core/error.h"
+#include "edm2/core/format_number.h"
 #include "edm2/io/atomic_file.h"
 #include "edm2/io/source.h"
 #include "train/checkpoints.h"
@@ -12,11 +12,7 @@ namespace edm2 {
 namespace fs = std::filesystem;
 namespace {
 
-std::string setting_text(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.10g", value);
-  return text;
-}
+std::string setting_text(double value) { return format_number("%.10g", value); }
 
 std::string widths_text(const std::vector<double>& stds) {
   std::string text;

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <c10/core/Allocator.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
+#include <c10/util/accumulate.h>
 
 #include <algorithm>
 #include <memory>
@@ -148,8 +149,7 @@ double memory_for_this_process(const c10::Device& device, ProcessGroup& group) {
 RestingMemory resting_memory(const TrainOptions& options) {
   double parameters = 0, buffers = 0;
   for (const StateEntry& entry : state_layout(options.network)) {
-    double numel = 1;
-    for (const int64_t size : entry.shape) numel *= static_cast<double>(size);
+    const auto numel = static_cast<double>(c10::multiply_integers(entry.shape));
     (entry.is_buffer ? buffers : parameters) += numel;
   }
   constexpr double bytes = sizeof(float);

@@ -4,8 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <limits>
+
+#include "edm2/core/format_number.h"
 
 namespace edm2 {
 namespace {
@@ -27,9 +28,7 @@ std::pair<double, double> noise_bin_range(int bin) {
 
 std::string noise_bin_name(int bin) {
   const auto [low, high] = noise_bin_range(bin);
-  char name[64];
-  std::snprintf(name, sizeof name, "Loss/sigma_%.9g_%.9g", low, high);
-  return name;
+  return "Loss/sigma_" + format_number("%.9g", low) + "_" + format_number("%.9g", high);
 }
 
 std::optional<std::pair<double, double>> parse_noise_bin_name(const std::string& name) {

@@ -13,11 +13,6 @@
 namespace edm2 {
 namespace {
 
-update_kernels::Update choose_update() {
-  using namespace update_kernels;
-  return for_this_cpu<Update>(update_portable, update_avx2, update_avx512);
-}
-
 /// A parameter with what moves along with it, in pieces that threads share.
 struct Piece {
   size_t parameter;
@@ -116,7 +111,8 @@ void update_weights(Precond& network, Adam& optimizer, double lr, PowerFunctionE
     rates.push_back(r);
   }
 
-  const auto update = choose_update();
+  const auto update = for_this_cpu<update_kernels::Update>(
+      update_kernels::update_portable, update_kernels::update_avx2, update_kernels::update_avx512);
   parallel_for(0, static_cast<int64_t>(pieces.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const Piece& piece = pieces[static_cast<size_t>(i)];

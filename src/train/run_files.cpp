@@ -71,8 +71,7 @@ void RunFiles::add_stats(const std::string& line) {
   if (!stats_.append(line)) failed(stats_.error() + "; the line is tried again with the next one");
 }
 
-std::string RunFiles::try_to_publish(const std::string& name,
-                                     const std::function<void(const fs::path&)>& write) {
+std::string RunFiles::try_to_publish(const std::string& name, const FileWriter& write) {
   try {
     folder_.publish(name, write);
   } catch (const Error& error) {
@@ -81,8 +80,7 @@ std::string RunFiles::try_to_publish(const std::string& name,
   return "";
 }
 
-void RunFiles::save(const std::string& name, const std::string& shown,
-                    const std::function<void(const fs::path&)>& write) {
+void RunFiles::save(const std::string& name, const std::string& shown, const FileWriter& write) {
   const std::string error = try_to_publish(name, write);
   if (error.empty())
     log.line("Saving " + shown + " ... done");
@@ -90,8 +88,7 @@ void RunFiles::save(const std::string& name, const std::string& shown,
     failed(error + "; " + name + " is left out");
 }
 
-std::string RunFiles::save_state(const std::string& name,
-                                 const std::function<void(const fs::path&)>& write) {
+std::string RunFiles::save_state(const std::string& name, const FileWriter& write) {
   stats_.sync();  // so that no state comes without its statistics; errors show with the next line
   std::string error = try_to_publish(name, write);
   if (!error.empty()) {

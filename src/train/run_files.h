@@ -1,7 +1,6 @@
 // Everything that a run writes: settings, log, statistics, snapshots, training states.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -40,17 +39,14 @@ class RunFiles {
   void add_stats(const std::string& line);
   /// Makes a file of that name whole or not at all; `shown` stands for it in the log. If it cannot
   /// be written, says so or throws Error, as the options want it.
-  void save(const std::string& name, const std::string& shown,
-            const std::function<void(const std::filesystem::path&)>& write);
+  void save(const std::string& name, const std::string& shown, const FileWriter& write);
   /// The same for a training state, after which older ones may go. Returns what went wrong, or "".
-  std::string save_state(const std::string& name,
-                         const std::function<void(const std::filesystem::path&)>& write);
+  std::string save_state(const std::string& name, const FileWriter& write);
 
  private:
   void failed(const std::string& what);
   void remove_old(const std::string& newest);
-  std::string try_to_publish(const std::string& name,
-                             const std::function<void(const std::filesystem::path&)>& write);
+  std::string try_to_publish(const std::string& name, const FileWriter& write);
 
   const TrainOptions& options_;
   std::shared_ptr<Progress> progress_;

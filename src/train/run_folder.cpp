@@ -83,8 +83,7 @@ void RunFolder::write_manifest(Manifest manifest) {
   manifest_ = std::move(manifest);
 }
 
-void RunFolder::publish(const std::string& name,
-                        const std::function<void(const fs::path&)>& write) {
+void RunFolder::publish(const std::string& name, const FileWriter& write) {
   const fs::path target = path_ / name, staged = staging() / name;
   std::error_code failed;
   fs::create_directories(staging(), failed);

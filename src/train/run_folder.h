@@ -14,6 +14,9 @@
 
 namespace edm2 {
 
+/// Makes a file at the path that it gets.
+using FileWriter = std::function<void(const std::filesystem::path&)>;
+
 /// Only one process of a run has it open.
 class RunFolder {
  public:
@@ -33,11 +36,10 @@ class RunFolder {
   void close();
   const std::filesystem::path& path() const { return path_; }
 
-  /// `write` makes a file at the path it gets, whose last part is `name`. It is put to the disk and
+  /// The path that `write` gets has `name` as its last part. The file is put to the disk and
   /// its checksum into the list, and only then it gets its place in this folder, where it may
   /// replace an older one. Throws Error; then this folder is as before.
-  void publish(const std::string& name,
-               const std::function<void(const std::filesystem::path&)>& write);
+  void publish(const std::string& name, const FileWriter& write);
 
   /// What is wrong with the file by the list of checksums; none if nothing is or it is not listed
   /// (made by another program).

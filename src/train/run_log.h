@@ -17,11 +17,16 @@ class RunLog {
   /// Shows lines there from now on.
   void report_to(std::shared_ptr<Progress> progress) { progress_ = std::move(progress); }
   /// Appends to `path` from now on. Throws Error.
-  void open(const std::filesystem::path& path);
+  void open(const std::filesystem::path& path) { file_.open(path); }
   /// One line (without its newline; may be empty or several lines).
-  void line(const std::string& text);
-  /// One line for the file alone.
-  void note(const std::string& text);
+  void line(const std::string& text) {
+    progress_->message(text);
+    note(text);
+  }
+  /// One line for the file alone. On a full disk the lines wait; the user sees them all the same.
+  void note(const std::string& text) {
+    if (file_.is_open()) file_.append(text + '\n');
+  }
 
  private:
   std::shared_ptr<Progress> progress_;

@@ -90,8 +90,6 @@ SampleGrid::SampleGrid(const TrainOptions& options, const ImageDataset& dataset,
   }
 }
 
-SampleGrid::~SampleGrid() = default;
-
 std::vector<SampleGrid::Grid> SampleGrid::draw(const PowerFunctionEma& ema, c10::Device device) {
   if (preview_ && !told_)
     log_.line(

@@ -25,7 +25,6 @@ class SampleGrid {
   /// SampleOptions.vae cannot be loaded.
   SampleGrid(const TrainOptions& options, const ImageDataset& dataset, const Encoder& encoder,
              RunLog& log);
-  ~SampleGrid();
 
   struct Grid {
     double std;   ///< EMA width of the weights

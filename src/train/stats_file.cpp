@@ -1,10 +1,10 @@
 #include "train/stats_file.h"
 
-#include <cstdio>
 #include <cstdlib>
 #include <limits>
 #include <string>
 
+#include "edm2/core/format_number.h"
 #include "edm2/io/atomic_file.h"
 
 namespace edm2 {
@@ -21,10 +21,8 @@ double kimg_of(const std::string& line) {
 
 /// As a line of the file says it: a float32 with three digits.
 double printed_kimg(int64_t nimg) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.3f",
-                static_cast<double>(static_cast<float>(static_cast<double>(nimg) / 1e3)));
-  return std::strtod(text, nullptr);
+  const auto kimg = static_cast<float>(static_cast<double>(nimg) / 1e3);
+  return std::strtod(format_number("%.3f", static_cast<double>(kimg)).c_str(), nullptr);
 }
 
 }  // namespace

@@ -1,38 +1,62 @@
 #include "train/status_report.h"
 
-#include <chrono>
+#include <ATen/ATen.h>
+
+#include <cmath>
 #include <cstdio>
 
 #include "core/measuring.h"
 #include "edm2/core/error.h"
+#include "edm2/core/format_number.h"
 #include "edm2/core/platform.h"
+#include "train/noise_bins.h"
 
 namespace edm2 {
-namespace {
-
-double unix_time() {
-  using std::chrono::duration;
-  return duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
-
-}  // namespace
-
 StatusReport::StatusReport(const TrainOptions& options, Precond& network, ProcessGroup& group,
                            RunLog& log, double begin)
-    : network_(network),
+    : options_(options),
+      network_(network),
       group_(group),
       log_(log),
-      monitor_(options, network, group, log),
-      begin_(begin) {}
+      gradients_(network, options.on_nonfinite, log),
+      norms_(network),
+      begin_(begin) {
+  if (!options.full_statistics) return;
+  // In this order, whichever is drawn first and by whichever process.
+  for (int bin = 0; bin < num_noise_bins; ++bin) extra_statistics_.declare(noise_bin_name(bin));
+}
 
 void StatusReport::after_forward(const Tensor& loss, const Tensor& sigma) {
   statistics_.report("Loss/loss", loss);
-  monitor_.after_forward(loss, sigma);
+  const Tensor losses = loss.detach().flatten(1).mean(1).cpu();  // [n]
+  loss_sum_ += losses.sum().item<double>();
+  loss_count_ += losses.size(0);
+  if (options_.full_statistics) report_loss_by_noise(losses, sigma, extra_statistics_);
 }
 
 bool StatusReport::after_backward(int64_t cur_nimg, double learning_rate) {
   statistics_.report("Loss/learning_rate", learning_rate);
-  return monitor_.after_backward(cur_nimg);
+  watch_loss(cur_nimg);
+  steps_ += 1;
+  const bool move = gradients_.check(cur_nimg);
+  if (options_.full_statistics)
+    norms_.report("GradNorm/", gradients_.measures(), options_.loss_scaling, extra_statistics_);
+  return move;
+}
+
+void StatusReport::watch_loss(int64_t cur_nimg) {
+  const double share = loss_sum_ / static_cast<double>(loss_count_);
+  const double loss = group_.sum(share) / group_.size();
+  loss_sum_ = 0;
+  loss_count_ = 0;
+  const auto spike = spikes_.add(loss);
+  if (!spike) return;
+  std::string line = "Note: the loss is " + format_number("%g", spike->loss) + " in the step at " +
+                     format_number("%.3f kimg", static_cast<double>(cur_nimg) / 1e3);
+  if (spike->expected)
+    line +=
+        "; from the steps before, about " + format_number("%g", *spike->expected) + " was expected";
+  log_.line(line);
 }
 
 /// What the first process says of the run as a whole.
@@ -73,7 +97,7 @@ StatusReport::Entry StatusReport::take(RunProgress& run) {
   say(run, tick, training_time_ / images * 1e3);
   reset_peak_device_memory(network_.device());
   statistics_.sum_over(group_);
-  Entry entry{.values = statistics_.take_means(), .extra = monitor_.take_status(), .line = {}};
+  Entry entry{.values = statistics_.take_means(), .extra = take_extra(), .line = {}};
   entry.line = stats_line(entry.values, unix_time(), entry.extra);
   begin_ = now;
   begin_nimg_ = run.cur_nimg;
@@ -81,8 +105,31 @@ StatusReport::Entry StatusReport::take(RunProgress& run) {
   return entry;
 }
 
+NamedValues StatusReport::take_extra() {
+  const GradientCheck::Counts nonfinite = gradients_.counts();
+  gradients_.tell();
+  const bool begun = steps_ > 0;
+  steps_ = 0;
+  NamedValues values;
+  if (!options_.full_statistics) return values;
+  if (begun) norms_.report_weights(network_, extra_statistics_);
+  extra_statistics_.sum_over(group_);
+  for (auto& [name, value] : extra_statistics_.take_means())
+    if (std::isfinite(value)) values.emplace_back(name, value);
+  if (begun) {
+    values.emplace_back("Nonfinite/steps", static_cast<double>(nonfinite.steps));
+    values.emplace_back("Nonfinite/elements", static_cast<double>(nonfinite.elements));
+  }
+  return values;
+}
+
 nlohmann::json StatusReport::save() const {
-  const nlohmann::json own = {{"statistics", statistics_.save()}, {"monitor", monitor_.save()}};
+  const nlohmann::json own = {{"statistics", statistics_.save()},
+                              {"monitor",
+                               {{"statistics", extra_statistics_.save()},
+                                {"steps", steps_},
+                                {"spikes", spikes_.save()},
+                                {"gradients", gradients_.save()}}}};
   return {{"processes", group_.gather(own.dump())},
           {"status_nimg", begin_nimg_},
           {"seconds_since_status", seconds_now() - begin_},
@@ -93,15 +140,20 @@ void StatusReport::restore(const RunProgress& run) {
   begin_nimg_ = run.cur_nimg;
   if (run.more.is_null()) return;  // a state of the original, or none
   try {
-    std::vector<std::string> collected;
+    std::vector<std::string> collected, extra;
     std::vector<nlohmann::json> watched;
     for (const auto& text : run.more.at("processes").get<std::vector<std::string>>()) {
       const auto one = nlohmann::json::parse(text);
       collected.push_back(one.at("statistics").get<std::string>());
       watched.push_back(one.at("monitor"));
+      extra.push_back(watched.back().at("statistics").get<std::string>());
     }
     statistics_.add_share_of(group_, collected);
-    monitor_.restore(watched);
+    if (options_.full_statistics) extra_statistics_.add_share_of(group_, extra);
+    // The same in all processes, for they look at sums over all.
+    steps_ = watched.at(0).at("steps").get<int64_t>();
+    spikes_.restore(watched[0].at("spikes"));
+    gradients_.restore(watched[0].at("gradients"));
     begin_nimg_ = run.more.at("status_nimg").get<int64_t>();
     begin_ -= run.more.at("seconds_since_status").get<double>();
     training_time_ = run.more.at("training_seconds").get<double>();

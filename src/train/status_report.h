@@ -1,27 +1,31 @@
-// The status lines of a run, and what is collected for them.
+// What a run tells of itself from one status line to the next.
 #pragma once
 
 #include "edm2/core/process_group.h"
 #include "edm2/nn/network.h"
 #include "edm2/train/statistics.h"
 #include "edm2/train/train_options.h"
+#include "train/gradient_check.h"
+#include "train/layer_norms.h"
 #include "train/run_log.h"
-#include "train/training_monitor.h"
+#include "train/spike_detector.h"
 #include "train/training_state.h"
 
 namespace edm2 {
 
-/// Statistics and times from one status line to the next. All processes make the same calls.
+/// The original's statistics and times; and beside them norms, the loss by noise level, gradients
+/// that are not finite, spikes of the loss. Draws no random numbers. All processes make the same
+/// calls.
 class StatusReport {
  public:
   /// `begin`: seconds_now() from which the first line counts. All others must outlive this.
   StatusReport(const TrainOptions& options, Precond& network, ProcessGroup& group, RunLog& log,
                double begin);
 
-  /// After each forward pass.
+  /// After each forward pass: loss [n,C,H,W], sigma [n,1,1,1].
   void after_forward(const Tensor& loss, const Tensor& sigma);
   /// When the gradients of the step that began at cur_nimg images are complete: whether optimizer
-  /// and EMA are to move.
+  /// and EMA are to move; see GradientCheck::check().
   bool after_backward(int64_t cur_nimg, double learning_rate);
   /// Time that a step has taken.
   void add_training_time(double seconds) { training_time_ += seconds; }
@@ -30,7 +34,8 @@ class StatusReport {
     NamedValues values, extra;  ///< the original's, our own
     std::string line;           ///< for stats.jsonl
   };
-  /// Says the status line in the log, adds the time to run.total_elapsed_time, and starts anew.
+  /// Says the status line, and what else has to be said, in the log, adds the time to
+  /// run.total_elapsed_time, and starts anew.
   Entry take(RunProgress& run);
 
   /// What has been collected since the last status line (RunProgress::more), so that the next one
@@ -40,15 +45,23 @@ class StatusReport {
   void restore(const RunProgress& run);
 
  private:
+  void watch_loss(int64_t cur_nimg);
   void say(const RunProgress& run, double tick, double per_kimg);
+  NamedValues take_extra();
 
+  const TrainOptions& options_;
   Precond& network_;
   ProcessGroup& group_;
   RunLog& log_;
-  Statistics statistics_;
-  TrainingMonitor monitor_;
-  double begin_, training_time_ = 0;  // since the last status line
-  int64_t begin_nimg_ = 0;
+  Statistics statistics_, extra_statistics_;  // the original's, our own
+  GradientCheck gradients_;
+  LayerNorms norms_;
+  SpikeDetector spikes_;
+  double loss_sum_ = 0;  // of this step's images here
+  int64_t loss_count_ = 0;
+  // Since the last status line.
+  double begin_, training_time_ = 0;
+  int64_t begin_nimg_ = 0, steps_ = 0;
 };
 
 }  // namespace edm2

@@ -7,6 +7,8 @@
 #include <array>
 #include <set>
 
+#include "edm2/nn/state_report.h"
+
 namespace edm2 {
 namespace {
 
@@ -26,13 +28,6 @@ std::string format_table(const std::vector<Row>& rows) {
 }
 
 std::string count_or_dash(int64_t count) { return count > 0 ? std::to_string(count) : "-"; }
-
-std::string shape_text(const Tensor& tensor) {
-  std::string text = "[";
-  for (const int64_t size : tensor.sizes())
-    text += (text.size() > 1 ? ", " : "") + std::to_string(size);
-  return text + "]";
-}
 
 std::string dtype_text(c10::ScalarType dtype) {
   if (dtype == at::kHalf) return "float16";
@@ -58,7 +53,8 @@ std::string summarize_network(Precond& network, int64_t batch_size) {
       (entry.is_buffer ? buffers : parameters) += entry.tensor->numel();
     }
     rows.push_back({name.empty() ? "<top-level>" : name, count_or_dash(parameters),
-                    count_or_dash(buffers), shape_text(output), dtype_text(output.scalar_type())});
+                    count_or_dash(buffers), shape_text(output.sizes()),
+                    dtype_text(output.scalar_type())});
     total_parameters += parameters;
     total_buffers += buffers;
   };

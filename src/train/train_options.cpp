@@ -29,6 +29,21 @@ const char* encoder_class(const EncoderOptions& encoder) {
   return "training.encoders.StandardRGBEncoder";
 }
 
+constexpr std::array<std::pair<const char*, OnNonfinite>, 3> nonfinite_names = {
+    {{"zero", OnNonfinite::zero}, {"skip", OnNonfinite::skip}, {"stop", OnNonfinite::stop}}};
+
+/// As names of snapshots have it.
+std::string three_decimals(double std) { return format_number("%.3f", std); }
+
+void refuse_numbers_that_are_not_finite(const TrainOptions& options) {
+  const std::pair<const char*, double> numbers[] = {
+      {"--P_mean", options.P_mean},           {"--P_std", options.P_std},
+      {"--lr", options.learning_rate.ref_lr}, {"--decay", options.learning_rate.ref_batches},
+      {"--ls", options.loss_scaling},         {"--dropout", options.network.dropout}};
+  for (const auto& [option, number] : numbers)
+    if (!std::isfinite(number)) throw UsageError(std::string(option) + " must be a finite number");
+}
+
 }  // namespace
 
 double learning_rate_at(const LearningRateOptions& options, int64_t cur_nimg, int64_t batch_size) {
@@ -61,11 +76,6 @@ Streams parse_streams(const std::string& name) {
   throw UsageError("'" + name + "' is not one of 'rank', 'image'.");
 }
 
-namespace {
-constexpr std::array<std::pair<const char*, OnNonfinite>, 3> nonfinite_names = {
-    {{"zero", OnNonfinite::zero}, {"skip", OnNonfinite::skip}, {"stop", OnNonfinite::stop}}};
-}
-
 OnNonfinite parse_on_nonfinite(const std::string& name) {
   for (const auto& [known, value] : nonfinite_names)
     if (name == known) return value;
@@ -77,22 +87,6 @@ SaveErrors parse_save_errors(const std::string& name) {
   if (name == "stop") return SaveErrors::stop;
   throw UsageError("'" + name + "' is not one of 'continue', 'stop'.");
 }
-
-namespace {
-
-/// As names of snapshots have it.
-std::string three_decimals(double std) { return format_number("%.3f", std); }
-
-void refuse_numbers_that_are_not_finite(const TrainOptions& options) {
-  const std::pair<const char*, double> numbers[] = {
-      {"--P_mean", options.P_mean},           {"--P_std", options.P_std},
-      {"--lr", options.learning_rate.ref_lr}, {"--decay", options.learning_rate.ref_batches},
-      {"--ls", options.loss_scaling},         {"--dropout", options.network.dropout}};
-  for (const auto& [option, number] : numbers)
-    if (!std::isfinite(number)) throw UsageError(std::string(option) + " must be a finite number");
-}
-
-}  // namespace
 
 void validate(const TrainOptions& options, int processes) {
   refuse_numbers_that_are_not_finite(options);

@@ -56,8 +56,7 @@ RunEnd Trainer::run() {
     if (due.samples) s.draw_samples();
     if (due.state) s.save_state();
     if (s.is_done()) return s.finish();
-    if (const std::string reason = s.suspension.reason(s.group, s.has_begun()); !reason.empty())
-      return s.suspend(reason);
+    if (const std::string reason = s.suspend_reason(); !reason.empty()) return s.suspend(reason);
     try {
       step();
     } catch (const GroupError&) {

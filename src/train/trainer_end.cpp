@@ -1,8 +1,11 @@
 // How a run begins and how it ends: at its end, by suspension, by an error.
+#include <cstring>
 #include <string>
 
+#include "core/measuring.h"
 #include "edm2/core/error.h"
 #include "edm2/core/format_number.h"
+#include "edm2/core/platform.h"
 #include "train/trainer_state.h"
 
 namespace edm2 {
@@ -31,6 +34,20 @@ RunEnd Trainer::State::finish() {
   files.close();
   if (!save_error.empty()) throw Error("the run has come to its end, but " + save_error);
   return RunEnd::finished;
+}
+
+/// "by signal 15 (Terminated)", "after 3h 50m 00s"; empty as long as the run may go on. The time
+/// counts only when this start of the run has begun to take steps, so that it gets somewhere
+/// however short the time. All processes call it, and what holds for one holds for all.
+std::string Trainer::State::suspend_reason() {
+  constexpr int time_is_over = -1, none = -2;
+  const auto& limit = options.suspend_after;
+  int own = has_begun() && limit && seconds_now() - made_at >= *limit ? time_is_over : none;
+  if (const int signal = pending_signal(); signal != 0) own = signal;
+  const auto common = static_cast<int>(group.max(own));
+  if (common == none) return "";
+  if (common == time_is_over) return "after " + format_duration(*limit);
+  return "by signal " + std::to_string(common) + " (" + strsignal(common) + ")";
 }
 
 RunEnd Trainer::State::suspend(const std::string& reason) {

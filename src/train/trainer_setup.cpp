@@ -1,16 +1,18 @@
-// Building everything that a run needs.
+// Building everything that a run needs, anew or from the newest training state.
 #include <ATen/Context.h>
 
 #include <nlohmann/json.hpp>
 
 #include "core/measuring.h"
 #include "edm2/core/error.h"
+#include "edm2/io/torch_file.h"
 #include "train/checkpoints.h"
-#include "train/data_notes.h"
+#include "train/kept_settings.h"
 #include "train/summary.h"
 #include "train/trainer_state.h"
 
 namespace edm2 {
+namespace fs = std::filesystem;
 namespace {
 
 void set_backend_flags(const TrainOptions& options) {
@@ -31,8 +33,7 @@ void Trainer::State::set_up(bool measuring) {
   if (!measuring && group.is_main()) init = open_run();
   log.line("Loading dataset...");
   log.line("Setting up encoder...");
-  for (const auto& note : notes_on_data(*data.dataset, data.encoder->options(), options.network))
-    log.line("Note: " + note);
+  for (const auto& note : data.notes(options.network)) log.line("Note: " + note);
   log.line("Constructing network...");
   build_network();
   log.line("Setting up training state...");
@@ -117,8 +118,61 @@ void Trainer::State::initialize(std::optional<LoadedWeights> weights) {
   learner.ema = std::make_unique<PowerFunctionEma>(start_averages(network, options.stds));
 }
 
+/// The first process chooses the state, so that all resume from the same.
+void Trainer::State::resume() {
+  std::optional<WholeState> state;
+  if (group.is_main()) state = files.newest_state();
+  const fs::path chosen = group.broadcast(state ? state->path.string() : std::string());
+  if (!chosen.empty()) {
+    const PickleValue root = state ? std::move(state->root) : load_torch_file(chosen);
+    run = load_training_state(chosen, root, *learner.network, learner.loss, *learner.optimizer,
+                              *learner.ema);
+    log.line("Loading " + chosen.string() + " ... done");
+    keep_settings_of(chosen);
+  }
+  status->restore(run);
+  if (group.is_main()) {
+    files.note_settings(config());
+    files.begin(run.cur_nimg);
+  }
+  group.barrier();  // large files take their time
+  check_same_weights(*learner.network, group);
+}
+
+/// From here on the options say what the training state has brought along.
+void Trainer::State::keep_settings_of(const fs::path& state) {
+  const nlohmann::json earlier = group.is_main() ? read_run_config(options.outdir) : nullptr;
+  std::string kept;
+  for (const auto& sentence : keep_settings(options, learner.loss, learner.ema->stds(), earlier))
+    kept += (kept.empty() ? "" : "; ") + sentence;
+  if (!kept.empty())
+    log.line("Note: the run goes on from " + state.filename().string() +
+             " with what that holds: " + kept);
+}
+
 nlohmann::ordered_json Trainer::State::config() const {
   return training_config(options, data.encoder->options(), data.dataset->label_kind());
+}
+
+// Steps for edm2/train/measure.h, which leave no traces.
+
+void Trainer::setup_to_measure() {
+  State& s = *state_;
+  if (!s.data.dataset) load_data();
+  const auto progress = std::exchange(s.progress, make_progress(ProgressStyle::quiet));
+  s.log.report_to(s.progress);
+  s.set_up(/*measuring=*/true);
+  s.progress = progress;
+  s.log.report_to(progress);
+}
+
+void Trainer::use_batch(int64_t batch_gpu, int64_t rounds) {
+  State& s = *state_;
+  s.batch_gpu = batch_gpu;
+  s.num_rounds = rounds;
+  s.options.batch_gpu = batch_gpu;
+  s.options.batch_size = batch_gpu * rounds * s.group.size();
+  s.data.start(s.options, s.group, s.run.cur_nimg, batch_gpu);
 }
 
 }  // namespace edm2

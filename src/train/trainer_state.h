@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/measuring.h"
 #include "edm2/core/error.h"
 #include "edm2/train/init_from.h"
 #include "edm2/train/optimizer.h"
@@ -16,7 +17,6 @@
 #include "train/run_files.h"
 #include "train/sample_grid.h"
 #include "train/status_report.h"
-#include "train/suspend.h"
 #include "train/training_data.h"
 
 namespace edm2 {
@@ -56,7 +56,7 @@ struct Trainer::State {
   TrainOptions options;
   ProcessGroup& group;
   std::shared_ptr<Progress> progress;  // quiet but for the first process
-  SuspendRequest suspension{options.suspend_after};
+  double made_at = seconds_now();      // options.suspend_after counts from here
 
   // Read and written.
   TrainingData data;
@@ -82,8 +82,6 @@ struct Trainer::State {
   void build_network();
   void initialize(std::optional<LoadedWeights> weights);
   nlohmann::ordered_json config() const;
-
-  // Going on from a training state (trainer_resume.cpp).
   void resume();
   void keep_settings_of(const std::filesystem::path& state);
 
@@ -106,6 +104,7 @@ struct Trainer::State {
   void say_begin();
   RunEnd say_finished();
   RunEnd finish();
+  std::string suspend_reason();
   RunEnd suspend(const std::string& reason);
   [[noreturn]] void explain(const Error& error);
 };

@@ -18,6 +18,9 @@ struct TrainingData {
   /// Opens and checks dataset and encoder; options.network learns what they say of it. Throws
   /// Error.
   void load(TrainOptions& options);
+  /// Sentences on what is allowed, but seldom meant: attention that falls away, numbers or labels
+  /// of an unusual size.
+  std::vector<std::string> notes(const NetworkOptions& network) const;
   /// From here on the loader gives batches of batch_gpu images that follow cur_nimg others.
   void start(const TrainOptions& options, const ProcessGroup& group, int64_t cur_nimg,
              int64_t batch_gpu);

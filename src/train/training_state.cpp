@@ -17,16 +17,12 @@ namespace {
 constexpr const char* more_entry = "edm2.json";
 
 PickleValue loss_to_pickle(const LossOptions& loss) {
-  PickleValue arguments = PickleValue::dict();
-  arguments.set("P_mean", loss.P_mean);
-  arguments.set("P_std", loss.P_std);
-  PickleValue value = PickleValue::dict();
-  value.set("P_mean", loss.P_mean);
-  value.set("P_std", loss.P_std);
-  value.set("sigma_data", loss.sigma_data);
-  value.set("_init_args", PickleValue::tuple());
-  value.set("_init_kwargs", arguments);
-  return value;
+  return PickleValue::dict(
+      {{"P_mean", loss.P_mean},
+       {"P_std", loss.P_std},
+       {"sigma_data", loss.sigma_data},
+       {"_init_args", PickleValue::tuple()},
+       {"_init_kwargs", PickleValue::dict({{"P_mean", loss.P_mean}, {"P_std", loss.P_std}})}});
 }
 
 PickleValue optimizer_to_pickle(const Adam& optimizer, double lr) {
@@ -37,29 +33,25 @@ PickleValue optimizer_to_pickle(const Adam& optimizer, double lr) {
     const auto index = static_cast<int64_t>(i);
     indices.append(index);
     if (moments.step == 0) continue;  // PyTorch makes a parameter's state in its first step
-    PickleValue state = PickleValue::dict();
-    state.set("step", at::scalar_tensor(static_cast<double>(moments.step), at::kFloat));
-    state.set("exp_avg", moments.exp_avg);
-    state.set("exp_avg_sq", moments.exp_avg_sq);
-    states.set(index, state);
+    const Tensor step = at::scalar_tensor(static_cast<double>(moments.step), at::kFloat);
+    states.set(index, PickleValue::dict({{"step", step},
+                                         {"exp_avg", moments.exp_avg},
+                                         {"exp_avg_sq", moments.exp_avg_sq}}));
   }
-  PickleValue group = PickleValue::dict();
-  group.set("lr", lr);
-  group.set("betas", PickleValue::tuple({optimizer.beta1, optimizer.beta2}));
-  group.set("eps", optimizer.eps);
-  group.set("weight_decay", 0);
-  group.set("amsgrad", false);
-  group.set("maximize", false);
-  group.set("foreach", PickleValue());
-  group.set("capturable", false);
-  group.set("differentiable", false);
-  group.set("fused", PickleValue());
-  group.set("decoupled_weight_decay", false);
-  group.set("params", indices);
-  PickleValue value = PickleValue::dict();
-  value.set("state", states);
-  value.set("param_groups", PickleValue::list({group}));
-  return value;
+  const PickleValue group =
+      PickleValue::dict({{"lr", lr},
+                         {"betas", PickleValue::tuple({optimizer.beta1, optimizer.beta2})},
+                         {"eps", optimizer.eps},
+                         {"weight_decay", 0},
+                         {"amsgrad", false},
+                         {"maximize", false},
+                         {"foreach", PickleValue()},
+                         {"capturable", false},
+                         {"differentiable", false},
+                         {"fused", PickleValue()},
+                         {"decoupled_weight_decay", false},
+                         {"params", indices}});
+  return PickleValue::dict({{"state", states}, {"param_groups", PickleValue::list({group})}});
 }
 
 void optimizer_from_pickle(const PickleValue& value, Adam& optimizer) {
@@ -119,26 +111,19 @@ std::string training_state_name(int64_t cur_nimg) {
 void save_training_state(const fs::path& path, const RunProgress& progress, Precond& network,
                          const LossOptions& loss, double lr, const Adam& optimizer,
                          const PowerFunctionEma& ema) {
-  PickleValue state = PickleValue::dict();
-  state.set("cur_nimg", progress.cur_nimg);
-  state.set("total_elapsed_time", progress.total_elapsed_time);
-
   PickleValue stds = PickleValue::list(), emas = PickleValue::list();
   for (size_t i = 0; i < ema.stds().size(); ++i) {
     stds.append(ema.stds()[i]);
     emas.append(to_pickle(ema.weights(i)));
   }
-  PickleValue ema_state = PickleValue::dict();
-  ema_state.set("stds", stds);
-  ema_state.set("emas", emas);
-
-  PickleValue root = PickleValue::dict();
-  root.set("state", state);
-  root.set("net", to_pickle(network.state_dict()));
-  root.set("loss_fn", loss_to_pickle(loss));
-  root.set("optimizer", optimizer_to_pickle(optimizer, lr));
-  root.set("ema", ema_state);
   const double elapsed = progress.total_elapsed_time;
+  const PickleValue root = PickleValue::dict(
+      {{"state",
+        PickleValue::dict({{"cur_nimg", progress.cur_nimg}, {"total_elapsed_time", elapsed}})},
+       {"net", to_pickle(network.state_dict())},
+       {"loss_fn", loss_to_pickle(loss)},
+       {"optimizer", optimizer_to_pickle(optimizer, lr)},
+       {"ema", PickleValue::dict({{"stds", stds}, {"emas", emas}})}});
   std::map<std::string, std::string> extra = {
       {".data/serialization_id", identification(progress.cur_nimg, elapsed)}};
   if (!progress.more.is_null()) extra[more_entry] = progress.more.dump(1);
