@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <memory>
 
+#include "io/unicode_text.h"
+
 namespace edm2 {
 namespace {
 
@@ -68,11 +70,7 @@ std::string mapped(const std::string& text, int options) {
 
 std::string from_code_page(std::string_view bytes, CodePage page) {
   std::string text;
-  for (const char byte : bytes) {
-    utf8proc_uint8_t encoded[4];
-    const auto size = utf8proc_encode_char(character(static_cast<uint8_t>(byte), page), encoded);
-    text.append(reinterpret_cast<const char*>(encoded), static_cast<size_t>(size));
-  }
+  for (const char byte : bytes) append_utf8(text, character(static_cast<uint8_t>(byte), page));
   return text;
 }
 

@@ -9,6 +9,7 @@
 
 #include "edm2/core/error.h"
 #include "io/foreign_content.h"
+#include "io/unicode_text.h"
 
 namespace edm2 {
 namespace {
@@ -186,20 +187,6 @@ Tensor widen_unsigned(const Tensor& values, const std::string& name) {
   if (values.numel() > 0 && values.lt(0).any().item<bool>())
     throw Error(name + " holds unsigned integers of 2^63 and more");
   return values;
-}
-
-void append_utf8(std::string& text, uint32_t code) {
-  const auto put = [&](uint32_t byte) { text.push_back(static_cast<char>(byte)); };
-  if (code < 0x80) {
-    put(code);
-  } else if (code < 0x800) {
-    put(0xc0 | code >> 6), put(0x80 | (code & 0x3f));
-  } else if (code < 0x10000) {
-    put(0xe0 | code >> 12), put(0x80 | (code >> 6 & 0x3f)), put(0x80 | (code & 0x3f));
-  } else {
-    put(0xf0 | (code >> 18 & 7)), put(0x80 | (code >> 12 & 0x3f));
-    put(0x80 | (code >> 6 & 0x3f)), put(0x80 | (code & 0x3f));
-  }
 }
 
 std::string type_code(at::ScalarType type) {

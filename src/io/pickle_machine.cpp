@@ -16,11 +16,6 @@ constexpr size_t longest_integer = 4096;  // bytes
 
 [[noreturn]] void truncated() { throw Error("the data end too early (a truncated file?)"); }
 
-std::string opcode_name(uint8_t code) {
-  constexpr char digits[] = "0123456789abcdef";
-  return std::string("0x") + digits[code >> 4] + digits[code & 15];
-}
-
 }  // namespace
 
 PickleValue PickleMachine::run() {
@@ -34,18 +29,6 @@ PickleValue PickleMachine::run() {
   } catch (const Error& error) {
     throw Error(std::string(error.what()) + " (byte " + std::to_string(position_) +
                 " of the pickle)");
-  }
-}
-
-void PickleMachine::step(uint8_t code) {
-  if (number_op(code) || text_op(code) || container_op(code) || stack_op(code) || object_op(code))
-    return;
-  if (code == op::proto) {
-    if (take_integer<uint8_t>() > 5) throw Error("pickle protocols above 5 are unknown");
-  } else if (code == op::frame) {
-    take(8);
-  } else {
-    throw Error("the pickle opcode " + opcode_name(code) + " is not supported (is this a pickle?)");
   }
 }
 

@@ -73,13 +73,13 @@ class PickleMachine {
   size_t consumed() const { return position_; }
 
  private:
-  void step(uint8_t op);
-  // pickle_operations.cpp: false if the opcode is of another kind.
-  bool number_op(uint8_t op);
-  bool text_op(uint8_t op);
-  bool container_op(uint8_t op);
-  bool stack_op(uint8_t op);
-  bool object_op(uint8_t op);
+  using Kind = PickleValue::Kind;
+  struct Operation {
+    uint8_t code;
+    void (*run)(PickleMachine& m);
+  };
+  static const Operation operations[];
+  void step(uint8_t code);
 
   // Input.
   std::string_view take(uint64_t count);
@@ -89,6 +89,7 @@ class PickleMachine {
   T take_integer();
   uint64_t take_length(int width);
   double take_double();
+  uint64_t take_text_index();
 
   // Stack.
   void push(PickleValue value) { stack_.push_back(std::move(value)); }

@@ -1,33 +1,17 @@
 // What the opcodes of a pickle do to the machine's stack.
-#include <algorithm>
+#include <array>
 #include <charconv>
 #include <iterator>
 
+#include "io/code_pages.h"
 #include "io/pickle_machine.h"
 #include "io/pickle_opcodes.h"
+#include "io/unicode_text.h"
 
 namespace edm2::detail {
 namespace {
 
 constexpr size_t longest_line = 4096;  // names and decimal numbers of text opcodes
-
-void append_utf8(std::string& text, uint32_t code) {
-  if (code < 0x80) {
-    text += static_cast<char>(code);
-  } else if (code < 0x800) {
-    text += static_cast<char>(0xc0 | code >> 6);
-    text += static_cast<char>(0x80 | (code & 63));
-  } else if (code < 0x10000) {
-    text += static_cast<char>(0xe0 | code >> 12);
-    text += static_cast<char>(0x80 | (code >> 6 & 63));
-    text += static_cast<char>(0x80 | (code & 63));
-  } else {
-    text += static_cast<char>(0xf0 | code >> 18);
-    text += static_cast<char>(0x80 | (code >> 12 & 63));
-    text += static_cast<char>(0x80 | (code >> 6 & 63));
-    text += static_cast<char>(0x80 | (code & 63));
-  }
-}
 
 // Python's raw-unicode-escape: latin-1 with \uXXXX and \UXXXXXXXX.
 std::string decode_raw_unicode(std::string_view line) {
@@ -52,248 +36,164 @@ std::string decode_raw_unicode(std::string_view line) {
   return text;
 }
 
-bool is_ascii(std::string_view text) {
-  return std::all_of(text.begin(), text.end(),
-                     [](char c) { return static_cast<uint8_t>(c) < 128; });
+PickleValue make_bytes(SharedBytes bytes) { return make_pickle(PickleBytes{std::move(bytes)}); }
+
+PickleValue python2_string(const SharedBytes& text) {
+  return is_ascii_text(text.text()) ? PickleValue(text.text()) : make_bytes(text);
 }
 
-PickleValue make_bytes(SharedBytes bytes) { return make_pickle(PickleBytes{std::move(bytes)}); }
+std::string opcode_name(uint8_t code) {
+  constexpr char digits[] = "0123456789abcdef";
+  return std::string("0x") + digits[code >> 4] + digits[code & 15];
+}
 
 }  // namespace
 
-bool PickleMachine::number_op(uint8_t code) {
-  switch (code) {
-    case op::none:
-      push({});
-      return true;
-    case op::new_true:
-      push(true);
-      return true;
-    case op::new_false:
-      push(false);
-      return true;
-    case op::bin_int:
-      push(int64_t{take_integer<int32_t>()});
-      return true;
-    case op::bin_int1:
-      push(int64_t{take_integer<uint8_t>()});
-      return true;
-    case op::bin_int2:
-      push(int64_t{take_integer<uint16_t>()});
-      return true;
-    case op::long1:
-      push_integer(take(take_length(1)));
-      return true;
-    case op::long4:
-      push_integer(take(take_length(4)));
-      return true;
-    case op::bin_float:
-      push(take_double());
-      return true;
-    case op::long_text:
-      push_decimal(take_line(longest_line));
-      return true;
-    case op::float_text:
-      push_real(take_line(longest_line));
-      return true;
-    case op::int_text: {
-      const std::string_view line = take_line(longest_line);
-      if (line == "00" || line == "01")
-        push(line == "01");
-      else
-        push_decimal(line);
-      return true;
-    }
-    default:
-      return false;
-  }
+const PickleMachine::Operation PickleMachine::operations[] = {
+    {op::proto,
+     [](PickleMachine& m) {
+       if (m.take_integer<uint8_t>() > 5) throw Error("pickle protocols above 5 are unknown");
+     }},
+    {op::frame, [](PickleMachine& m) { m.take(8); }},
+
+    // Numbers.
+    {op::none, [](PickleMachine& m) { m.push({}); }},
+    {op::new_true, [](PickleMachine& m) { m.push(true); }},
+    {op::new_false, [](PickleMachine& m) { m.push(false); }},
+    {op::bin_int, [](PickleMachine& m) { m.push(int64_t{m.take_integer<int32_t>()}); }},
+    {op::bin_int1, [](PickleMachine& m) { m.push(int64_t{m.take_integer<uint8_t>()}); }},
+    {op::bin_int2, [](PickleMachine& m) { m.push(int64_t{m.take_integer<uint16_t>()}); }},
+    {op::long1, [](PickleMachine& m) { m.push_integer(m.take(m.take_length(1))); }},
+    {op::long4, [](PickleMachine& m) { m.push_integer(m.take(m.take_length(4))); }},
+    {op::bin_float, [](PickleMachine& m) { m.push(m.take_double()); }},
+    {op::long_text, [](PickleMachine& m) { m.push_decimal(m.take_line(longest_line)); }},
+    {op::float_text, [](PickleMachine& m) { m.push_real(m.take_line(longest_line)); }},
+    {op::int_text,
+     [](PickleMachine& m) {
+       const std::string_view line = m.take_line(longest_line);
+       if (line == "00" || line == "01")
+         m.push(line == "01");
+       else
+         m.push_decimal(line);
+     }},
+
+    // Texts and bytes.
+    {op::bin_unicode, [](PickleMachine& m) { m.push(m.take(m.take_length(4))); }},
+    {op::short_bin_unicode, [](PickleMachine& m) { m.push(m.take(m.take_length(1))); }},
+    {op::bin_unicode8, [](PickleMachine& m) { m.push(m.take(m.take_length(8))); }},
+    {op::unicode_text,  // bytes in protocol 0, too
+     [](PickleMachine& m) { m.push(decode_raw_unicode(m.take_line(m.data_.size() + 1))); }},
+    {op::bin_bytes, [](PickleMachine& m) { m.push(make_bytes(m.take_bytes(m.take_length(4)))); }},
+    {op::short_bin_bytes,
+     [](PickleMachine& m) { m.push(make_bytes(m.take_bytes(m.take_length(1)))); }},
+    {op::bin_bytes8, [](PickleMachine& m) { m.push(make_bytes(m.take_bytes(m.take_length(8)))); }},
+    {op::byte_array8, [](PickleMachine& m) { m.push(make_bytes(m.take_bytes(m.take_length(8)))); }},
+    {op::short_bin_string,
+     [](PickleMachine& m) { m.push(python2_string(m.take_bytes(m.take_length(1)))); }},
+    {op::bin_string,
+     [](PickleMachine& m) { m.push(python2_string(m.take_bytes(m.take_length(4)))); }},
+
+    // Containers.
+    {op::empty_tuple, [](PickleMachine& m) { m.push_sequence(Kind::tuple, {}); }},
+    {op::tuple1, [](PickleMachine& m) { m.push_sequence(Kind::tuple, m.pop_many(1)); }},
+    {op::tuple2, [](PickleMachine& m) { m.push_sequence(Kind::tuple, m.pop_many(2)); }},
+    {op::tuple3, [](PickleMachine& m) { m.push_sequence(Kind::tuple, m.pop_many(3)); }},
+    {op::tuple, [](PickleMachine& m) { m.push_sequence(Kind::tuple, m.pop_to_mark()); }},
+    {op::empty_list, [](PickleMachine& m) { m.push_sequence(Kind::list, {}); }},
+    {op::list, [](PickleMachine& m) { m.push_sequence(Kind::list, m.pop_to_mark()); }},
+    {op::append, [](PickleMachine& m) { m.append(m.pop_many(1)); }},
+    {op::appends, [](PickleMachine& m) { m.append(m.pop_to_mark()); }},
+    {op::empty_set, [](PickleMachine& m) { m.push_sequence(Kind::set, {}); }},
+    {op::frozen_set, [](PickleMachine& m) { m.push_sequence(Kind::set, m.pop_to_mark()); }},
+    {op::add_items,
+     [](PickleMachine& m) {
+       std::vector<PickleValue> elements = m.pop_to_mark();
+       if (m.top().kind() != Kind::set) throw Error("expected a set, found " + m.top().kind_name());
+       auto& set = pickle_as<PickleSequence>(m.top())->elements;
+       std::move(elements.begin(), elements.end(), std::back_inserter(set));
+     }},
+    {op::empty_dict, [](PickleMachine& m) { m.push(m.context_.adopt(PickleValue::dict())); }},
+    {op::dict,
+     [](PickleMachine& m) {
+       std::vector<PickleValue> items = m.pop_to_mark();
+       m.push(m.context_.adopt(PickleValue::dict()));
+       m.add_items(std::move(items));
+     }},
+    {op::set_item, [](PickleMachine& m) { m.add_items(m.pop_many(2)); }},
+    {op::set_items, [](PickleMachine& m) { m.add_items(m.pop_to_mark()); }},
+
+    // The stack and the memo.
+    {op::mark, [](PickleMachine& m) { m.marks_.push_back(m.stack_.size()); }},
+    {op::pop,
+     [](PickleMachine& m) {
+       if (!m.marks_.empty() && m.marks_.back() == m.stack_.size())
+         m.marks_.pop_back();
+       else
+         m.pop();
+     }},
+    {op::pop_mark, [](PickleMachine& m) { m.pop_to_mark(); }},
+    {op::dup, [](PickleMachine& m) { m.push(PickleValue(m.top())); }},
+    {op::memoize, [](PickleMachine& m) { m.put(m.memo_.size()); }},
+    {op::bin_put, [](PickleMachine& m) { m.put(m.take_length(1)); }},
+    {op::long_bin_put, [](PickleMachine& m) { m.put(m.take_length(4)); }},
+    {op::put_text, [](PickleMachine& m) { m.put(m.take_text_index()); }},
+    {op::bin_get, [](PickleMachine& m) { m.get(m.take_length(1)); }},
+    {op::long_bin_get, [](PickleMachine& m) { m.get(m.take_length(4)); }},
+    {op::get_text, [](PickleMachine& m) { m.get(m.take_text_index()); }},
+
+    // Objects.
+    {op::global,
+     [](PickleMachine& m) {
+       const std::string_view module = m.take_line(longest_line);
+       m.push(find_global(module, m.take_line(longest_line), m.context_));
+     }},
+    {op::stack_global,
+     [](PickleMachine& m) {
+       const PickleValue name = m.pop(), module = m.pop();
+       m.push(find_global(module.as_string(), name.as_string(), m.context_));
+     }},
+    {op::reduce,
+     [](PickleMachine& m) {
+       const PickleValue arguments = m.pop(), callable = m.pop();
+       m.push(call_global(callable, arguments, m.context_));
+     }},
+    {op::new_obj,
+     [](PickleMachine& m) {
+       const PickleValue arguments = m.pop(), cls = m.pop();
+       m.push(new_object(cls, arguments, m.context_));
+     }},
+    {op::new_obj_ex,
+     [](PickleMachine& m) {
+       const PickleValue keywords = m.pop(), arguments = m.pop(), cls = m.pop();
+       if (keywords.size() != 0) throw Error("an object is made with keyword arguments");
+       m.push(new_object(cls, arguments, m.context_));
+     }},
+    {op::build,
+     [](PickleMachine& m) {
+       const PickleValue state = m.pop();
+       build_object(m.top(), state, m.context_);
+     }},
+    {op::bin_persid,
+     [](PickleMachine& m) {
+       if (!m.persistent_load_) throw Error("a persistent id stands outside of a torch file");
+       m.push(m.persistent_load_(m.pop()));
+     }},
+};
+
+void PickleMachine::step(uint8_t code) {
+  static const auto by_code = [] {
+    std::array<decltype(Operation::run), 256> table = {};
+    for (const auto& [known, run] : operations) table[known] = run;
+    return table;
+  }();
+  if (by_code[code] == nullptr)
+    throw Error("the pickle opcode " + opcode_name(code) + " is not supported (is this a pickle?)");
+  by_code[code](*this);
 }
 
-bool PickleMachine::text_op(uint8_t code) {
-  const auto push_python2_string = [&](const SharedBytes& text) {
-    push(is_ascii(text.text()) ? PickleValue(text.text()) : make_bytes(text));
-  };
-  switch (code) {
-    case op::bin_unicode:
-      push(take(take_length(4)));
-      return true;
-    case op::short_bin_unicode:
-      push(take(take_length(1)));
-      return true;
-    case op::bin_unicode8:
-      push(take(take_length(8)));
-      return true;
-    case op::unicode_text:
-      push(decode_raw_unicode(take_line(data_.size() + 1)));  // bytes in protocol 0, too
-      return true;
-    case op::bin_bytes:
-      push(make_bytes(take_bytes(take_length(4))));
-      return true;
-    case op::short_bin_bytes:
-      push(make_bytes(take_bytes(take_length(1))));
-      return true;
-    case op::bin_bytes8:
-    case op::byte_array8:
-      push(make_bytes(take_bytes(take_length(8))));
-      return true;
-    case op::short_bin_string:
-      push_python2_string(take_bytes(take_length(1)));
-      return true;
-    case op::bin_string:
-      push_python2_string(take_bytes(take_length(4)));
-      return true;
-    default:
-      return false;
-  }
-}
-
-bool PickleMachine::container_op(uint8_t code) {
-  using Kind = PickleValue::Kind;
-  switch (code) {
-    case op::empty_tuple:
-      push_sequence(Kind::tuple, {});
-      return true;
-    case op::tuple1:
-    case op::tuple2:
-    case op::tuple3:
-      push_sequence(Kind::tuple, pop_many(size_t{1} + code - op::tuple1));
-      return true;
-    case op::tuple:
-      push_sequence(Kind::tuple, pop_to_mark());
-      return true;
-    case op::empty_list:
-      push_sequence(Kind::list, {});
-      return true;
-    case op::list:
-      push_sequence(Kind::list, pop_to_mark());
-      return true;
-    case op::append:
-      append(pop_many(1));
-      return true;
-    case op::appends:
-      append(pop_to_mark());
-      return true;
-    case op::empty_set:
-      push_sequence(Kind::set, {});
-      return true;
-    case op::frozen_set:
-      push_sequence(Kind::set, pop_to_mark());
-      return true;
-    case op::add_items: {
-      std::vector<PickleValue> elements = pop_to_mark();
-      if (top().kind() != Kind::set) throw Error("expected a set, found " + top().kind_name());
-      auto& set = pickle_as<PickleSequence>(top())->elements;
-      std::move(elements.begin(), elements.end(), std::back_inserter(set));
-      return true;
-    }
-    case op::empty_dict:
-      push(context_.adopt(PickleValue::dict()));
-      return true;
-    case op::dict: {
-      std::vector<PickleValue> items = pop_to_mark();
-      push(context_.adopt(PickleValue::dict()));
-      add_items(std::move(items));
-      return true;
-    }
-    case op::set_item:
-      add_items(pop_many(2));
-      return true;
-    case op::set_items:
-      add_items(pop_to_mark());
-      return true;
-    default:
-      return false;
-  }
-}
-
-bool PickleMachine::stack_op(uint8_t code) {
-  const auto text_index = [&] {
-    push_decimal(take_line(longest_line));
-    return static_cast<uint64_t>(pop().as_int());
-  };
-  switch (code) {
-    case op::mark:
-      marks_.push_back(stack_.size());
-      return true;
-    case op::pop:
-      if (!marks_.empty() && marks_.back() == stack_.size())
-        marks_.pop_back();
-      else
-        pop();
-      return true;
-    case op::pop_mark:
-      pop_to_mark();
-      return true;
-    case op::dup:
-      push(PickleValue(top()));
-      return true;
-    case op::memoize:
-      put(memo_.size());
-      return true;
-    case op::bin_put:
-      put(take_length(1));
-      return true;
-    case op::long_bin_put:
-      put(take_length(4));
-      return true;
-    case op::put_text:
-      put(text_index());
-      return true;
-    case op::bin_get:
-      get(take_length(1));
-      return true;
-    case op::long_bin_get:
-      get(take_length(4));
-      return true;
-    case op::get_text:
-      get(text_index());
-      return true;
-    default:
-      return false;
-  }
-}
-
-bool PickleMachine::object_op(uint8_t code) {
-  switch (code) {
-    case op::global: {
-      const std::string_view module = take_line(longest_line);
-      push(find_global(module, take_line(longest_line), context_));
-      return true;
-    }
-    case op::stack_global: {
-      const PickleValue name = pop(), module = pop();
-      push(find_global(module.as_string(), name.as_string(), context_));
-      return true;
-    }
-    case op::reduce: {
-      const PickleValue arguments = pop(), callable = pop();
-      push(call_global(callable, arguments, context_));
-      return true;
-    }
-    case op::new_obj: {
-      const PickleValue arguments = pop(), cls = pop();
-      push(new_object(cls, arguments, context_));
-      return true;
-    }
-    case op::new_obj_ex: {
-      const PickleValue keywords = pop(), arguments = pop(), cls = pop();
-      if (keywords.size() != 0) throw Error("an object is made with keyword arguments");
-      push(new_object(cls, arguments, context_));
-      return true;
-    }
-    case op::build: {
-      const PickleValue state = pop();
-      build_object(top(), state, context_);
-      return true;
-    }
-    case op::bin_persid: {
-      if (!persistent_load_) throw Error("a persistent id stands outside of a torch file");
-      push(persistent_load_(pop()));
-      return true;
-    }
-    default:
-      return false;
-  }
+uint64_t PickleMachine::take_text_index() {
+  push_decimal(take_line(longest_line));
+  return static_cast<uint64_t>(pop().as_int());
 }
 
 }  // namespace edm2::detail

@@ -7,6 +7,7 @@
 
 #include "edm2/core/error.h"
 #include "io/image_codecs.h"
+#include "io/unicode_text.h"
 
 namespace edm2 {
 namespace {
@@ -19,15 +20,7 @@ uint32_t big_endian(std::string_view bytes) {
 
 std::string latin1_to_utf8(std::string_view text) {
   std::string utf8;
-  for (const char c : text) {
-    const auto code = static_cast<uint8_t>(c);
-    if (code < 0x80) {
-      utf8 += c;
-    } else {
-      utf8 += static_cast<char>(0xc0 | code >> 6);
-      utf8 += static_cast<char>(0x80 | (code & 0x3f));
-    }
-  }
+  for (const char c : text) append_utf8(utf8, static_cast<uint8_t>(c));
   return utf8;
 }
 

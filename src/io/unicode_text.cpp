@@ -1,7 +1,5 @@
 #include "io/unicode_text.h"
 
-#include <cstdint>
-
 namespace edm2 {
 namespace {
 
@@ -28,25 +26,22 @@ TextEncoding encoding_of(std::string_view bytes) {
   return {};
 }
 
-void append_utf8(std::string& text, uint32_t code) {
-  const auto byte = [&](uint32_t value) { text += static_cast<char>(value); };
-  if (code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) code = 0xfffd;
-  if (code < 0x80) return byte(code);
-  if (code < 0x800) {
-    byte(0xc0 | code >> 6);
-  } else {
-    if (code < 0x10000) {
-      byte(0xe0 | code >> 12);
-    } else {
-      byte(0xf0 | code >> 18);
-      byte(0x80 | (code >> 12 & 0x3f));
-    }
-    byte(0x80 | (code >> 6 & 0x3f));
-  }
-  byte(0x80 | (code & 0x3f));
+uint32_t whole_character(uint32_t code) {
+  return code > 0x10ffff || (code >= 0xd800 && code < 0xe000) ? 0xfffd : code;
 }
 
 }  // namespace
+
+void append_utf8(std::string& text, uint32_t code) {
+  if (code < 0x80) {
+    text += static_cast<char>(code);
+    return;
+  }
+  const int more = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;  // bytes behind the first
+  constexpr uint32_t first[] = {0, 0xc0, 0xe0, 0xf0};
+  text += static_cast<char>(first[more] | (code >> (6 * more) & (0x3f >> more)));
+  for (int i = more - 1; i >= 0; --i) text += static_cast<char>(0x80 | (code >> (6 * i) & 0x3f));
+}
 
 std::string utf8_text(std::string_view bytes) {
   const TextEncoding encoding = encoding_of(bytes);
@@ -71,7 +66,7 @@ std::string utf8_text(std::string_view bytes) {
       append_utf8(text, 0x10000 + ((high - 0xd800) << 10 | (low - 0xdc00)));
       at += width;
     } else {
-      append_utf8(text, high);
+      append_utf8(text, whole_character(high));
     }
   }
   if (end < bytes.size()) append_utf8(text, 0xfffd);

@@ -1,6 +1,7 @@
 /// Text of other systems in the encodings that they write.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -10,5 +11,8 @@ namespace edm2 {
 /// UTF-16 or UTF-32, which a mark or the zero bytes of the first characters tell. Half characters
 /// become U+FFFD.
 std::string utf8_text(std::string_view bytes);
+
+/// The character of that number in UTF-8, half characters and all; of 21 bits.
+void append_utf8(std::string& text, uint32_t code);
 
 }  // namespace edm2
