@@ -9,6 +9,7 @@
 
 #include "edm2/core/error.h"
 #include "io/foreign_content.h"
+#include "io/numpy_types.h"
 #include "io/unicode_text.h"
 
 namespace edm2 {
@@ -159,23 +160,11 @@ int64_t checked_count(const Header& header, size_t item_size, size_t available,
   return static_cast<int64_t>(count);
 }
 
-struct Type {
-  std::string_view code;  // without the byte order
-  at::ScalarType stored;  // signed type of the same width for u2, u4, u8
-  bool is_unsigned = false;
-};
-
-constexpr Type types[] = {
-    {"f2", at::kHalf},  {"f4", at::kFloat},       {"f8", at::kDouble},    {"i1", at::kChar},
-    {"i2", at::kShort}, {"i4", at::kInt},         {"i8", at::kLong},      {"u1", at::kByte},
-    {"b1", at::kBool},  {"u2", at::kShort, true}, {"u4", at::kInt, true}, {"u8", at::kLong, true},
-};
-
-const Type& find_type(const std::string& descr, const std::string& name) {
+const NumpyType& find_type(const std::string& descr, const std::string& name) {
   const bool known_order = descr.size() == 3 && (descr[0] == '<' || descr[0] == '=' ||
                                                  descr[0] == '|' || descr[2] == '1');
   if (known_order)
-    for (const Type& type : types)
+    for (const NumpyType& type : numpy_types)
       if (type.code == std::string_view(descr).substr(1)) return type;
   throw Error(name + " has the element type '" + descr + "', which is not supported");
 }
@@ -190,9 +179,8 @@ Tensor widen_unsigned(const Tensor& values, const std::string& name) {
 }
 
 std::string type_code(at::ScalarType type) {
-  for (const Type& known : types)
-    if (known.stored == type && !known.is_unsigned)
-      return (known.code.back() == '1' ? "|" : "<") + std::string(known.code);
+  if (const auto code = numpy_code(type))
+    return (code->back() == '1' ? "|" : "<") + std::string(*code);
   throw Error(std::string("tensors of type ") + c10::toString(type) + " cannot be written as .npy");
 }
 
@@ -236,7 +224,7 @@ class NpzStream : public ArrayStream {
 
 Tensor read_npy(std::span<const std::byte> bytes, const std::string& name) {
   const Header header = read_header(bytes, name);
-  const Type& type = find_type(header.type, name);
+  const NumpyType& type = find_type(header.type, name);
   const auto data = bytes.subspan(header.data_offset);
   const size_t item_size = c10::elementSize(type.stored);
   const int64_t count = checked_count(header, item_size, data.size(), name);
@@ -262,7 +250,7 @@ Tensor read_npy(std::span<const std::byte> bytes, const std::string& name) {
 
 NpyOutline outline_npy(std::span<const std::byte> beginning, const std::string& name) {
   Header header = read_header(beginning, name);
-  const Type& type = find_type(header.type, name);
+  const NumpyType& type = find_type(header.type, name);
   c10::ScalarType widened = type.stored;
   if (type.is_unsigned) widened = type.stored == at::kShort ? at::kInt : at::kLong;
   return {widened, std::move(header.shape)};

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "io/pickle_machine.h"
+#include "io/pickle_writer.h"
 
 namespace edm2::detail {
 namespace {
@@ -174,12 +175,11 @@ const PickleValue& argument(Arguments arguments, size_t index) {
 PickleValue make_dict(PickleValue::DictType type, Arguments arguments, PickleContext& context) {
   PickleValue dict = context.adopt(PickleValue::dict(type));
   if (arguments.empty()) return dict;
+  context.spend_operations(arguments[0].size());
   if (arguments[0].is_dict()) {
-    context.spend_operations(arguments[0].size());
     for (const auto& [key, value] : arguments[0].items()) set_item(dict, key, value);
     return dict;
   }
-  context.spend_operations(arguments[0].size());
   for (const PickleValue& pair : arguments[0].elements()) {
     if (pair.elements().size() != 2) throw Error("a dict is made from something else than pairs");
     set_item(dict, pair.elements()[0], pair.elements()[1]);
@@ -307,7 +307,6 @@ PickleValue call(const KnownGlobal& function, Arguments arguments, PickleContext
           {argument(arguments, 0).as_double(), argument(arguments, 1).as_double()}));
     case M::size:
     case M::first_argument:
-      return argument(arguments, 0);
     case M::device:
       return argument(arguments, 0);
     case M::encode_latin1:
@@ -411,6 +410,13 @@ std::optional<at::ScalarType> storage_dtype(const PickleValue& storage_class) {
   if (global.meaning != M::storage && global.meaning != M::dtype)
     throw Error(full_name(global) + " is not a class of storages");
   return global.dtype;
+}
+
+std::string_view storage_class_name(at::ScalarType dtype) {
+  for (const KnownGlobal& entry : known_globals)
+    if (entry.meaning == M::storage && entry.dtype == dtype && !at::isComplexType(dtype))
+      return entry.name;
+  throw Error(std::string("cannot store tensors of type ") + c10::toString(dtype));
 }
 
 void set_item(PickleValue& dict, const PickleValue& key, const PickleValue& value) {

@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "io/numpy_types.h"
 #include "io/pickle_machine.h"
 
 namespace edm2::detail {
@@ -48,15 +49,8 @@ at::ScalarType dtype_from_code(std::string_view code) {
   if (!code.empty() && code.front() == '>') throw Error("big-endian arrays are not supported");
   if (!code.empty() && (code.front() == '<' || code.front() == '|' || code.front() == '='))
     code.remove_prefix(1);
-  if (code == "f8") return at::kDouble;
-  if (code == "f4") return at::kFloat;
-  if (code == "f2") return at::kHalf;
-  if (code == "i8") return at::kLong;
-  if (code == "i4") return at::kInt;
-  if (code == "i2") return at::kShort;
-  if (code == "i1") return at::kChar;
-  if (code == "u1") return at::kByte;
-  if (code == "b1") return at::kBool;
+  for (const NumpyType& known : numpy_types)
+    if (known.code == code && !known.is_unsigned) return known.stored;
   throw Error("arrays of the type \"" + std::string(code.substr(0, 20)) + "\" are not supported");
 }
 

@@ -113,70 +113,31 @@ PickleValue PickleValue::persistent(std::string class_name, PickleValue state, s
 }
 
 PickleValue::Kind PickleValue::kind() const {
+  // In the order of PickleNode::Data.
+  constexpr Kind kinds[] = {Kind::boolean, Kind::integer, Kind::real,   Kind::big_integer,
+                            Kind::string,  Kind::bytes,   Kind::list,   Kind::dict,
+                            Kind::tensor,  Kind::storage, Kind::object, Kind::global,
+                            Kind::global,  Kind::global};
+  static_assert(std::size(kinds) == std::variant_size_v<PickleNode::Data>);
   if (!node_) return Kind::none;
-  if (const auto* sequence = pickle_as<PickleSequence>(*this)) return sequence->kind;
-  switch (node_->data.index()) {
-    case 0:
-      return Kind::boolean;
-    case 1:
-      return Kind::integer;
-    case 2:
-      return Kind::real;
-    case 3:
-      return Kind::big_integer;
-    case 4:
-      return Kind::string;
-    case 5:
-      return Kind::bytes;
-    case 7:
-      return Kind::dict;
-    case 8:
-      return Kind::tensor;
-    case 9:
-      return Kind::storage;
-    case 10:
-      return Kind::object;
-    default:
-      return Kind::global;
-  }
+  const auto* sequence = pickle_as<PickleSequence>(*this);
+  return sequence ? sequence->kind : kinds[node_->data.index()];
 }
 
 std::string PickleValue::kind_name() const {
-  switch (kind()) {
-    case Kind::none:
-      return "None";
-    case Kind::boolean:
-      return "a bool";
-    case Kind::integer:
-      return "an integer";
-    case Kind::big_integer:
-      return "an integer beyond 64 bits";
-    case Kind::real:
-      return "a float";
-    case Kind::string:
-      return "a string";
-    case Kind::bytes:
-      return "bytes";
-    case Kind::list:
-      return "a list";
-    case Kind::tuple:
-      return "a tuple";
-    case Kind::set:
-      return "a set";
-    case Kind::dict:
-      return "a dict";
-    case Kind::tensor:
-      return tensor_type() == TensorType::ndarray ? "an array" : "a tensor";
-    case Kind::storage:
-      return "a storage";
-    case Kind::object:
-      return "a " + class_name() + " object";
-    case Kind::global:
-      break;
-  }
+  // In the order of Kind.
+  constexpr const char* names[] = {
+      "None",     "a bool",   "an integer", "an integer beyond 64 bits",
+      "a float",  "a string", "bytes",      "a list",
+      "a tuple",  "a set",    "a dict",     "a tensor",
+      "a storage"};
+  if (const PickleObject* object = pickle_object(*this))
+    return "a " + object->class_name + " object";
   if (const PickleGlobal* global = pickle_global(*this))
     return "the class " + global->module + "." + global->name;
-  return "a numpy dtype";
+  if (kind() == Kind::global) return "a numpy dtype";
+  if (is_tensor() && tensor_type() == TensorType::ndarray) return "an array";
+  return names[static_cast<size_t>(kind())];
 }
 
 bool PickleValue::is_number() const {

@@ -7,6 +7,7 @@
 
 #include "edm2/core/error.h"
 #include "edm2/io/atomic_file.h"
+#include "io/numpy_types.h"
 #include "io/pickle_machine.h"
 #include "io/pickle_opcodes.h"
 
@@ -15,63 +16,11 @@ namespace {
 
 constexpr size_t buffer_size = 64 << 10;
 
-std::string_view array_dtype_code(at::ScalarType dtype) {
-  switch (dtype) {
-    case at::kDouble:
-      return "f8";
-    case at::kFloat:
-      return "f4";
-    case at::kHalf:
-      return "f2";
-    case at::kLong:
-      return "i8";
-    case at::kInt:
-      return "i4";
-    case at::kShort:
-      return "i2";
-    case at::kChar:
-      return "i1";
-    case at::kByte:
-      return "u1";
-    case at::kBool:
-      return "b1";
-    default:
-      throw Error(std::string("numpy has no arrays of type ") + c10::toString(dtype));
-  }
-}
-
 std::vector<PickleValue> to_values(at::IntArrayRef integers) {
   return std::vector<PickleValue>(integers.begin(), integers.end());
 }
 
 }  // namespace
-
-std::string_view storage_class_name(at::ScalarType dtype) {
-  switch (dtype) {
-    case at::kHalf:
-      return "HalfStorage";
-    case at::kFloat:
-      return "FloatStorage";
-    case at::kDouble:
-      return "DoubleStorage";
-    case at::kBFloat16:
-      return "BFloat16Storage";
-    case at::kByte:
-      return "ByteStorage";
-    case at::kChar:
-      return "CharStorage";
-    case at::kShort:
-      return "ShortStorage";
-    case at::kInt:
-      return "IntStorage";
-    case at::kLong:
-      return "LongStorage";
-    case at::kBool:
-      return "BoolStorage";
-    default:
-      throw Error(std::string("cannot store tensors of type ") + c10::toString(dtype));
-  }
-}
 
 PickleWriter::PickleWriter(const ByteSink& sink, PersistentId persistent_id)
     : sink_(sink), persistent_id_(std::move(persistent_id)) {}
@@ -267,7 +216,9 @@ void PickleWriter::torch_tensor(const Tensor& tensor) {
 void PickleWriter::array(const Tensor& tensor) {
   if (persistent_id_) throw Error("torch files cannot hold numpy arrays");
   const Tensor stored = tensor.detach().cpu().contiguous();
-  const std::string code_of_dtype(array_dtype_code(stored.scalar_type()));
+  const auto code_of_dtype = numpy_code(stored.scalar_type());
+  if (!code_of_dtype)
+    throw Error(std::string("numpy has no arrays of type ") + c10::toString(stored.scalar_type()));
   const bool one_byte = stored.element_size() == 1;
   global("numpy.core.multiarray", "_reconstruct");
   value(PickleValue::tuple(
@@ -277,7 +228,7 @@ void PickleWriter::array(const Tensor& tensor) {
   integer(1);
   value(PickleValue::tuple(to_values(stored.sizes())));
   global("numpy", "dtype");
-  value(PickleValue::tuple({code_of_dtype, false, true}));
+  value(PickleValue::tuple({*code_of_dtype, false, true}));
   code(op::reduce);
   value(PickleValue::tuple({3, one_byte ? "|" : "<", {}, {}, {}, -1, -1, 0}));
   code(op::build);
