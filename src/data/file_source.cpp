@@ -1,7 +1,6 @@
 #include "edm2/data/file_source.h"
 
 #include <algorithm>
-#include <cctype>
 #include <fstream>
 #include <string_view>
 #include <system_error>
@@ -10,6 +9,7 @@
 #include "data/picture_source.h"
 #include "edm2/core/error.h"
 #include "edm2/io/zip.h"
+#include "io/code_pages.h"
 #include "io/foreign_content.h"
 #include "io/system_files.h"
 
@@ -175,9 +175,7 @@ std::string lower_extension(const std::string& name) {
   const size_t dot = name.rfind('.');
   const size_t first = name.find_first_not_of('.', start);
   if (dot == std::string::npos || first == std::string::npos || dot < first) return "";
-  std::string extension = name.substr(dot);
-  for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return extension;
+  return ascii_lower(name.substr(dot));
 }
 
 bool has_image_extension(const std::string& name) {

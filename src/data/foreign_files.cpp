@@ -8,6 +8,7 @@
 #include "data/shard_archive.h"
 #include "edm2/core/platform.h"
 #include "edm2/data/file_source.h"
+#include "io/code_pages.h"
 
 namespace edm2 {
 namespace fs = std::filesystem;
@@ -38,11 +39,6 @@ constexpr ForeignKind unread_kinds[] = {
     {".rec", "a RecordIO file"},        {".beton", "a file of FFCV"},
 };
 
-std::string lower_case(std::string text) {
-  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return text;
-}
-
 /// "'MNIST/raw'" of "MNIST/raw/train-images-idx3-ubyte".
 std::string folder_in_quotes(const std::string& name) {
   return "'" + name.substr(0, name.rfind('/')) + "'";
@@ -50,7 +46,7 @@ std::string folder_in_quotes(const std::string& name) {
 
 /// What the file is and what to do, after "it holds 'NAME', "; "" if that is not known.
 std::string what_to_do(const std::string& name, bool in_archive) {
-  const std::string lower = lower_case(name);
+  const std::string lower = ascii_lower(name);
   const bool deep = name.find('/') != std::string::npos;
   const std::string_view file = std::string_view(lower).substr(lower.rfind('/') + 1);
   const std::string unpack_outer = ": unpack the archive around it, and give ";

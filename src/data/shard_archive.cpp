@@ -8,6 +8,7 @@
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
 #include "edm2/io/gzip.h"
+#include "io/code_pages.h"
 #include "io/foreign_content.h"
 
 namespace edm2 {
@@ -56,11 +57,11 @@ constexpr std::string_view tar_extensions[] = {
 };
 
 /// How long the extension at the end of the name is, 0 if it is another.
-size_t tar_extension_size(std::string name) {
-  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+size_t tar_extension_size(const std::string& name) {
+  const std::string lower = ascii_lower(name);
   size_t longest = 0;
   for (const std::string_view extension : tar_extensions)
-    if (name.size() > extension.size() && name.ends_with(extension))
+    if (lower.size() > extension.size() && lower.ends_with(extension))
       longest = std::max(longest, extension.size());
   return longest;
 }

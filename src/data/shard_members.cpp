@@ -8,6 +8,7 @@
 #include "data/foreign_files.h"
 #include "edm2/core/error.h"
 #include "edm2/data/file_source.h"
+#include "io/code_pages.h"
 #include "io/system_files.h"
 
 namespace edm2 {
@@ -28,9 +29,7 @@ bool is_meta_member(const std::string& name) {
 /// "seg.png" of "a/0001.seg.png", lower case.
 std::string field_of_member(const std::string& name) {
   const size_t dot = sample_key(name).size();
-  std::string field = dot < name.size() ? name.substr(dot + 1) : "";
-  for (char& c : field) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return field;
+  return dot < name.size() ? ascii_lower(name.substr(dot + 1)) : "";
 }
 
 /// The alternatives of --image-key, the preferred one first.
@@ -38,9 +37,8 @@ std::vector<std::string> wanted_keys(const std::string& text) {
   std::vector<std::string> keys;
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = std::min(text.find(';', begin), text.size());
-    std::string key = text.substr(begin, end - begin);
+    std::string key = ascii_lower(text.substr(begin, end - begin));
     if (key.starts_with('.')) key.erase(0, 1);
-    for (char& c : key) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
     if (!key.empty()) keys.push_back(std::move(key));
     begin = end + 1;
   }
@@ -64,24 +62,14 @@ std::string listed(const std::set<std::string>& fields) {
   return text;
 }
 
-struct Sample {
-  std::vector<size_t> pictures;
-};
-
 [[noreturn]] void refuse_several(const TarDirectory& directory, const std::string& key,
-                                 const Sample& sample, const std::string& where) {
+                                 const std::vector<size_t>& pictures, const std::string& where) {
   std::set<std::string> fields;
-  for (const size_t i : sample.pictures) fields.insert(field_of_member(directory.entries[i].name));
-  const size_t count = sample.pictures.size();
+  for (const size_t i : pictures) fields.insert(field_of_member(directory.entries[i].name));
+  const size_t count = pictures.size();
   throw Error("the sample '" + key + "' in '" + where + "' has " +
               (count == 2 ? "two" : std::to_string(count)) + " pictures (" + listed(fields) +
               "); choose one kind of them, as in --image-key=" + *fields.begin());
-}
-
-std::string counted(const std::vector<std::string>& names, const std::string& one,
-                    const std::string& several) {
-  if (names.size() == 1) return "1 " + one + ": " + names.front();
-  return std::to_string(names.size()) + " " + several + ", such as " + names.front();
 }
 
 }  // namespace
@@ -93,29 +81,24 @@ std::string sample_key(const std::string& name) {
 }
 
 std::vector<std::string> ShardNotes::sentences() const {
-  std::vector<std::string> result;
-  if (const std::string note = system_files_note(system_files); !note.empty())
-    result.push_back(note);
-  if (!meta.empty())
-    result.push_back("passed over " + counted(meta, "note of WebDataset on a shard",
-                                              "notes of WebDataset on shards"));
-  if (!unusual.empty())
-    result.push_back("passed over " + counted(unusual, "member of a tar archive that is no file",
-                                              "members of tar archives that are no files"));
-  if (!without_key.empty())
-    result.push_back("passed over " + counted(without_key, "sample without a picture of that key",
-                                              "samples without a picture of that key"));
-  if (!labels_of_nothing.empty())
-    result.push_back("passed over " + counted(labels_of_nothing, "label that belongs to no picture",
-                                              "labels that belong to no picture"));
-  if (const std::string note = unread_pictures_note(unread_pictures); !note.empty())
-    result.push_back(note);
+  std::vector<std::string> result = {
+      system_files_note(system_files),
+      passed_over_note(meta, "note of WebDataset on a shard", "notes of WebDataset on shards"),
+      passed_over_note(unusual, "member of a tar archive that is no file",
+                       "members of tar archives that are no files"),
+      passed_over_note(without_key, "sample without a picture of that key",
+                       "samples without a picture of that key"),
+      passed_over_note(labels_of_nothing, "label that belongs to no picture",
+                       "labels that belong to no picture"),
+      unread_pictures_note(unread_pictures)};
+  std::erase(result, "");
   if (!behind_end.empty())
     result.push_back("something else follows behind the end of " +
                      (behind_end.size() == 1
-                          ? "the archive " + behind_end.front() + " and is not read"
+                          ? "the archive '" + behind_end.front() + "' and is not read"
                           : std::to_string(behind_end.size()) +
-                                " archives and is not read, the first is " + behind_end.front()));
+                                " archives and is not read, the first is '" + behind_end.front() +
+                                "'"));
   return result;
 }
 
@@ -130,15 +113,15 @@ std::vector<size_t> data_members(const TarDirectory& directory, const std::strin
     if (is_system_file(name)) {
       notes.system_files.push_back(name);
     } else if (is_meta_member(name)) {
-      notes.meta.push_back("'" + name + "'");
+      notes.meta.push_back(name);
     } else {
       data.push_back(i);
       if (is_unread_picture(name)) notes.unread_pictures.push_back(name);
     }
   }
-  if (directory.has_more_behind_end) notes.behind_end.push_back("'" + where + "'");
+  if (directory.has_more_behind_end) notes.behind_end.push_back(where);
   for (const std::string& member : directory.left_out)
-    if (!is_system_file(member)) notes.unusual.push_back("'" + member + "'");
+    if (!is_system_file(member)) notes.unusual.push_back(member);
   return data;
 }
 
@@ -156,8 +139,8 @@ ShardMembers sort_members(const TarDirectory& directory, const SourceOptions& op
   for (const FileProblem& problem : members.refused) refused.insert(problem.name);
 
   const std::vector<std::string> keys = wanted_keys(options.image_key);
-  std::vector<std::string> order;  // of the samples
-  std::unordered_map<std::string, Sample> samples;
+  std::vector<std::string> order;                                // of the samples
+  std::unordered_map<std::string, std::vector<size_t>> samples;  // their pictures
   for (const size_t i : data) {
     const std::string& name = entries[i].name;
     if (refused.contains(name)) continue;
@@ -171,23 +154,22 @@ ShardMembers sort_members(const TarDirectory& directory, const SourceOptions& op
     }
     const auto [sample, added] = samples.try_emplace(sample_key(name));
     if (added) order.push_back(sample->first);
-    if (fits) sample->second.pictures.push_back(i);
+    if (fits) sample->second.push_back(i);
   }
   for (const std::string& key : order) {
-    Sample& sample = samples[key];
+    std::vector<size_t>& pictures = samples[key];
     const auto rank = [&](size_t i) { return fitting_key(keys, field_of_member(entries[i].name)); };
-    std::stable_sort(sample.pictures.begin(), sample.pictures.end(),
+    std::stable_sort(pictures.begin(), pictures.end(),
                      [&](size_t a, size_t b) { return rank(a) < rank(b); });
-    if (sample.pictures.empty()) {
-      notes.without_key.push_back("'" + key + "'");
+    if (pictures.empty()) {
+      notes.without_key.push_back(key);
       continue;
     }
     // The first of the keys that is there counts.
-    while (sample.pictures.size() > 1 &&
-           rank(sample.pictures.back()) > rank(sample.pictures.front()))
-      sample.pictures.pop_back();
-    if (sample.pictures.size() > 1) refuse_several(directory, key, sample, where);
-    members.pictures.push_back(sample.pictures.front());
+    while (pictures.size() > 1 && rank(pictures.back()) > rank(pictures.front()))
+      pictures.pop_back();
+    if (pictures.size() > 1) refuse_several(directory, key, pictures, where);
+    members.pictures.push_back(pictures.front());
   }
   return members;
 }

@@ -58,11 +58,8 @@ std::unique_ptr<PictureSource> open_shards_of_folder(const SourceOptions& option
   }
   if (shards->items().size() <= loose.size()) return nullptr;
   add_notes(*shards);
-  if (!loose.empty())
-    shards->add_note(loose.size() == 1
-                         ? "passed over 1 picture beside the tar shards: '" + loose.front() + "'"
-                         : "passed over " + std::to_string(loose.size()) +
-                               " pictures beside the tar shards, such as '" + loose.front() + "'");
+  shards->add_note(
+      passed_over_note(loose, "picture beside the tar shards", "pictures beside the tar shards"));
   return shards;
 }
 
@@ -75,12 +72,10 @@ std::unique_ptr<PictureSource> open_special_folder(const SourceOptions& options)
 }
 
 std::string archives_note(const std::string& folder) {
-  const auto archives = archives_in(folder);
-  if (archives.empty()) return "";
-  const std::string first = fs::path(archives.front()).filename().string();
-  return archives.size() == 1 ? "passed over 1 tar archive among the pictures: '" + first + "'"
-                              : "passed over " + std::to_string(archives.size()) +
-                                    " tar archives among the pictures, such as '" + first + "'";
+  auto archives = archives_in(folder);
+  for (std::string& path : archives) path = fs::path(path).filename().string();
+  return passed_over_note(archives, "tar archive among the pictures",
+                          "tar archives among the pictures");
 }
 
 }  // namespace edm2

@@ -133,7 +133,7 @@ class TarShards : public PictureSource {
         rivals_[item->second] = is_class ? place->second : std::pair(shard, i);
         if (is_class) place->second = {shard, i};
       } else if (is_class && options.image_key.empty()) {
-        notes.labels_of_nothing.push_back("'" + prefix + name + "'");
+        notes.labels_of_nothing.push_back(prefix + name);
       } else if (prefix.empty() && is_label_file(name)) {
         list_ = {shard, i};
       }

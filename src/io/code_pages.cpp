@@ -96,6 +96,13 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
+std::string ascii_lower(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return lower;
+}
+
 std::string composed_text(const std::string& text) {
   return is_ascii_text(text) ? text : mapped(text, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
 }
@@ -103,10 +110,7 @@ std::string composed_text(const std::string& text) {
 std::string caseless_text(const std::string& text) {
   if (!is_ascii_text(text))
     return mapped(text, UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_CASEFOLD);
-  std::string lower = text;
-  for (char& c : lower)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return lower;
+  return ascii_lower(text);
 }
 
 }  // namespace edm2

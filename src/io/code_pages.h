@@ -19,6 +19,8 @@ std::optional<std::string> to_code_page(std::string_view text, CodePage page);
 
 bool is_ascii_text(std::string_view text);
 bool is_utf8(std::string_view text);
+/// With ASCII's capitals as small letters; all else as it is.
+std::string ascii_lower(std::string_view text);
 
 /// The text with letters and accents joined to one character where there is one (Unicode's form
 /// NFC), or as it is if it is no valid UTF-8.

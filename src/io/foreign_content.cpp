@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "io/code_pages.h"
+
 namespace edm2 {
 namespace {
 
@@ -49,9 +51,7 @@ std::string lower_without_blanks_in_front(std::string_view text) {
   if (text.starts_with("\xef\xbb\xbf"sv)) text.remove_prefix(3);
   while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front())))
     text.remove_prefix(1);
-  std::string lower(text);
-  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return lower;
+  return ascii_lower(text);
 }
 
 }  // namespace

@@ -1,24 +1,18 @@
 #include "io/html_links.h"
 
-#include <algorithm>
 #include <cctype>
 #include <cstdint>
 #include <set>
+
+#include "io/code_pages.h"
 
 namespace edm2 {
 namespace {
 
 int hex_value(char c) {
   if (c >= '0' && c <= '9') return c - '0';
-  const char lower = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
-bool same_ignoring_case(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
-           return std::tolower(static_cast<unsigned char>(x)) ==
-                  std::tolower(static_cast<unsigned char>(y));
-         });
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
 bool is_blank(char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; }
@@ -102,7 +96,7 @@ std::vector<std::string> linked_files(std::string_view html, std::string_view fo
   std::vector<std::string> names;
   std::set<std::string> known;
   for (size_t at = 0; at + attribute.size() < html.size(); ++at) {
-    if (!same_ignoring_case(html.substr(at, attribute.size()), attribute)) continue;
+    if (ascii_lower(html.substr(at, attribute.size())) != attribute) continue;
     size_t equals = at + attribute.size();
     while (equals < html.size() && is_blank(html[equals])) ++equals;
     if (equals >= html.size() || html[equals] != '=') continue;

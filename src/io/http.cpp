@@ -11,24 +11,13 @@
 #include <string_view>
 
 #include "edm2/core/printable.h"
+#include "io/code_pages.h"
 
 namespace edm2 {
 namespace {
 
-struct FreeHandle {
-  void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
-};
-using Handle = std::unique_ptr<CURL, FreeHandle>;
-
-struct FreeMulti {
-  void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
-};
-using Multi = std::unique_ptr<CURLM, FreeMulti>;
-
-struct FreeList {
-  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
-};
-using HeaderList = std::unique_ptr<curl_slist, FreeList>;
+using Handle = std::unique_ptr<CURL, decltype(&curl_easy_cleanup)>;
+using HeaderList = std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)>;
 
 /// What the callbacks of one exchange share.
 struct Exchange {
@@ -63,13 +52,6 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
 }
 
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return result;
-}
-
 std::optional<uint64_t> parse_number(std::string_view text) {
   uint64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -80,7 +62,7 @@ std::optional<uint64_t> parse_number(std::string_view text) {
 /// "bytes 100-199/200"
 void parse_content_range(std::string_view value, HttpResponse& response) {
   const size_t blank = value.find(' '), dash = value.find('-'), slash = value.find('/');
-  if (lower(value.substr(0, blank)) != "bytes" || dash == std::string_view::npos ||
+  if (ascii_lower(value.substr(0, blank)) != "bytes" || dash == std::string_view::npos ||
       slash == std::string_view::npos || dash < blank || slash < dash)
     return;
   response.range_first = parse_number(value.substr(blank + 1, dash - blank - 1));
@@ -99,16 +81,16 @@ void parse_header(std::string_view line, HttpResponse& response) {
   }
   const size_t colon = line.find(':');
   if (colon == std::string_view::npos) return;
-  const std::string name = lower(line.substr(0, colon));
+  const std::string name = ascii_lower(line.substr(0, colon));
   const std::string_view value = trimmed(line.substr(colon + 1));
   if (name == "etag") response.etag = value;
   if (name == "last-modified") response.last_modified = value;
   if (name == "date") response.date = value;
   if (name == "content-disposition") response.content_disposition = value;
-  if (name == "content-encoding") response.content_encoding = lower(value);
+  if (name == "content-encoding") response.content_encoding = ascii_lower(value);
   if (name == "content-length") response.content_length = parse_number(value);
   if (name == "content-range") parse_content_range(value, response);
-  if (name == "transfer-encoding" && lower(value).ends_with("chunked")) {
+  if (name == "transfer-encoding" && ascii_lower(value).ends_with("chunked")) {
     response.has_end_mark = true;
     response.is_chunked = true;
   }
@@ -151,7 +133,7 @@ HeaderList request_headers(const HttpRequest& request) {
   // Compressed bodies could be neither measured nor resumed.
   curl_slist* list = curl_slist_append(nullptr, "Accept-Encoding: identity");
   if (request.offset > 0) list = curl_slist_append(list, ("If-Range: " + request.if_range).c_str());
-  return HeaderList(list);
+  return {list, curl_slist_free_all};
 }
 
 void set_options(CURL* handle, const HttpRequest& request, const FetchOptions& options,
@@ -182,32 +164,21 @@ void set_options(CURL* handle, const HttpRequest& request, const FetchOptions& o
 }
 
 std::string status_text(int status) {
-  const auto meaning = [&]() -> std::string {
-    switch (status) {
-      case 401:
-        return "a password is needed";
-      case 403:
-        return "access is forbidden";
-      case 404:
-        return "there is no such file; check the address";
-      case 407:
-        return "the proxy wants a password";
-      case 410:
-        return "the file is no longer there; check the address";
-      case 429:
-        return "too many requests";
-      case 500:
-        return "an error in the server";
-      case 502:
-      case 503:
-      case 504:
-        return "the server is not available at the moment";
-      default:
-        return "";
-    }
-  }();
-  return "the server answers with HTTP status " + std::to_string(status) +
-         (meaning.empty() ? "" : " (" + meaning + ")");
+  constexpr std::pair<int, const char*> meanings[] = {
+      {401, "a password is needed"},
+      {403, "access is forbidden"},
+      {404, "there is no such file; check the address"},
+      {407, "the proxy wants a password"},
+      {410, "the file is no longer there; check the address"},
+      {429, "too many requests"},
+      {500, "an error in the server"},
+      {502, "the server is not available at the moment"},
+      {503, "the server is not available at the moment"},
+      {504, "the server is not available at the moment"}};
+  std::string text = "the server answers with HTTP status " + std::to_string(status);
+  for (const auto& [known, meaning] : meanings)
+    if (known == status) text += std::string(" (") + meaning + ")";
+  return text;
 }
 
 /// Worth another attempt: what a server says when it is in trouble now.
@@ -248,7 +219,8 @@ HttpFailure describe(CURLcode code, const HttpRequest& request, const FetchOptio
 /// Runs the exchange, looking around ten times a second. (libcurl's own limit on the speed looks at
 /// the mean of some seconds, and sees late that nothing comes any more.)
 CURLcode perform(CURL* handle, const FetchOptions& options, Exchange& exchange) {
-  const Multi multi(curl_multi_init());
+  const std::unique_ptr<CURLM, decltype(&curl_multi_cleanup)> multi(curl_multi_init(),
+                                                                    curl_multi_cleanup);
   if (multi == nullptr || curl_multi_add_handle(multi.get(), handle) != CURLM_OK)
     throw std::runtime_error("libcurl cannot be initialized");
   struct Removal {
@@ -276,7 +248,7 @@ CURLcode perform(CURL* handle, const FetchOptions& options, Exchange& exchange) 
 std::optional<HttpFailure> http_get(const HttpRequest& request, const FetchOptions& options,
                                     HttpReceiver& receiver) {
   static const CURLcode initialized = curl_global_init(CURL_GLOBAL_DEFAULT);
-  const Handle handle(curl_easy_init());
+  const Handle handle(curl_easy_init(), curl_easy_cleanup);
   if (initialized != CURLE_OK || handle == nullptr)
     throw std::runtime_error("libcurl cannot be initialized");
   Exchange exchange{receiver};

@@ -4,6 +4,8 @@
 #include <cctype>
 #include <string_view>
 
+#include "io/code_pages.h"
+
 namespace edm2 {
 namespace {
 
@@ -94,8 +96,7 @@ bool begins_as_text(std::string_view text) {
 
 std::string unread_picture_format(std::span<const std::byte> beginning, const std::string& name) {
   const std::string_view text(reinterpret_cast<const char*>(beginning.data()), beginning.size());
-  std::string lower = name.substr(std::min(name.size(), name.rfind('.')));
-  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  const std::string lower = ascii_lower(name.substr(std::min(name.size(), name.rfind('.'))));
   if (!begins_as_text(text))
     for (const Extension& known : extensions)
       if (lower == known.extension) return std::string(known.format);

@@ -1,8 +1,9 @@
 #include "io/system_files.h"
 
 #include <algorithm>
-#include <cctype>
 #include <iterator>
+
+#include "io/code_pages.h"
 
 namespace edm2 {
 namespace {
@@ -43,8 +44,7 @@ bool is_leftover(std::string_view part) {
   if (part.starts_with('.') && part != "."sv && part != ".."sv) return true;
   // Windows' bin until 2003. In small letters it may be what somebody sorts.
   if (part == "RECYCLER"sv) return true;
-  std::string lower(part);
-  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  const std::string lower = ascii_lower(part);
   return is_chkdsk_folder(lower) || lower.ends_with(".lrdata"sv) ||
          std::find(std::begin(system_names), std::end(system_names), lower) !=
              std::end(system_names);
@@ -70,13 +70,17 @@ std::vector<std::string> take_system_files(std::vector<std::string>& names) {
   return taken;
 }
 
+std::string passed_over_note(const std::vector<std::string>& names, const std::string& one,
+                             const std::string& several) {
+  if (names.empty()) return "";
+  const std::string count = std::to_string(names.size());
+  return "passed over " + count + " " +
+         (names.size() == 1 ? one + ": '" : several + ", such as '") + names.front() + "'";
+}
+
 std::string system_files_note(const std::vector<std::string>& left_out) {
-  if (left_out.empty()) return "";
-  const bool one = left_out.size() == 1;
-  return "passed over " + std::to_string(left_out.size()) +
-         (one ? " file that systems leave behind: '"
-              : " files that systems leave behind, such as '") +
-         left_out.front() + "'";
+  return passed_over_note(left_out, "file that systems leave behind",
+                          "files that systems leave behind");
 }
 
 }  // namespace edm2

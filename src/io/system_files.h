@@ -16,6 +16,10 @@ bool is_system_file(std::string_view relative_path);
 /// Takes such names out of the list, and returns them in their order.
 std::vector<std::string> take_system_files(std::vector<std::string>& names);
 
+/// "passed over 1 ONE: 'a'", "passed over 12 SEVERAL, such as 'a'"; "" for no names.
+std::string passed_over_note(const std::vector<std::string>& names, const std::string& one,
+                             const std::string& several);
+
 /// "passed over 12 files that systems leave behind, such as '__MACOSX/._1.png'"; "" for none.
 std::string system_files_note(const std::vector<std::string>& left_out);
 
