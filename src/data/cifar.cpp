@@ -48,9 +48,6 @@ class CifarPictures : public PictureSource {
   explicit CifarPictures(const SourceOptions& options) : options_(options) {}
 
   std::string kind() const override { return "CIFAR"; }
-  std::vector<std::byte> read(size_t index) const override {
-    throw Error("'" + items_.at(index).name + "' is not a file of its own");
-  }
   Image decode(size_t index, Channels) const override {
     const uint8_t* planes = pixels_.data() + index * picture_bytes;
     Image image{side, side, 3, std::vector<uint8_t>(picture_bytes)};

@@ -15,7 +15,36 @@ namespace fs = std::filesystem;
 
 namespace {
 
-class ZipDestination : public DatasetWriter {
+/// Files with a dataset.json.
+class ListingWriter : public DatasetWriter {
+ public:
+  void add(const std::string& name, std::span<const std::byte> contents,
+           const Label& label) override {
+    put(name, contents);
+    all_labelled_ = all_labelled_ && !label.is_null();
+    if (all_labelled_)
+      labels_.push_back({name, label});
+    else
+      labels_ = {};
+  }
+  void finish(const nlohmann::ordered_json& more) override {
+    std::string json = label_file_text(all_labelled_ ? std::optional(labels_) : std::nullopt);
+    for (const auto& [key, value] : more.items())
+      json.insert(json.size() - 1, ", \"" + key + "\": " + value.dump());
+    put("dataset.json", std::as_bytes(std::span(json)));
+    close();
+  }
+
+ protected:
+  virtual void put(const std::string& name, std::span<const std::byte> contents) = 0;
+  virtual void close() = 0;
+
+ private:
+  LabelList labels_;
+  bool all_labelled_ = true;
+};
+
+class ZipDestination : public ListingWriter {
  public:
   explicit ZipDestination(const fs::path& path) : zip_(path) {}
 
@@ -62,7 +91,7 @@ class PartialFolder {
   fs::path path_, partial_;
 };
 
-class FolderDestination : public DatasetWriter {
+class FolderDestination : public ListingWriter {
  public:
   explicit FolderDestination(const fs::path& path) : folder_(path) {}
 
@@ -95,13 +124,7 @@ class TarDestination : public DatasetWriter {
     if (label.is_number()) tar_.add(key + ".cls", label.dump());
     if (label.is_array()) tar_.add(key + ".json", nlohmann::json{{"label", label}}.dump());
   }
-  void close() override { tar_.finish(); }
-
- protected:
-  void put(const std::string& name, std::span<const std::byte> contents) override {
-    tar_.add(name, contents);
-  }
-  void put_labels(const std::string&) override {}  // they stand beside the items
+  void finish(const nlohmann::ordered_json&) override { tar_.finish(); }
 
  private:
   TarWriter tar_;
@@ -119,17 +142,14 @@ class ShardDestination : public DatasetWriter {
     shard_->add(name, contents, label);
   }
 
- protected:
-  void put(const std::string&, std::span<const std::byte>) override {}
-  void put_labels(const std::string&) override {}
-  void close() override {
-    if (shard_) shard_->close();
+  void finish(const nlohmann::ordered_json&) override {
+    if (shard_) shard_->finish({});
     folder_.finish();
   }
 
  private:
   void begin_shard() {
-    if (shard_) shard_->close();
+    if (shard_) shard_->finish({});
     char name[64];
     std::snprintf(name, sizeof name, "shard-%06lld.tar",
                   static_cast<long long>(count_ / shard_size_));
@@ -142,28 +162,6 @@ class ShardDestination : public DatasetWriter {
 };
 
 }  // namespace
-
-void DatasetWriter::add(const std::string& name, std::span<const std::byte> contents,
-                        const Label& label) {
-  put(name, contents);
-  all_labelled_ = all_labelled_ && !label.is_null();
-  if (all_labelled_)
-    labels_.emplace_back(name, label);
-  else
-    labels_ = {};
-}
-
-void DatasetWriter::put_labels(const std::string& json) {
-  put("dataset.json", std::as_bytes(std::span(json)));
-}
-
-void DatasetWriter::finish(const nlohmann::ordered_json& more) {
-  std::string json = label_file_text(all_labelled_ ? std::optional(labels_) : std::nullopt);
-  for (const auto& [key, value] : more.items())
-    json.insert(json.size() - 1, ", \"" + key + "\": " + value.dump());
-  put_labels(json);
-  close();
-}
 
 bool is_zip_name(const std::string& path) { return path.ends_with(".zip"); }
 bool is_tar_name(const std::string& path) { return path.ends_with(".tar"); }

@@ -20,19 +20,10 @@ class DatasetWriter {
   virtual ~DatasetWriter() = default;
   /// The next item; `name` with '/'. A null label: none.
   virtual void add(const std::string& name, std::span<const std::byte> contents,
-                   const Label& label);
+                   const Label& label) = 0;
   /// Writes the labels (those of all items, or null if one has none) and makes the result appear
   /// under its name. Without it nothing stays behind. `more`: further keys of dataset.json.
-  void finish(const nlohmann::ordered_json& more = {});
-
- protected:
-  virtual void put(const std::string& name, std::span<const std::byte> contents) = 0;
-  virtual void put_labels(const std::string& json);
-  virtual void close() = 0;
-
- private:
-  LabelList labels_;
-  bool all_labelled_ = true;
+  virtual void finish(const nlohmann::ordered_json& more = {}) = 0;
 };
 
 /// A name that ends with ".zip" / ".tar" (in this case) means an archive.

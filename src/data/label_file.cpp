@@ -23,10 +23,10 @@ std::string json_text(const nlohmann::json& value) {
   return text + "]";
 }
 
-std::string folder_of(const std::string& name) {
-  const size_t slash = name.find_last_of("/\\");
-  return slash == std::string::npos ? "" : name.substr(0, slash + 1);
-}
+/// How many characters the folder in front of the file's name has, '/' included.
+size_t folder_size(const std::string& name) {
+  return name.find_last_of("/\\") + 1;
+}  // npos + 1 = 0
 
 /// The pictures of the folder and below are all that there are.
 bool holds_all_pictures(const std::string& folder, const FileSource& source) {
@@ -38,24 +38,30 @@ bool holds_all_pictures(const std::string& folder, const FileSource& source) {
 LabelList object_entries(nlohmann::json& object) {
   LabelList list;
   list.reserve(object.size());
-  for (auto& [name, label] : object.items()) list.emplace_back(name, std::move(label));
+  for (auto& [name, label] : object.items()) list.push_back({name, std::move(label)});
   return list;
 }
 
 }  // namespace
 
+std::vector<std::string_view> names_of(const LabelList& items) {
+  std::vector<std::string_view> names;
+  names.reserve(items.size());
+  for (const LabelledItem& item : items) names.push_back(item.name);
+  return names;
+}
+
+bool is_label_file(const std::string& name) {
+  return ascii_lower(std::string_view(name).substr(folder_size(name))) == label_file_name;
+}
+
 std::string find_label_file(const FileSource& source, std::vector<std::string>& notes) {
   if (source.contains(std::string(label_file_name))) return std::string(label_file_name);
   std::vector<std::string> found, elsewhere;
-  for (const std::string& name : source.names()) {
-    const size_t length = label_file_name.size();
-    if (name.size() < length || (name.back() != 'n' && name.back() != 'N')) continue;
-    const std::string folder = folder_of(name);
-    if (name.size() - folder.size() != length ||
-        caseless_text(name.substr(folder.size())) != label_file_name)
-      continue;
-    (holds_all_pictures(folder, source) ? found : elsewhere).push_back(name);
-  }
+  for (const std::string& name : source.names())
+    if (is_label_file(name))
+      (holds_all_pictures(name.substr(0, folder_size(name)), source) ? found : elsewhere)
+          .push_back(name);
   if (found.size() > 1)
     throw Error("there are " + quoted_name(found[0]) + " and " + quoted_name(found[1]) +
                 ", and it is not certain which has the labels; remove one");
@@ -73,13 +79,8 @@ std::string find_label_file(const FileSource& source, std::vector<std::string>& 
 }
 
 nlohmann::json parse_label_json(std::span<const std::byte> bytes, const std::string& where) {
-  nlohmann::json root = parse_json_file(bytes, where);
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  constexpr std::string_view key = "\"labels\"";
-  // The usual file, a list of pairs, has nothing that could stand twice.
-  const bool usual = root.is_object() && root.size() == 1 && root.begin()->is_array() &&
-                     text.find(key) == text.rfind(key);
-  const std::string repeated = usual ? "" : repeated_key(text);
+  std::string repeated;
+  nlohmann::json root = parse_json_file(bytes, where, &repeated);
   if (!repeated.empty())
     throw Error(where + " has the key " + quoted_name(repeated) +
                 " twice in one object, and it is not certain which counts; leave one of them");
@@ -108,26 +109,18 @@ std::optional<LabelList> label_list_of(nlohmann::json root, const std::string& w
     if (!pair.is_array() || pair.size() != 2 || !pair[0].is_string())
       fail("must hold a list of [name, label] pairs; entry " + std::to_string(list.size()) +
            " is not one");
-    list.emplace_back(std::move(pair[0].get_ref<std::string&>()), std::move(pair[1]));
+    list.push_back({std::move(pair[0].get_ref<std::string&>()), std::move(pair[1])});
   }
   return list;
-}
-
-std::optional<LabelList> read_label_file(const FileSource& source, const std::string& path) {
-  auto root = read_label_json(source, path);
-  if (!root) return std::nullopt;
-  return label_list_of(std::move(*root), "dataset.json in '" + path + "'");
 }
 
 void labels_from_list(LabelList list, std::span<const std::string_view> pictures,
                       FileLabels& result) {
   result.listed = true;
-  if (!list.empty()) result.some_name = list.front().first;
-  std::vector<std::string_view> names;
-  names.reserve(list.size());
-  for (const auto& [name, label] : list) names.push_back(name);
+  if (!list.empty()) result.some_name = list.front().name;
+  const std::vector<std::string_view> names = names_of(list);
   const NameMatch match = match_names(
-      pictures, names, [&](size_t a, size_t b) { return list[a].second == list[b].second; });
+      pictures, names, [&](size_t a, size_t b) { return list[a].label == list[b].label; });
   if (match.contradiction) {
     const auto [a, b] = *match.contradiction;
     if (names[a] != names[b])
@@ -142,7 +135,7 @@ void labels_from_list(LabelList list, std::span<const std::string_view> pictures
   for (size_t i = 0; i < pictures.size(); ++i)
     if (match.entry_of[i] != NameMatch::none) {
       // An entry stands for one picture alone.
-      result.labels[i] = std::move(list[match.entry_of[i]].second);
+      result.labels[i] = std::move(list[match.entry_of[i]].label);
     }
   const LabelPlace place{.where = result.where,
                          .name_of = [&](size_t i) { return quoted_name(pictures[i]); }};
@@ -154,8 +147,9 @@ FileLabels labels_from_file(const FileSource& source, const std::string& path,
   FileLabels result;
   result.where = "dataset.json in '" + path + "'";
   result.exists = !find_label_file(source, result.notes).empty();
-  if (auto list = read_label_file(source, path))
-    labels_from_list(std::move(*list), pictures, result);
+  auto root = read_label_json(source, path);
+  auto list = root ? label_list_of(std::move(*root), result.where) : std::nullopt;
+  if (list) labels_from_list(std::move(*list), pictures, result);
   return result;
 }
 
@@ -164,7 +158,7 @@ std::string label_file_text(const std::optional<LabelList>& labels) {
   std::string text = R"({"labels": [)";
   for (size_t i = 0; i < labels->size(); ++i) {
     if (i > 0) text += ", ";
-    text += "[" + json_text((*labels)[i].first) + ", " + json_text((*labels)[i].second) + "]";
+    text += "[" + json_text((*labels)[i].name) + ", " + json_text((*labels)[i].label) + "]";
   }
   return text + "]}";
 }

@@ -5,7 +5,7 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <utility>
+#include <string_view>
 #include <vector>
 
 #include "edm2/data/file_source.h"
@@ -15,18 +15,25 @@ namespace edm2 {
 /// An integer (class index), an array of numbers (vector), or null (none). Before settle_labels()
 /// it may be all that people write for these.
 using Label = nlohmann::json;
-using LabelList = std::vector<std::pair<std::string, Label>>;
+struct LabelledItem {
+  std::string name;
+  Label label;
+};
+using LabelList = std::vector<LabelledItem>;
+/// Views of the names, in their order.
+std::vector<std::string_view> names_of(const LabelList& items);
+
+/// The name is dataset.json, in whatever folder and case.
+bool is_label_file(const std::string& name);
 
 /// dataset.json at the root, in capitals or not, or else in the one folder in which all pictures
 /// lie; "" if there is none. `notes` gets a sentence where it is not the plain name at the root, or
 /// where such a file stands elsewhere. Throws Error if there are several.
 std::string find_label_file(const FileSource& source, std::vector<std::string>& notes);
 
-/// `labels` of the dataset.json, as it is written, or nothing if there is no such file or it says
-/// null: a list of [name, label] pairs, or an object. `path` is for messages. Throws Error if the
-/// file is not what it should be.
-std::optional<LabelList> read_label_file(const FileSource& source, const std::string& path);
-/// The same of a file's contents; `where` begins messages.
+/// `labels` of a dataset.json, as it is written, or nothing if it says null: a list of [name,
+/// label] pairs, or an object. `where` begins messages. Throws Error if it is not what it should
+/// be.
 std::optional<LabelList> label_list_of(nlohmann::json root, const std::string& where);
 
 /// parse_json_file() for labels: a key that stands twice in one object is an Error, because only
@@ -48,7 +55,7 @@ struct FileLabels {
 };
 
 /// Reads the labels of pictures from dataset.json: one for all that read datasets. Throws Error as
-/// read_label_file(), where names may stand for several pictures, and for labels whose meaning is
+/// label_list_of(), where names may stand for several pictures, and for labels whose meaning is
 /// not certain.
 FileLabels labels_from_file(const FileSource& source, const std::string& path,
                             std::span<const std::string_view> pictures);

@@ -246,6 +246,15 @@ void settle_labels(std::vector<Label>& labels, const LabelPlace& place,
   Settling(labels, place, notes).run();
 }
 
+void settle_labels(LabelList& items, LabelPlace place, std::vector<std::string>& notes) {
+  if (!place.name_of) place.name_of = [&](size_t i) { return quoted_name(items[i].name); };
+  std::vector<Label> labels;
+  labels.reserve(items.size());
+  for (LabelledItem& item : items) labels.push_back(std::move(item.label));
+  settle_labels(labels, place, notes);
+  for (size_t i = 0; i < items.size(); ++i) items[i].label = std::move(labels[i]);
+}
+
 std::string missing_labels(const std::string& where, size_t missing, size_t pictures,
                            const std::string& first, std::string_view listed) {
   std::string text = where + " has no label for ";

@@ -33,6 +33,8 @@ struct LabelPlace {
 /// is not certain: fractions as classes, names among numbers, other values.
 void settle_labels(std::vector<Label>& labels, const LabelPlace& place,
                    std::vector<std::string>& notes);
+/// The same for the labels of items, which messages name unless `place` does.
+void settle_labels(LabelList& items, LabelPlace place, std::vector<std::string>& notes);
 
 /// "dataset.json in 'x' has no label for 17 of 50,000 pictures, the first is 'y'", and a name that
 /// it has, if no picture has a label; for one missing label "... has no label for 'y' (1 of ...)".

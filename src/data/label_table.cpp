@@ -34,24 +34,20 @@ size_t width_of(const Table& table) {
   return width;
 }
 
-std::string_view cell_at(const Table& table, size_t row, size_t column) {
-  const auto cells = table.row(row);
-  return column < cells.size() ? cells[column] : std::string_view();
+bool holds_numbers(const Table& table, size_t column, bool headline) {
+  for (size_t row = headline ? 1 : 0; row < table.rows(); ++row)
+    if (!table.number(table.cell(row, column))) return false;
+  return true;
 }
 
 /// Of two columns, class numbers and their names, the one with the numbers; nothing if they do not
 /// say the same.
 std::optional<size_t> numbers_of(const Table& table, size_t a, size_t b) {
-  const auto is_number = [&](size_t column) {
-    for (size_t row = 1; row < table.rows(); ++row)
-      if (!table.number(cell_at(table, row, column))) return false;
-    return true;
-  };
-  if (!is_number(a)) std::swap(a, b);
-  if (!is_number(a)) return std::nullopt;
+  if (!holds_numbers(table, a, /*headline=*/true)) std::swap(a, b);
+  if (!holds_numbers(table, a, /*headline=*/true)) return std::nullopt;
   std::unordered_map<std::string_view, std::string_view> name_of, number_of;
   for (size_t row = 1; row < table.rows(); ++row) {
-    const auto number = cell_at(table, row, a), name = cell_at(table, row, b);
+    const auto number = table.cell(row, a), name = table.cell(row, b);
     if (name_of.emplace(number, name).first->second != name ||
         number_of.emplace(name, number).first->second != number)
       return std::nullopt;
@@ -76,34 +72,22 @@ Listing listing_of(const Table& table, const LabelColumns& columns, size_t name)
   Listing listing{table.name(), true, {}, {}};
   const std::vector<size_t> labels = label_columns(table, columns, name);
   for (size_t row = columns.headline ? 1 : 0; row < table.rows(); ++row) {
-    const std::string_view cell = cell_at(table, row, name);
+    const std::string_view cell = table.cell(row, name);
     if (cell.empty()) continue;
     refuse_surplus_cells(table, row, columns);
     // A row that is too short may be of no picture, and has no label.
     const bool whole = table.row(row).size() > labels.back();
-    listing.entries.emplace_back(cell, whole ? label_in_row(table, row, labels) : Label());
+    listing.entries.push_back(
+        {std::string(cell), whole ? label_in_row(table, row, labels) : Label()});
     listing.lines.push_back(table.line(row));
   }
   return listing;
 }
 
-std::vector<std::string_view> names_in(const LabelList& entries) {
-  std::vector<std::string_view> names;
-  names.reserve(entries.size());
-  for (const auto& [name, label] : entries) names.push_back(name);
-  return names;
-}
-
 NameMatch match_listing(const Listing& listing, std::span<const std::string_view> pictures) {
-  return match_names(pictures, names_in(listing.entries), [&](size_t a, size_t b) {
-    return listing.entries[a].second == listing.entries[b].second;
+  return match_names(pictures, names_of(listing.entries), [&](size_t a, size_t b) {
+    return listing.entries[a].label == listing.entries[b].label;
   });
-}
-
-bool holds_numbers(const Table& table, size_t column, bool headline) {
-  for (size_t row = headline ? 1 : 0; row < table.rows(); ++row)
-    if (!table.number(cell_at(table, row, column))) return false;
-  return true;
 }
 
 /// The column by whose names most pictures are found, of equals by the very names: that of the
@@ -117,7 +101,7 @@ size_t column_of_names(const Table& table, const LabelColumns& columns,
   const auto look_at = [&](size_t column) {
     std::vector<std::string_view> names;
     for (size_t row = columns.headline ? 1 : 0; row < table.rows(); ++row)
-      names.push_back(cell_at(table, row, column));
+      names.push_back(table.cell(row, column));
     const NameMatch match = match_names(pictures, names, [](size_t, size_t) { return true; });
     const std::pair found(match.missing, match.differing);
     if (found >= least) return;
@@ -167,35 +151,40 @@ Listing read_json_lines(const std::string& text, const std::string& where) {
       label_key = key;
     }
     if (name_key.empty()) throw Error(place + " names no file (\"file_name\")");
-    listing.entries.emplace_back(object[name_key].get<std::string>(),
-                                 label_key.empty() ? Label() : object[label_key]);
+    listing.entries.push_back(
+        {object[name_key].get<std::string>(), label_key.empty() ? Label() : object[label_key]});
     listing.lines.push_back(number);
   }
   return listing;
 }
 
-void note_unused(const Listing& listing, const NameMatch& match, std::vector<std::string>& notes) {
+/// Entries that stand for no picture.
+std::vector<size_t> unused_entries(const Listing& listing, const NameMatch& match) {
   std::vector<bool> used(listing.entries.size());
   for (const size_t entry : match.entry_of)
     if (entry != NameMatch::none) used[entry] = true;
-  const auto unused = static_cast<size_t>(std::count(used.begin(), used.end(), false));
-  if (unused == 0) return;
-  const auto first = static_cast<size_t>(std::find(used.begin(), used.end(), false) - used.begin());
-  notes.push_back(with_commas(unused) + (unused == 1 ? " line" : " lines") + " of " +
-                  listing.where +
-                  (unused == 1 ? " names no picture or one again: "
-                               : " name no pictures or some again, the first is ") +
-                  listing.place(first) + " with " + quoted_name(listing.entries[first].first));
+  std::vector<size_t> unused;
+  for (size_t i = 0; i < used.size(); ++i)
+    if (!used[i]) unused.push_back(i);
+  return unused;
+}
+
+void note_unused(const Listing& listing, const NameMatch& match, std::vector<std::string>& notes) {
+  const std::vector<size_t> unused = unused_entries(listing, match);
+  if (unused.empty()) return;
+  const bool one = unused.size() == 1;
+  notes.push_back(with_commas(unused.size()) + (one ? " line of " : " lines of ") + listing.where +
+                  (one ? " names no picture or one again: "
+                       : " name no pictures or some again, the first is ") +
+                  listing.place(unused.front()) + " with " +
+                  quoted_name(listing.entries[unused.front()].name));
 }
 
 [[noreturn]] void fail_missing(const Listing& listing, const NameMatch& match,
                                std::span<const std::string_view> pictures) {
-  std::vector<bool> used(listing.entries.size());
-  for (const size_t entry : match.entry_of)
-    if (entry != NameMatch::none) used[entry] = true;
-  std::string_view other;  // the last: the first may be a headline
-  for (size_t i = 0; i < used.size(); ++i)
-    if (!used[i]) other = listing.entries[i].first;
+  const std::vector<size_t> unused = unused_entries(listing, match);
+  // The last: the first may be a headline.
+  const std::string other = unused.empty() ? "" : listing.entries[unused.back()].name;
   throw Error(missing_labels(listing.where, match.missing, pictures.size(),
                              std::string(pictures[match.first_missing]), other) +
               "; each picture needs a line with its name and its label");
@@ -246,8 +235,7 @@ Label label_in_row(const Table& table, size_t row, std::span<const size_t> colum
 void label_by_file(std::vector<PictureSource::Item>& items, const std::string& path,
                    std::vector<std::string>& notes) {
   constexpr size_t most_bytes = size_t{1} << 30;
-  std::vector<std::string_view> pictures;
-  for (const auto& item : items) pictures.push_back(item.name);
+  const std::vector<std::string_view> pictures = names_of(items);
   const std::string where = "'" + path + "'", extension = lower_extension(path);
   std::string text = read_text_file(path, most_bytes);
   Listing listing{where, false, {}, {}};
@@ -264,25 +252,23 @@ void label_by_file(std::vector<PictureSource::Item>& items, const std::string& p
   const NameMatch match = match_listing(listing, pictures);
   if (match.contradiction) {
     const auto [a, b] = *match.contradiction;
-    throw Error(where + " gives different labels to " + quoted_name(listing.entries[a].first) +
-                " in " + listing.place(a) + " and to " + quoted_name(listing.entries[b].first) +
+    throw Error(where + " gives different labels to " + quoted_name(listing.entries[a].name) +
+                " in " + listing.place(a) + " and to " + quoted_name(listing.entries[b].name) +
                 " in " + listing.place(b) + "; leave one of them");
   }
   if (match.missing > 0) fail_missing(listing, match, pictures);
-  note_differing_names(where, match, pictures, names_in(listing.entries), notes);
+  note_differing_names(where, match, pictures, names_of(listing.entries), notes);
   note_unused(listing, match, notes);
-  std::vector<Label> labels;
   for (size_t i = 0; i < items.size(); ++i) {
-    labels.push_back(listing.entries[match.entry_of[i]].second);
-    if (labels.back().is_null())
+    items[i].label = listing.entries[match.entry_of[i]].label;
+    if (items[i].label.is_null())
       throw Error(where + " has no label for " + quoted_name(pictures[i]) + ": it is missing in " +
                   listing.place(match.entry_of[i]));
   }
   const auto name_of = [&](size_t i) {
     return quoted_name(pictures[i]) + " (" + listing.place(match.entry_of[i]) + ")";
   };
-  settle_labels(labels, {.where = where, .table = listing.table, .name_of = name_of}, notes);
-  for (size_t i = 0; i < items.size(); ++i) items[i].label = std::move(labels[i]);
+  settle_labels(items, {.where = where, .table = listing.table, .name_of = name_of}, notes);
 }
 
 }  // namespace edm2

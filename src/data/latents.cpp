@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <unordered_set>
 
 #include "data/latent_measure.h"
 #include "data/partial_dataset.h"
@@ -51,15 +52,11 @@ std::vector<std::byte> decode_one(const PictureSource& source, size_t index, con
   const Tensor raw = as_latents(read_npy(source.read(index), source.items()[index].name));
   const int64_t channels = encoder.raw_channels();
   if (raw.dim() != 3 || raw.size(0) != channels || raw.scalar_type() != at::kFloat ||
-      raw.numel() == 0) {
-    std::string shape;
-    for (const int64_t size : raw.sizes())
-      shape += (shape.empty() ? "" : "x") + std::to_string(size);
+      raw.numel() == 0)
     throw Error(
-        "these latents are " + shape + " values of type " + c10::toString(raw.scalar_type()) +
-        "; needed are " + std::to_string(channels) +
+        "these latents are " + shape_text(raw.sizes().vec()) + " values of type " +
+        c10::toString(raw.scalar_type()) + "; needed are " + std::to_string(channels) +
         " x height x width of floating-point numbers, as 'edm2 dataset encode' writes them");
-  }
   // On the CPU whatever the VAE's device, so that the picture is the same.
   const std::vector<int64_t> seeds = {seed + static_cast<int64_t>(index)};
   StackedGenerator random(at::kCPU, seeds);
@@ -170,9 +167,9 @@ Share make_share(const Work& work, const LatentOptions& options, const PictureSo
 void assemble(const Work& work, const LatentOptions& options, const PictureSource& source,
               const PartialDataset& partial, int64_t end, LatentResult& result,
               Progress& progress) {
-  std::unordered_map<std::string, bool> left_out;
-  for (const FileProblem& problem : result.problems) left_out[problem.name] = true;
-  std::vector<PartialDataset::Item> items;
+  std::unordered_set<std::string> left_out;
+  for (const FileProblem& problem : result.problems) left_out.insert(problem.name);
+  LabelList items;
   for (int64_t index = 0; index < end; ++index) {
     const auto& item = source.items()[static_cast<size_t>(index)];
     if (!left_out.contains(item.name))

@@ -122,9 +122,6 @@ std::optional<fs::path> labels_beside(const fs::path& pictures) {
 class MnistPictures : public PictureSource {
  public:
   std::string kind() const override { return "MNIST"; }
-  std::vector<std::byte> read(size_t index) const override {
-    throw Error("'" + items_.at(index).name + "' is not a file of its own");
-  }
   Image decode(size_t index, Channels channels) const override {
     const size_t count = height_ * width_;
     const uint8_t* grey = pixels_.data() + index * count;

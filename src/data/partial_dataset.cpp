@@ -73,12 +73,12 @@ void PartialDataset::put(const std::string& name, std::span<const std::byte> con
   }
 }
 
-void PartialDataset::finish(const std::vector<Item>& items,
+void PartialDataset::finish(const LabelList& items,
                             const std::function<void(std::span<const std::byte>)>& look,
                             const std::function<nlohmann::ordered_json()>& more) const {
   {
     const auto dest = open_destination(dest_);
-    for (const Item& item : items) {
+    for (const LabelledItem& item : items) {
       check_interrupt();
       const auto contents = get(item.name);
       look(contents);

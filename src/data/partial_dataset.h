@@ -28,14 +28,9 @@ class PartialDataset {
   void put(const std::string& name, std::span<const std::byte> contents) const;
   std::vector<std::byte> get(const std::string& name) const;
 
-  struct Item {
-    std::string name;
-    Label label;
-  };
   /// Makes the destination of the items, in this order, and removes the folder. `look` sees the
   /// contents of each one before; what `more` returns then goes into dataset.json.
-  void finish(const std::vector<Item>& items,
-              const std::function<void(std::span<const std::byte>)>& look,
+  void finish(const LabelList& items, const std::function<void(std::span<const std::byte>)>& look,
               const std::function<nlohmann::ordered_json()>& more) const;
 
  private:

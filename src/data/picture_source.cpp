@@ -42,9 +42,7 @@ class FilePictures : public PictureSource {
 
  protected:
   void read_own_labels(const SourceOptions&) override {
-    std::vector<std::string_view> names;
-    for (const Item& item : items_) names.push_back(item.name);
-    take_labels(labels_from_file(*source_, path_, names));
+    take_labels(labels_from_file(*source_, path_, names_of(items_)));
   }
 
  private:
@@ -129,6 +127,10 @@ OnError parse_on_error(const std::string& text) {
 
 Image PictureSource::decode(size_t index, Channels channels) const {
   return decode_picture(read(index), items_.at(index).name, channels);
+}
+
+std::vector<std::byte> PictureSource::read(size_t index) const {
+  throw Error("'" + items_.at(index).name + "' is not a file of its own");
 }
 
 void report_notes(const PictureSource& source, Progress& progress) {

@@ -18,10 +18,7 @@ namespace edm2 {
 /// Pictures in order, with their labels. read() and decode() may be called by several threads.
 class PictureSource {
  public:
-  struct Item {
-    std::string name;  ///< for messages and label files
-    Label label;       ///< null: none
-  };
+  using Item = LabelledItem;  ///< a null label: none
 
   virtual ~PictureSource() = default;
   const std::vector<Item>& items() const { return items_; }
@@ -39,8 +36,8 @@ class PictureSource {
   virtual std::string kind() const = 0;
   /// Throws Error naming the picture.
   virtual Image decode(size_t index, Channels channels) const;
-  /// The file of an item. Throws Error, also where items are no files.
-  virtual std::vector<std::byte> read(size_t index) const = 0;
+  /// The file of an item. Throws Error, also where items are no files, as here.
+  virtual std::vector<std::byte> read(size_t index) const;
   /// What says which labels the items have: "dataset.json", "folders", "table", "source" (they
   /// stand beside the pictures); "" if nothing does, so that items have none.
   const std::string& label_origin() const { return label_origin_; }

@@ -10,13 +10,6 @@
 namespace edm2 {
 namespace {
 
-std::vector<std::string_view> names_of(const std::vector<PictureSource::Item>& items) {
-  std::vector<std::string_view> names;
-  names.reserve(items.size());
-  for (const auto& item : items) names.push_back(item.name);
-  return names;
-}
-
 /// Whoever packs class folders expects them to count.
 void note_unread_folders(const std::vector<PictureSource::Item>& items,
                          std::vector<std::string>& notes) {

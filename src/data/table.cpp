@@ -252,6 +252,11 @@ std::span<const std::string_view> Table::row(size_t row) const {
   return std::span(cells_).subspan(begins_[row], begins_[row + 1] - begins_[row]);
 }
 
+std::string_view Table::cell(size_t row, size_t column) const {
+  const auto cells = this->row(row);
+  return column < cells.size() ? cells[column] : std::string_view();
+}
+
 void Table::drop_empty_columns() {
   size_t widest = 0;  // without what is empty at its end
   size_t columns = 0;
@@ -328,8 +333,7 @@ bool counts_rows(const Table& table, size_t column, bool headline) {
   if (table.rows() < first + 2) return false;
   std::optional<double> before;
   for (size_t i = first; i < table.rows(); ++i) {
-    const auto cells = table.row(i);
-    const auto number = column < cells.size() ? table.number(cells[column]) : std::nullopt;
+    const auto number = table.number(table.cell(i, column));
     if (!number || (before ? *number != *before + 1 : *number != 0 && *number != 1)) return false;
     before = number;
   }

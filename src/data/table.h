@@ -24,6 +24,8 @@ class Table {
 
   size_t rows() const { return begins_.size() - 1; }
   std::span<const std::string_view> row(size_t row) const;
+  /// "" where the row is shorter.
+  std::string_view cell(size_t row, size_t column) const;
   /// Of the file, from 1, where the row begins.
   size_t line(size_t row) const { return lines_[row]; }
   /// ',', ';', '\t', '|' or ' '; '\0' if lines have one cell or differ in their separators.

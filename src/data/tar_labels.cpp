@@ -55,21 +55,4 @@ Label label_in_file(std::span<const std::byte> bytes, const std::string& name,
   return label;
 }
 
-void settle_tar_labels(std::vector<PictureSource::Item>& items, const std::string& where,
-                       std::vector<std::string>& notes) {
-  std::vector<Label> labels;
-  labels.reserve(items.size());
-  for (auto& item : items) labels.push_back(std::move(item.label));
-  settle_labels(labels,
-                {.where = where, .name_of = [&](size_t i) { return quoted_name(items[i].name); }},
-                notes);
-  for (size_t i = 0; i < items.size(); ++i) items[i].label = std::move(labels[i]);
-}
-
-bool is_label_file(const std::string& name) {
-  const size_t slash = name.find_last_of("/\\");
-  return caseless_text(slash == std::string::npos ? name : name.substr(slash + 1)) ==
-         "dataset.json";
-}
-
 }  // namespace edm2

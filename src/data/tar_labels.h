@@ -4,9 +4,8 @@
 #include <cstddef>
 #include <span>
 #include <string>
-#include <vector>
 
-#include "data/picture_source.h"
+#include "data/label_file.h"
 
 namespace edm2 {
 
@@ -15,12 +14,5 @@ namespace edm2 {
 /// yet. Throws Error naming the file in `archive`.
 Label label_in_file(std::span<const std::byte> bytes, const std::string& name,
                     const std::string& archive);
-
-/// settle_labels() of the items' labels.
-void settle_tar_labels(std::vector<PictureSource::Item>& items, const std::string& where,
-                       std::vector<std::string>& notes);
-
-/// The name is dataset.json, in whatever folder and case.
-bool is_label_file(const std::string& name);
 
 }  // namespace edm2

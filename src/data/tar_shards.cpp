@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "data/label_rules.h"
 #include "data/picture_source.h"
 #include "data/shard_archive.h"
 #include "data/shard_members.h"
@@ -51,7 +52,7 @@ class TarShards : public PictureSource {
       }
     }
     note_other_labels();
-    settle_tar_labels(items_, "'" + options.path + "'", notes_);
+    settle_labels(items_, {.where = "'" + options.path + "'", .name_of = {}}, notes_);
     PictureSource::read_own_labels(options);
     if (label_origin_.empty() && list_)
       take_listed_labels(options);
@@ -103,9 +104,7 @@ class TarShards : public PictureSource {
     auto list = label_list_of(
         parse_label_json(bytes_of(list_->first, list_->second, longest_file), labels.where),
         labels.where);
-    std::vector<std::string_view> names;
-    for (const Item& item : items_) names.push_back(item.name);
-    if (list) labels_from_list(std::move(*list), names, labels);
+    if (list) labels_from_list(std::move(*list), names_of(items_), labels);
     take_labels(std::move(labels));
   }
 
