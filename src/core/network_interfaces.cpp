@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "edm2/core/error.h"
+#include "edm2/core/printable.h"
 
 namespace edm2 {
 namespace {
@@ -24,20 +25,13 @@ std::string address_text(const sockaddr* address) {
   return text;
 }
 
-/// The value in quotes; what could act on a terminal becomes '?'.
-std::string quoted(std::string value) {
-  for (char& c : value)
-    if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') c = '?';
-  return "'" + value + "'";
-}
-
 [[noreturn]] void refuse_interface(const std::string& value, const std::string& why,
                                    const std::vector<NetworkInterface>& there) {
   std::string names;
   for (const auto& [name, address] : there)
     names += (names.empty() ? "" : ", ") + name + " (" + address + ")";
-  throw Error("the environment variable " + std::string(variable) + " is " + quoted(value) + ", " +
-              why + "; set it to one of this machine's interfaces: " +
+  throw Error("the environment variable " + std::string(variable) + " is '" + printable(value) +
+              "', " + why + "; set it to one of this machine's interfaces: " +
               (names.empty() ? "there are none with an address" : names) +
               ", or leave it unset to take the one by which MASTER_ADDR is reached");
 }
@@ -76,8 +70,8 @@ std::vector<std::string> parse_gloo_interfaces(const std::string& value,
                        name.empty() ? "which has an empty name between commas"
                        : name == value
                            ? "which is not the name of an interface that is up and has an address"
-                           : "of which " + quoted(name) +
-                                 " is no interface that is up and has an "
+                           : "of which '" + printable(name) +
+                                 "' is no interface that is up and has an "
                                  "address",
                        there);
     names.push_back(name);

@@ -1,9 +1,17 @@
 #include "edm2/core/printable.h"
 
 #include <algorithm>
+#include <cstdint>
 
 namespace edm2 {
 namespace {
+
+/// By which text changes its direction, so that what is seen is not what it says (Unicode Standard
+/// Annex 9, 2.1 to 2.6).
+bool is_direction_mark(uint32_t code) {
+  return code == 0x61c || code == 0x200e || code == 0x200f || (code >= 0x202a && code <= 0x202e) ||
+         (code >= 0x2066 && code <= 0x2069);
+}
 
 /// How many bytes the UTF-8 character at the beginning has; 0 if it is none that may be shown.
 size_t shown_character(std::string_view text) {
@@ -11,10 +19,12 @@ size_t shown_character(std::string_view text) {
   if (byte(0) < 0x80) return byte(0) >= 0x20 && byte(0) != 0x7f ? 1 : 0;
   const size_t size = byte(0) >= 0xf0 ? 4 : byte(0) >= 0xe0 ? 3 : byte(0) >= 0xc2 ? 2 : 0;
   if (size == 0 || size > text.size() || byte(0) > 0xf4) return 0;
-  for (size_t i = 1; i < size; ++i)
+  uint32_t code = byte(0) & (0x7fu >> size);
+  for (size_t i = 1; i < size; ++i) {
     if ((byte(i) & 0xc0) != 0x80) return 0;
-  const bool control = byte(0) == 0xc2 && byte(1) < 0xa0;  // U+0080 to U+009F
-  return control ? 0 : size;
+    code = code << 6 | (byte(i) & 0x3f);
+  }
+  return code < 0xa0 || is_direction_mark(code) ? 0 : size;
 }
 
 }  // namespace

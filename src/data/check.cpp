@@ -11,7 +11,6 @@
 #include "core/ordered_workers.h"
 #include "data/copy_names.h"
 #include "data/foreign_files.h"
-#include "data/label_rules.h"
 #include "data/picture_source.h"
 #include "data/training_view.h"
 #include "edm2/core/error.h"
@@ -82,6 +81,8 @@ void describe_labels(const PictureSource& source, DatasetReport& report) {
     ++report.labelled;
     lengths.insert(item.label.is_array() ? item.label.size() : 0);
     if (item.label.is_array()) continue;
+    // Beyond what a dimension can be.
+    if (item.label.is_number_unsigned() && item.label.get<uint64_t>() >= INT64_MAX) continue;
     const auto number = item.label.get<int64_t>();
     ++report.classes[number];
     report.label_dim = std::max(report.label_dim, number + 1);
@@ -101,13 +102,11 @@ void find_label_obstacles(const PictureSource& source, DatasetReport& report) {
   if (source.label_origin() == "folders" && (report.kind == "zip" || source.has_label_file()))
     obstacles.push_back(
         "training takes no labels from the folders' names here; convert the dataset with them");
-  if (report.labels == "mixed") obstacles.push_back("labels are of different kinds or lengths");
   if (!report.unlabelled.empty())
     obstacles.push_back(std::to_string(report.unlabelled.size()) + " pictures have no label");
-  if (!report.classes.empty() && report.classes.begin()->first < 0)
-    obstacles.push_back("there are negative classes");
-  if (report.labels != "classes" || report.label_dim <= most_classes) return;
-  obstacles.push_back("there are classes above " + std::to_string(most_classes - 1));
+  const auto count = static_cast<int64_t>(source.items().size());
+  if (std::string note = useless_labels_note(source, count); !note.empty())
+    obstacles.push_back(std::move(note));
 }
 
 bool is_trainable_kind(const PictureSource& source) {

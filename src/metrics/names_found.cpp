@@ -2,17 +2,15 @@
 
 #include <algorithm>
 
+#include "edm2/core/printable.h"
+
 namespace edm2 {
 
 std::string names_found(const std::vector<std::string>& names) {
   constexpr size_t most = 6, longest = 60;
   std::string text;
-  for (size_t i = 0; i < std::min(names.size(), most); ++i) {
-    std::string shown = names[i].substr(0, longest);
-    for (char& c : shown)
-      if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-    text += (text.empty() ? "'" : ", '") + shown + "'";
-  }
+  for (size_t i = 0; i < std::min(names.size(), most); ++i)
+    text += (text.empty() ? "'" : ", '") + printable_within(names[i], longest) + "'";
   if (names.size() > most)
     text += " and " + std::to_string(names.size() - most) +
             (names.size() == most + 1 ? " other" : " others");

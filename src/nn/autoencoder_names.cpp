@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "edm2/core/error.h"
+#include "edm2/core/printable.h"
 #include "nn/autoencoder_file.h"
 
 namespace edm2 {
@@ -222,10 +223,8 @@ void refuse_other_kinds(const NamedTensors& tensors, bool found) {
 }  // namespace
 
 std::string shown_name(const std::string& name) {
-  std::string shown = name.substr(0, 200);
-  for (char& c : shown)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  return shown;
+  constexpr size_t longest = 200;
+  return printable_within(name, longest);
 }
 
 NamedTensors with_current_names(const StateDict& original) {

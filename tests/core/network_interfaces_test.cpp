@@ -40,7 +40,7 @@ TEST(NetworkInterfaces, OthersAreRefusedWithThoseThatThereAre) {
     EXPECT_THAT(error_of(value), HasSubstr("GLOO_SOCKET_IFNAME is '")) << value;
     EXPECT_THAT(error_of(value), HasSubstr("lo (127.0.0.1), eth0 (10.0.0.5)")) << value;
   }
-  EXPECT_THAT(error_of("\x1b[2J"), HasSubstr("'?[2J'"));
+  EXPECT_THAT(error_of("\x1b[2J"), HasSubstr("'\\x1b[2J'"));
   EXPECT_THAT(error_of("lo,eth1"), HasSubstr("of which 'eth1' is no interface"));
   EXPECT_THAT(error_of("eth0", {}), HasSubstr("there are none with an address"));
 }

@@ -17,6 +17,13 @@ TEST(Printable, KeepsTextAndEscapesTheRest) {
       {"\xff\xc3", "\\xff\\xc3"},
       {"\xe4\xb8", "\\xe4\\xb8"},
       {std::string("\0", 1), "\\x00"},
+      {"a\u202egnp.exe", "a\\xe2\\x80\\xaegnp.exe"},
+      {"\u061c", "\\xd8\\x9c"},
+      {"\u200e\u200f", "\\xe2\\x80\\x8e\\xe2\\x80\\x8f"},
+      {"\u202a", "\\xe2\\x80\\xaa"},
+      {"\u2066\u2069", "\\xe2\\x81\\xa6\\xe2\\x81\\xa9"},
+      {"\u200d\u2029\u202f\u2065\u206a\u05d0\u0627", "\u200d\u2029\u202f\u2065\u206a\u05d0\u0627"},
+      {"\u00a0", "\u00a0"},
   };
   for (const auto& [text, wanted] : cases) EXPECT_EQ(printable(text), wanted);
 }

@@ -466,9 +466,21 @@ TEST(DatasetLabels, WhatTrainingRefusesIsTold) {
     if (!std::string_view(note).empty()) {
       EXPECT_TRUE(starts(trained_labels(dir / "x.zip"), "error")) << labels;
       EXPECT_FALSE(report_of(dir / "x.zip").obstacles.empty()) << labels;
+      EXPECT_EQ(report_of(dir / "x.zip").obstacles, std::vector<std::string>{found}) << labels;
     }
     EXPECT_EQ(useless_labels_note(*source, 0), "");
   }
+}
+
+TEST(DatasetLabels, AClassOf64BitsIsNotNegative) {
+  const test::TempDir dir;
+  make_zip(dir / "x.zip",
+           {{"dataset.json",
+             R"({"labels": {"a/0.png": 1, "a/1.png": 9223372036854775808, "b/2.png": 0}})"}});
+  const DatasetReport report = report_of(dir / "x.zip");
+  EXPECT_EQ(report.classes, (std::map<int64_t, int64_t>{{0, 1}, {1, 1}}));
+  EXPECT_EQ(report.label_dim, 2);
+  EXPECT_EQ(report.labelled, 3);
 }
 
 TEST(DatasetLabels, WhatEverySourceGivesIsNotRefused) {

@@ -88,4 +88,22 @@ TEST(Json, PythonsNumbersAreNull) {
 }
 
 }  // namespace
+TEST(Json, AKeyThatStandsTwiceIsNamed) {
+  const std::pair<const char*, const char*> cases[] = {
+      {R"({"a": 1})", ""},
+      {R"({"a": 1, "b": {"a": 2}, "c": [{"a": 3}, {"a": 4}]})", ""},
+      {R"({"a": "a:a:a"})", ""},
+      {R"({"a": 1, "b": 2, "a": 3, "b": 4})", "a"},
+      {R"({"x": [{"b": 1, "\u0062": NaN}]})", "b"},
+  };
+  for (const auto& [text, wanted] : cases) {
+    std::string repeated;
+    EXPECT_EQ(parse_json_file(std::string_view(text), "x", &repeated),
+              parse_json_file(std::string_view(text), "x"));
+    EXPECT_EQ(repeated, wanted) << text;
+  }
+  std::string repeated;
+  EXPECT_THROW(parse_json_file(std::string_view(R"({"a": 1, "a": 2)"), "x", &repeated), Error);
+}
+
 }  // namespace edm2

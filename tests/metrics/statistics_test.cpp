@@ -180,7 +180,7 @@ TEST(StatisticsFile, OtherContentsAreNamed) {
     EXPECT_EQ(message.find_first_of("\n\x1b"), std::string::npos) << message;
   };
   write_npz(path, {{"pool_3\x1b", at::zeros({9, 4})}});
-  expect("it has 'pool_3?'");
+  expect("it has 'pool_3\\x1b'");
   write_npz(path, {{"fid", at::zeros({9, 4})}});
   expect("it has 'fid'; it seems to be a file of features, which is given as --ref-features");
   write_npz(path, {{"mu_s", at::zeros({4})}, {"sigma_s", at::eye(4)}});

@@ -7,8 +7,9 @@
 
 namespace edm2 {
 
-/// The text with everything that would move the cursor, change colours or end the line as \xNN:
-/// control characters (of 7 and 8 bits) and bytes that are no UTF-8.
+/// The text with everything that would move the cursor, change colours, end the line or turn the
+/// direction of writing as \xNN: control characters (of 7 and 8 bits, and those of texts from right
+/// to left) and bytes that are no UTF-8.
 std::string printable(std::string_view text);
 
 /// The same, but ends of lines stay: for messages of several lines.

@@ -28,7 +28,7 @@ struct DatasetReport {
   std::string labels = "none";
   int64_t labelled = 0;
   int64_t label_dim = 0;                ///< highest class + 1, or length of the vectors
-  std::map<int64_t, int64_t> classes;   ///< class -> items
+  std::map<int64_t, int64_t> classes;   ///< class -> items, but for classes beyond 63 bits
   std::vector<std::string> unlabelled;  ///< if others are labelled
   std::vector<FileProblem> broken;      ///< what cannot be read or is refused
   std::vector<std::vector<std::string>> duplicates;  ///< items with the same shape and contents
