@@ -17,14 +17,6 @@
 #include "io/system_files.h"
 
 namespace edm2 {
-namespace {
-
-std::vector<int64_t> shape_of(const Tensor& tensor) {
-  return {tensor.sizes().begin(), tensor.sizes().end()};
-}
-
-}  // namespace
-
 ImageDataset::~ImageDataset() = default;
 
 ImageDataset::ImageDataset(ImageDatasetOptions options) : options_(std::move(options)) {
@@ -52,7 +44,7 @@ ImageDataset::ImageDataset(ImageDatasetOptions options) : options_(std::move(opt
   select_items();
   look_ahead();
   const Tensor first = view_->decode(image_names_[0]);
-  image_shape_ = shape_of(first);
+  image_shape_ = first.sizes().vec();
   image_type_ = first.scalar_type();
   if (options_.use_labels) load_labels();
 }
@@ -131,10 +123,11 @@ Tensor ImageDataset::load_image(size_t image) const {
     throw Error("'" + image_names_[image] + "' in '" + options_.path.string() + "' holds " +
                 c10::toString(pixels.scalar_type()) + ", the first image " +
                 c10::toString(image_type_) + "; all images must be of one type");
-  if (shape_of(pixels) != image_shape_)
+  if (pixels.sizes().vec() != image_shape_)
     throw Error("'" + image_names_[image] + "' in '" + options_.path.string() + "' is " +
-                shape_text(shape_of(pixels)) + " (channels x height x width), the first image is " +
-                shape_text(image_shape_) + "; all images must have one size");
+                shape_text(pixels.sizes().vec()) +
+                " (channels x height x width), the first image is " + shape_text(image_shape_) +
+                "; all images must have one size");
   const std::lock_guard lock(cache_mutex_);
   const auto bytes = static_cast<int64_t>(pixels.nbytes());
   if (!cache_[image].defined() && cached_bytes_ + bytes <= options_.cache_bytes) {

@@ -8,6 +8,7 @@
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
 #include "edm2/io/gzip.h"
+#include "io/byte_reader.h"
 #include "io/foreign_content.h"
 #include "io/system_files.h"
 
@@ -22,12 +23,6 @@ struct IdxArray {
 };
 
 constexpr uint64_t most_bytes = uint64_t{2} << 30;
-
-uint32_t big_endian(std::span<const std::byte> bytes) {
-  uint32_t value = 0;
-  for (const std::byte byte : bytes) value = value << 8 | static_cast<uint32_t>(byte);
-  return value;
-}
 
 /// "train-images-idx3-ubyte" of "train-images.idx3-ubyte.gz" and the like, in which mirrors have
 /// put dots for dashes; "" if it is no such name.

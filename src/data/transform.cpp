@@ -5,6 +5,7 @@
 
 #include "edm2/core/error.h"
 #include "edm2/data/resize.h"
+#include "io/image_codecs.h"
 
 namespace edm2 {
 namespace {
@@ -18,12 +19,6 @@ constexpr std::pair<Transform, const char*> names[] = {
 };
 
 int64_t round_half_even(double x) { return std::llrint(x); }
-
-/// a * b / 255, rounded, as Pillow computes it.
-int multiply_255(int a, int b) {
-  const int t = a * b + 128;
-  return ((t >> 8) + t) >> 8;
-}
 
 /// Resamples as Pillow does: colours count by their opacity, so that those of transparent pixels
 /// do not bleed into others. Alpha is the last of an even number of channels.
@@ -59,8 +54,7 @@ Image fit(const Image& image, Resolution size, PillowVersion pillow) {
   const double left = (width - part_width) * 0.5, top = (height - part_height) * 0.5;
   const ResizeBox box{static_cast<float>(left), static_cast<float>(top),
                       static_cast<float>(left + part_width), static_cast<float>(top + part_height)};
-  return scale(image, size.width, size.height,
-               {.filter = ResizeFilter::lanczos, .box = box, .pillow = pillow});
+  return scale(image, size.width, size.height, {.box = box, .pillow = pillow});
 }
 
 /// `image` on a larger canvas of zeros.
@@ -85,8 +79,7 @@ Image pad(const Image& image, Resolution size, PillowVersion pillow) {
   if (ratio < aspect)
     inner.width = round_half_even(width / height * static_cast<double>(size.height));
   inner = {std::max<int64_t>(inner.width, 1), std::max<int64_t>(inner.height, 1)};
-  const Image scaled =
-      scale(image, inner.width, inner.height, {.filter = ResizeFilter::lanczos, .pillow = pillow});
+  const Image scaled = scale(image, inner.width, inner.height, {.pillow = pillow});
   return on_canvas(scaled, size.width, size.height,
                    round_half_even(static_cast<double>(size.width - inner.width) * 0.5),
                    round_half_even(static_cast<double>(size.height - inner.height) * 0.5));
@@ -95,8 +88,7 @@ Image pad(const Image& image, Resolution size, PillowVersion pillow) {
 Image center_crop(const Image& image, Resolution size, PillowVersion pillow) {
   const int64_t side = std::min(image.width, image.height);
   const Image square = crop(image, (image.width - side) / 2, (image.height - side) / 2, side, side);
-  return scale(square, size.width, size.height,
-               {.filter = ResizeFilter::lanczos, .pillow = pillow});
+  return scale(square, size.width, size.height, {.pillow = pillow});
 }
 
 std::optional<Image> center_crop_wide(const Image& image, Resolution size, PillowVersion pillow) {
@@ -104,9 +96,8 @@ std::optional<Image> center_crop_wide(const Image& image, Resolution size, Pillo
       round_half_even(static_cast<double>(size.width) * static_cast<double>(image.height) /
                       static_cast<double>(image.width));
   if (image.width < size.width || band < size.height) return std::nullopt;
-  const Image scaled =
-      scale(crop(image, 0, (image.height - band) / 2, image.width, band), size.width, size.height,
-            {.filter = ResizeFilter::lanczos, .pillow = pillow});
+  const Image scaled = scale(crop(image, 0, (image.height - band) / 2, image.width, band),
+                             size.width, size.height, {.pillow = pillow});
   return on_canvas(scaled, size.width, size.width, 0, (size.width - size.height) / 2);
 }
 
@@ -178,8 +169,7 @@ std::optional<Image> apply_transform(const Image& image, Transform transform,
   const Resolution size = resolution.value_or(Resolution{image.width, image.height});
   switch (transform) {
     case Transform::none:
-      return scale(image, size.width, size.height,
-                   {.filter = ResizeFilter::lanczos, .pillow = pillow});
+      return scale(image, size.width, size.height, {.pillow = pillow});
     case Transform::center_crop:
       return center_crop(image, size, pillow);
     case Transform::center_crop_wide:

@@ -10,6 +10,13 @@
 
 namespace edm2 {
 
+/// Of at most 8 bytes.
+inline uint64_t big_endian(std::span<const std::byte> bytes) {
+  uint64_t value = 0;
+  for (const std::byte byte : bytes) value = value << 8 | static_cast<uint64_t>(byte);
+  return value;
+}
+
 class ByteReader {
  public:
   /// `what` begins the message of the Error that reading beyond the end throws.

@@ -15,7 +15,7 @@ namespace {
 
 class Digest {
  public:
-  explicit Digest(const EVP_MD* kind) : context_(EVP_MD_CTX_new()) {
+  explicit Digest(const EVP_MD* kind) : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
     check(context_ != nullptr && EVP_DigestInit_ex(context_.get(), kind, nullptr) == 1);
   }
   void update(const void* data, size_t size) {
@@ -38,10 +38,7 @@ class Digest {
   static void check(bool done) {
     if (!done) throw std::runtime_error("OpenSSL cannot compute this checksum");
   }
-  struct Free {
-    void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-  };
-  std::unique_ptr<EVP_MD_CTX, Free> context_;
+  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
 };
 
 }  // namespace

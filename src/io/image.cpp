@@ -66,12 +66,6 @@ ImageOutline::Kind outline_kind(const StoredImage& stored) {
   }
 }
 
-/// a * b / 255, rounded, as Pillow's MULDIV255.
-int multiply_255(int a, int b) {
-  const int t = a * b + 128;
-  return ((t >> 8) + t) >> 8;
-}
-
 void cmyk_to_rgb(const uint8_t* cmyk, uint8_t* rgb) {
   const int light = 255 - cmyk[3];
   for (int c = 0; c < 3; ++c)

@@ -58,6 +58,12 @@ StoredImage decode_jpeg2000(std::span<const std::byte> bytes, const std::string&
 /// (`ramp_is_grey`): indices beyond them are greys then, too.
 void set_palette(StoredImage& stored, std::span<const uint8_t> colors, bool ramp_is_grey);
 
+/// a * b / 255, rounded, as Pillow's MULDIV255.
+inline int multiply_255(int a, int b) {
+  const int t = a * b + 128;
+  return ((t >> 8) + t) >> 8;
+}
+
 /// Throws Error unless 1 <= width * height <= 178,956,970.
 void check_pixel_count(int64_t width, int64_t height, const std::string& name);
 

@@ -200,22 +200,12 @@ class Jpeg2000Decoder {
     }
   }
 
-  struct DestroyCodec {
-    void operator()(opj_codec_t* codec) const { opj_destroy_codec(codec); }
-  };
-  struct DestroyStream {
-    void operator()(opj_stream_t* stream) const { opj_stream_destroy(stream); }
-  };
-  struct DestroyImage {
-    void operator()(opj_image_t* image) const { opj_image_destroy(image); }
-  };
-
   Jpeg2000Input input_;
   std::string name_;
   // (opj_codec_t and opj_stream_t are void.)
-  std::unique_ptr<opj_codec_t, DestroyCodec> codec_;
-  std::unique_ptr<opj_stream_t, DestroyStream> stream_;
-  std::unique_ptr<opj_image_t, DestroyImage> image_;
+  std::unique_ptr<opj_codec_t, decltype(&opj_destroy_codec)> codec_{nullptr, opj_destroy_codec};
+  std::unique_ptr<opj_stream_t, decltype(&opj_stream_destroy)> stream_{nullptr, opj_stream_destroy};
+  std::unique_ptr<opj_image_t, decltype(&opj_image_destroy)> image_{nullptr, opj_image_destroy};
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "edm2/core/error.h"
+#include "io/byte_reader.h"
 #include "io/image_codecs.h"
 #include "io/image_outline.h"
 
@@ -10,14 +11,6 @@ namespace edm2 {
 namespace {
 
 using HeaderBytes = std::span<const std::byte>;
-
-int64_t byte_of(HeaderBytes bytes, size_t at) { return std::to_integer<int64_t>(bytes[at]); }
-
-int64_t big_number(HeaderBytes bytes, size_t at, size_t size) {
-  int64_t value = 0;
-  for (size_t i = 0; i < size; ++i) value = value << 8 | byte_of(bytes, at + i);
-  return value;
-}
 
 std::string_view text_of(HeaderBytes bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -31,7 +24,7 @@ bool is_in_usual_format(HeaderBytes bytes) {
 bool is_animated_webp(HeaderBytes bytes) {
   constexpr size_t flags = 20;
   return is_webp(bytes) && bytes.size() > flags && text_of(bytes).substr(12, 4) == "VP8X" &&
-         (byte_of(bytes, flags) & 2) != 0;
+         (bytes[flags] & std::byte{2}) != std::byte{0};
 }
 
 }  // namespace
@@ -54,7 +47,7 @@ std::string png_text_in_header(HeaderBytes beginning, const std::string& keyword
   if (!is_png(beginning)) return "";
   constexpr size_t before_data = 8, behind_data = 4;  // length and type; CRC
   for (size_t at = 8; at + before_data <= beginning.size();) {
-    const auto length = static_cast<size_t>(big_number(beginning, at, 4));
+    const auto length = big_endian(beginning.subspan(at, 4));
     const std::string_view type = text_of(beginning).substr(at + 4, 4);
     if (type == "IDAT" || type == "IEND") return "";
     const std::string_view data = text_of(beginning).substr(at + before_data).substr(0, length);

@@ -6,16 +6,15 @@
 #include <string_view>
 
 #include "edm2/core/error.h"
+#include "io/byte_reader.h"
 #include "io/image_codecs.h"
 #include "io/unicode_text.h"
 
 namespace edm2 {
 namespace {
 
-uint32_t big_endian(std::string_view bytes) {
-  uint32_t value = 0;
-  for (const char byte : bytes.substr(0, 4)) value = value << 8 | static_cast<uint8_t>(byte);
-  return value;
+uint32_t chunk_number(std::string_view bytes) {
+  return static_cast<uint32_t>(big_endian(std::as_bytes(std::span(bytes.substr(0, 4)))));
 }
 
 std::string latin1_to_utf8(std::string_view text) {
@@ -58,14 +57,14 @@ PngText read_png_text(std::span<const std::byte> bytes, const std::string& name)
   PngText text;
   while (true) {
     constexpr size_t frame = 12;  // length, type, CRC
-    const uint32_t length = rest.size() < frame ? 0 : big_endian(rest);
+    const uint32_t length = rest.size() < frame ? 0 : chunk_number(rest);
     if (rest.size() < frame || length > rest.size() - frame)
       throw Error("'" + name + "' is truncated: its last chunk is missing");
     const std::string_view type = rest.substr(4, 4), data = rest.substr(8, length);
     if (type == "IEND") return text;
     if (type == "tEXt" || type == "iTXt") {
       const uLong crc = crc32(0, reinterpret_cast<const Bytef*>(type.data()), length + 4);
-      if (crc != big_endian(rest.substr(8 + length)) || !add_text(type, data, text))
+      if (crc != chunk_number(rest.substr(8 + length)) || !add_text(type, data, text))
         throw Error("'" + name + "' is damaged: a text in it cannot be read");
     }
     rest.remove_prefix(frame + length);

@@ -58,26 +58,18 @@ bool checksum_fits(const Block& header) {
 }
 
 /// What a member of this type is, if it is no regular file.
-const char* member_type_name(char type) {
-  switch (type) {
-    case '1':
-      return "a hard link";
-    case '2':
-      return "a symbolic link";
-    case '3':
-    case '4':
-      return "a device";
-    case '6':
-      return "a pipe";
-    case 'S':
-      return "a sparse file";
-    case 'M':
-      return "the rest of a file in another volume";
-    case 'V':
-      return "the archive's own label";
-    default:
-      return "of a type that is not known";
-  }
+std::string member_type_name(char type) {
+  constexpr std::pair<char, const char*> names[] = {{'1', "a hard link"},
+                                                    {'2', "a symbolic link"},
+                                                    {'3', "a device"},
+                                                    {'4', "a device"},
+                                                    {'6', "a pipe"},
+                                                    {'S', "a sparse file"},
+                                                    {'M', "the rest of a file in another volume"},
+                                                    {'V', "the archive's own label"}};
+  for (const auto& [known, name] : names)
+    if (known == type) return name;
+  return "of a type that is not known";
 }
 
 bool is_empty(const Block& header) {

@@ -56,10 +56,6 @@ int on_error(TIFF*, void* user, const char*, const char* format, va_list argumen
 }
 int on_warning(TIFF*, void*, const char*, const char*, va_list) { return 1; }
 
-struct Close {
-  void operator()(TIFF* tiff) const { TIFFClose(tiff); }
-};
-
 struct Layout {
   uint32_t width = 0, height = 0;
   uint16_t bits = 1, samples = 1, photometric = PHOTOMETRIC_MINISBLACK;
@@ -78,25 +74,12 @@ template <class Value>
 void turn(std::vector<Value>& pixels, size_t size, const Layout& layout) {
   if (pixels.empty()) return;
   const size_t width = layout.width, height = layout.height;
-  bool from_right = false, from_bottom = false;
-  switch (layout.orientation) {
-    case ORIENTATION_TOPRIGHT:
-    case ORIENTATION_LEFTBOT:
-      from_right = true;
-      break;
-    case ORIENTATION_BOTRIGHT:
-    case ORIENTATION_RIGHTBOT:
-      from_right = from_bottom = true;
-      break;
-    case ORIENTATION_BOTLEFT:
-    case ORIENTATION_RIGHTTOP:
-      from_bottom = true;
-      break;
-    case ORIENTATION_LEFTTOP:
-      break;
-    default:
-      return;
-  }
+  const uint16_t o = layout.orientation;
+  if (o <= ORIENTATION_TOPLEFT || o > ORIENTATION_LEFTBOT) return;
+  const bool from_right = o == ORIENTATION_TOPRIGHT || o == ORIENTATION_BOTRIGHT ||
+                          o == ORIENTATION_RIGHTBOT || o == ORIENTATION_LEFTBOT;
+  const bool from_bottom = o == ORIENTATION_BOTRIGHT || o == ORIENTATION_BOTLEFT ||
+                           o == ORIENTATION_RIGHTTOP || o == ORIENTATION_RIGHTBOT;
   const bool transposed = layout.rows_are_columns();
   std::vector<Value> turned;
   turned.reserve(pixels.size());
@@ -362,7 +345,7 @@ class TiffDecoder {
 
   Source source_;
   std::string name_;
-  std::unique_ptr<TIFF, Close> tiff_;
+  std::unique_ptr<TIFF, decltype(&TIFFClose)> tiff_{nullptr, TIFFClose};
   Layout layout_;
 };
 

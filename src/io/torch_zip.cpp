@@ -12,11 +12,6 @@
 namespace edm2::detail {
 namespace {
 
-struct ZipCloser {
-  void operator()(zip_t* archive) const { zip_discard(archive); }
-  void operator()(zip_file_t* file) const { zip_fclose(file); }
-};
-
 class ZipArchive {
  public:
   explicit ZipArchive(Bytes data) {
@@ -51,8 +46,8 @@ class ZipArchive {
   void read(const std::string& name, void* target, uint64_t bytes) const {
     const zip_stat_t entry = stat(name);
     if (entry.size != bytes) throw Error("the entry " + name + " has an unexpected size");
-    const std::unique_ptr<zip_file_t, ZipCloser> file(
-        zip_fopen_index(archive_.get(), entry.index, 0));
+    const std::unique_ptr<zip_file_t, decltype(&zip_fclose)> file(
+        zip_fopen_index(archive_.get(), entry.index, 0), zip_fclose);
     if (!file) throw Error("cannot read the entry " + name + ": " + zip_strerror(archive_.get()));
     auto* position = static_cast<char*>(target);
     while (bytes > 0) {
@@ -98,7 +93,7 @@ class ZipArchive {
     throw Error("the entry " + name + " is damaged (wrong checksum or a truncated file)");
   }
 
-  std::unique_ptr<zip_t, ZipCloser> archive_;
+  std::unique_ptr<zip_t, decltype(&zip_discard)> archive_{nullptr, zip_discard};
 };
 
 class TorchZipReader {

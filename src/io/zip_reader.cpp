@@ -37,7 +37,7 @@ uint32_t crc_of(std::span<const std::byte> bytes) {
 /// Unpacks `packed_size` bytes of the file into exactly target.size() bytes; otherwise says what is
 /// wrong. `beginning`: there may be more.
 std::string inflate_into(const RandomAccessFile& file, uint64_t offset, uint64_t packed_size,
-                         std::span<std::byte> target, bool beginning = false) {
+                         std::span<std::byte> target, bool beginning) {
   z_stream stream = {};
   if (inflateInit2(&stream, -MAX_WBITS) != Z_OK) return "there is no memory to unpack it";
   const std::unique_ptr<z_stream, int (*)(z_stream*)> closer(&stream, inflateEnd);
@@ -172,34 +172,31 @@ uint64_t ZipReader::check_entry(size_t index, uint64_t max_bytes) const {
   return start;
 }
 
-std::vector<std::byte> ZipReader::read_beginning(size_t index, uint64_t size) const {
+/// The first bytes of an entry; `beginning`: it does not matter what follows.
+std::vector<std::byte> ZipReader::unpack(size_t index, uint64_t max_bytes, uint64_t size,
+                                         bool beginning) const {
   const ZipRecord& record = contents_->directory.records.at(index);
-  const uint64_t start = check_entry(index, std::numeric_limits<uint64_t>::max());
+  const uint64_t start = check_entry(index, max_bytes);
   std::vector<std::byte> bytes(std::min(size, record.size));
-  if (record.method == stored) {
+  std::string problem;
+  if (record.method == stored)
     contents_->file.read_at(start, bytes);
-  } else if (const std::string problem = inflate_into(contents_->file, start, record.packed_size,
-                                                      bytes, /*beginning=*/true);
-             !problem.empty()) {
-    throw Error("'" + record.name + "' in '" + path_.string() + "' " + problem);
-  }
+  else
+    problem = inflate_into(contents_->file, start, record.packed_size, bytes, beginning);
+  if (!problem.empty()) throw Error("'" + record.name + "' in '" + path_.string() + "' " + problem);
   return bytes;
+}
+
+std::vector<std::byte> ZipReader::read_beginning(size_t index, uint64_t size) const {
+  return unpack(index, std::numeric_limits<uint64_t>::max(), size, /*beginning=*/true);
 }
 
 std::vector<std::byte> ZipReader::read(size_t index, uint64_t max_bytes) const {
   const ZipRecord& record = contents_->directory.records.at(index);
-  const std::string where = "'" + record.name + "' in '" + path_.string() + "'";
-  const uint64_t start = check_entry(index, max_bytes);
-  std::vector<std::byte> bytes(record.size);
-  if (record.method == stored) {
-    contents_->file.read_at(start, bytes);
-  } else if (const std::string problem =
-                 inflate_into(contents_->file, start, record.packed_size, bytes);
-             !problem.empty()) {
-    throw Error(where + " " + problem);
-  }
+  auto bytes = unpack(index, max_bytes, record.size, /*beginning=*/false);
   if (crc_of(bytes) != record.crc)
-    throw Error("cannot read " + where + ": it is damaged (its CRC is another)");
+    throw Error("cannot read '" + record.name + "' in '" + path_.string() +
+                "': it is damaged (its CRC is another)");
   return bytes;
 }
 

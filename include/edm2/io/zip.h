@@ -57,6 +57,8 @@ class ZipReader {
 
   void find_overlaps();
   uint64_t check_entry(size_t index, uint64_t max_bytes) const;
+  std::vector<std::byte> unpack(size_t index, uint64_t max_bytes, uint64_t size,
+                                bool beginning) const;
 
   std::filesystem::path path_;
   std::unique_ptr<Contents> contents_;
