@@ -2,7 +2,7 @@
 
 #include <cstdio>
 
-#include "io/unicode_text.h"
+#include "io/code_pages.h"
 
 namespace edm2 {
 
