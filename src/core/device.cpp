@@ -68,12 +68,21 @@ c10::Device select_device(const std::string& name, int index) {
 
 void make_matrix_products_reproducible() { setenv("MKL_CBWR", "AUTO,STRICT", /*overwrite=*/0); }
 
+std::string precision_name(Precision precision) {
+  constexpr const char* names[] = {"auto", "fp32", "bf16", "fp16"};
+  return names[static_cast<size_t>(precision)];
+}
+
 Precision parse_precision(const std::string& name) {
-  if (name == "auto") return Precision::automatic;
-  if (name == "fp32") return Precision::fp32;
-  if (name == "bf16") return Precision::bf16;
-  if (name == "fp16") return Precision::fp16;
+  for (const auto precision :
+       {Precision::automatic, Precision::fp32, Precision::bf16, Precision::fp16})
+    if (precision_name(precision) == name) return precision;
   throw UsageError("'" + name + "' is not one of 'auto', 'fp32', 'bf16', 'fp16'.");
+}
+
+std::string precision_name(c10::ScalarType activations) {
+  if (activations == c10::kHalf) return "fp16";
+  return activations == c10::kBFloat16 ? "bf16" : "fp32";
 }
 
 c10::ScalarType activation_dtype(Precision precision, bool use_fp16, const c10::Device& device) {

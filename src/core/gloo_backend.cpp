@@ -16,12 +16,6 @@
 namespace edm2 {
 namespace {
 
-std::string number_of(const sockaddr* address, socklen_t size) {
-  char text[NI_MAXHOST] = "";
-  if (getnameinfo(address, size, text, sizeof text, nullptr, 0, NI_NUMERICHOST) != 0) return "";
-  return text;
-}
-
 bool is_loopback(const std::string& address) {
   return address.starts_with("127.") || address == "::1";
 }
@@ -42,7 +36,7 @@ std::string local_end_towards(const std::string& host) {
     const bool connected = connect(fd, entry->ai_addr, entry->ai_addrlen) == 0 &&
                            getsockname(fd, own_address, &size) == 0;
     close(fd);
-    if (connected) return number_of(own_address, size);
+    if (connected) return address_text(own_address);
   }
   return "";
 }
@@ -55,7 +49,7 @@ std::string outer_address() {
   for (const ifaddrs* entry = found; entry != nullptr; entry = entry->ifa_next)
     if (entry->ifa_addr != nullptr && entry->ifa_addr->sa_family == AF_INET &&
         (entry->ifa_flags & IFF_UP) != 0 && (entry->ifa_flags & IFF_LOOPBACK) == 0)
-      return number_of(entry->ifa_addr, sizeof(sockaddr_in));
+      return address_text(entry->ifa_addr);
   return "";
 }
 

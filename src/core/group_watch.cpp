@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "edm2/core/format_number.h"
 #include "edm2/core/platform.h"
 
 namespace edm2 {
@@ -43,11 +44,7 @@ std::string host_name() {
   return name;
 }
 
-std::string in_seconds(double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%g s", value);
-  return text;
-}
+std::string in_seconds(double value) { return format_number("%g s", value); }
 
 double patience_of(const ProcessGroupOptions& options, double interval) {
   return std::max(std::clamp(options.time_limit / 2, shortest_patience, 60.0), 10 * interval);

@@ -8,22 +8,15 @@
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
-#include <sstream>
 
 #include "edm2/core/error.h"
 #include "edm2/core/printable.h"
+#include "edm2/core/words.h"
 
 namespace edm2 {
 namespace {
 
 constexpr const char* variable = "GLOO_SOCKET_IFNAME";  // as PyTorch users know it
-
-std::string address_text(const sockaddr* address) {
-  const socklen_t size = address->sa_family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
-  char text[NI_MAXHOST] = "";
-  if (getnameinfo(address, size, text, sizeof text, nullptr, 0, NI_NUMERICHOST) != 0) return "";
-  return text;
-}
 
 [[noreturn]] void refuse_interface(const std::string& value, const std::string& why,
                                    const std::vector<NetworkInterface>& there) {
@@ -37,6 +30,13 @@ std::string address_text(const sockaddr* address) {
 }
 
 }  // namespace
+
+std::string address_text(const sockaddr* address) {
+  const socklen_t size = address->sa_family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+  char text[NI_MAXHOST] = "";
+  if (getnameinfo(address, size, text, sizeof text, nullptr, 0, NI_NUMERICHOST) != 0) return "";
+  return text;
+}
 
 std::vector<NetworkInterface> network_interfaces() {
   ifaddrs* found = nullptr;
@@ -61,8 +61,7 @@ std::vector<std::string> parse_gloo_interfaces(const std::string& value,
     refuse_interface(value, "but Gloo takes names alone, without the '^' and '=' that NCCL knows",
                      there);
   std::vector<std::string> names;
-  std::istringstream parts(value + ",");
-  for (std::string name; std::getline(parts, name, ',');) {
+  for (const std::string& name : split(value, ',')) {
     const bool known = std::any_of(there.begin(), there.end(),
                                    [&](const auto& interface) { return interface.name == name; });
     if (!known)

@@ -1,10 +1,15 @@
 // The network interfaces of this machine, and which of them the user wants Gloo to take.
 #pragma once
 
+#include <sys/socket.h>
+
 #include <string>
 #include <vector>
 
 namespace edm2 {
+
+/// As a number; empty if it has none. Of IPv4 or IPv6.
+std::string address_text(const sockaddr* address);
 
 struct NetworkInterface {
   std::string name, address;  // the first of its addresses, as a number

@@ -1,19 +1,13 @@
 #include "edm2/core/number_range.h"
 
-#include <sstream>
-
 #include "edm2/core/error.h"
+#include "edm2/core/format_number.h"
 
 namespace edm2 {
 namespace {
 
 std::string number_text(int64_t value) { return std::to_string(value); }
-std::string number_text(double value) {
-  std::ostringstream stream;
-  stream.precision(15);
-  stream << value;
-  return stream.str();
-}
+std::string number_text(double value) { return format_number("%.15g", value); }
 
 }  // namespace
 

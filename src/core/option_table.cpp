@@ -58,21 +58,21 @@ size_t edit_distance(const std::string& a, const std::string& b) {
   return row[b.size()];
 }
 
-ordered_json json_of(double value) {
+}  // namespace
+
+ordered_json number_to_json(double value) {
   if (std::isfinite(value)) return value;
   return std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
 }
-
-}  // namespace
 
 ordered_json to_json(const OptionValue& value) {
   return std::visit(
       [](const auto& plain) -> ordered_json {
         using T = std::decay_t<decltype(plain)>;
-        if constexpr (std::is_same_v<T, double>) return json_of(plain);
+        if constexpr (std::is_same_v<T, double>) return number_to_json(plain);
         if constexpr (std::is_same_v<T, std::vector<double>>) {
           ordered_json list = ordered_json::array();
-          for (const double element : plain) list.push_back(json_of(element));
+          for (const double element : plain) list.push_back(number_to_json(element));
           return list;
         }
         return plain;

@@ -61,21 +61,11 @@ class OrderedWorkers {
 
   /// The next result in order; waits for it. Rethrows what work() threw. Must not be called more
   /// than `end` times.
-  Result next() {
-    std::unique_lock lock(mutex_);
-    if (threads_.empty()) work_until_ready(lock);
-    ready_.wait(lock, [this] { return is_ready(); });
-    return take(lock);
-  }
+  Result next() { return next(/*helping=*/threads_.empty()); }
 
   /// The same, but meanwhile the calling thread works too: of `threads` + 1 threads none is idle,
   /// where the consumer has little else to do.
-  Result next_helping() {
-    std::unique_lock lock(mutex_);
-    work_until_ready(lock);
-    ready_.wait(lock, [this] { return is_ready(); });
-    return take(lock);
-  }
+  Result next_helping() { return next(/*helping=*/true); }
 
  private:
   struct Outcome {
@@ -96,10 +86,6 @@ class OrderedWorkers {
     }
   }
 
-  void work_until_ready(std::unique_lock<std::mutex>& lock) {
-    while (!is_ready() && can_start()) do_one(lock);
-  }
-
   /// The lock is held before and after, but not while work() runs.
   void do_one(std::unique_lock<std::mutex>& lock) {
     const int64_t number = started_++;
@@ -116,7 +102,10 @@ class OrderedWorkers {
     done_.emplace(number, std::move(outcome));
   }
 
-  Result take(std::unique_lock<std::mutex>& lock) {
+  Result next(bool helping) {
+    std::unique_lock lock(mutex_);
+    while (helping && !is_ready() && can_start()) do_one(lock);
+    ready_.wait(lock, [this] { return is_ready(); });
     const auto done = done_.find(consumed_);
     // After an error the consumer stays where it is: asking again gives the same error.
     if (done->second.error) std::rethrow_exception(done->second.error);

@@ -24,7 +24,6 @@
 #include <map>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "core/write_back.h"
 #include "edm2/core/error.h"

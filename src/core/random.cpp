@@ -5,6 +5,7 @@
 #include <ATen/Context.h>
 
 #include <cmath>
+#include <numeric>
 
 namespace edm2 {
 namespace {
@@ -59,6 +60,13 @@ uint64_t NumpyRandom::bounded(uint64_t max) {
 void NumpyRandom::shuffle(std::vector<int64_t>& values) {
   if (values.empty()) return;
   for (size_t i = values.size() - 1; i > 0; --i) std::swap(values[i], values[bounded(i)]);
+}
+
+std::vector<int64_t> NumpyRandom::permutation(int64_t count) {
+  std::vector<int64_t> values(static_cast<size_t>(count));
+  std::iota(values.begin(), values.end(), int64_t{0});
+  shuffle(values);
+  return values;
 }
 
 double NumpyRandom::uniform() {

@@ -6,7 +6,6 @@
 #include "edm2/ema/run_source.h"
 #include "edm2/ema/snapshots.h"
 #include "edm2/generate/presets.h"
-#include "edm2/io/download_cache.h"
 #include "ema/report.h"
 
 namespace edm2 {

@@ -7,7 +7,6 @@
 
 #include "edm2/core/error.h"
 #include "edm2/io/atomic_file.h"
-#include "edm2/io/digest.h"
 #include "edm2/io/json.h"
 #include "edm2/metrics/verify.h"
 

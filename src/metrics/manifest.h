@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "edm2/metrics/evaluate.h"
-#include "edm2/nn/snapshot.h"
 
 namespace edm2 {
 

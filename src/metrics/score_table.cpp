@@ -1,6 +1,5 @@
 // Reading the CSV files of sweeps.
 #include <charconv>
-#include <cmath>
 #include <limits>
 #include <sstream>
 

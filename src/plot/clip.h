@@ -1,7 +1,6 @@
 // Keeps shapes near the visible box: Cairo's coordinates overflow far outside of it.
 #pragma once
 
-#include <utility>
 #include <vector>
 
 #include "plot/canvas.h"

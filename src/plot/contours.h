@@ -1,8 +1,6 @@
 // Level sets on a regular grid.
 #pragma once
 
-#include <vector>
-
 #include "plot/layout.h"
 
 namespace edm2::plot {

@@ -29,7 +29,11 @@ enum class Precision {
   fp16,
 };
 
-/// "auto", "fp32", "bf16" or "fp16"; throws UsageError otherwise.
+/// "auto", "fp32", "bf16" or "fp16".
+std::string precision_name(Precision precision);
+/// Of activations of that type: "fp32", "bf16" or "fp16".
+std::string precision_name(c10::ScalarType activations);
+/// The precision of that name; throws UsageError otherwise.
 Precision parse_precision(const std::string& name);
 
 /// The activation type that `precision` means for a network on that device.

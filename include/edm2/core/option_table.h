@@ -47,7 +47,9 @@ struct Option : OptionDescription {
   std::function<std::optional<OptionValue>(const Struct&)> get;
 };
 
-/// The value in JSON; numbers that are not finite are "inf", "-inf" and "nan".
+/// A number in JSON, which has none that are not finite: these are "inf", "-inf" and "nan".
+nlohmann::ordered_json number_to_json(double value);
+/// The value in JSON, with numbers so.
 nlohmann::ordered_json to_json(const OptionValue& value);
 /// Of that type; none for null. Throws UsageError as Option::set does if it is of another one.
 std::optional<OptionValue> value_from_json(OptionType type, const nlohmann::json& json);

@@ -33,6 +33,8 @@ class NumpyRandom {
 
   /// Fisher-Yates from the end with masked rejection, as RandomState.shuffle.
   void shuffle(std::vector<int64_t>& values);
+  /// 0, 1, ... count - 1, shuffled.
+  std::vector<int64_t> permutation(int64_t count);
   /// Uniform in [0, 1) with 53 random bits.
   double uniform();
   /// Standard normal by the polar method; every second call returns the spare value.
