@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "data/contact_sheet.h"
+#include "edm2/data/file_source.h"
 #include "edm2/io/array_stream.h"
 #include "edm2/io/atomic_file.h"
 #include "edm2/io/image.h"
@@ -67,8 +68,9 @@ class ArrayFile final : public Output {
       specs.push_back({name, values.scalar_type(), values.sizes().vec()});
       specs.back().shape[0] = count_;
     }
-    stream_ = has_extension(path_, ".safetensors") ? stream_safetensors(path_, specs, text_)
-                                                   : stream_npz(path_, specs);
+    stream_ = lower_extension(path_.string()) == ".safetensors"
+                  ? stream_safetensors(path_, specs, text_)
+                  : stream_npz(path_, specs);
   }
 
   const fs::path path_;
@@ -80,20 +82,21 @@ class ArrayFile final : public Output {
 
 }  // namespace
 
-std::unique_ptr<Output> make_grid_file(const GenerateOptions& options,
-                                       const nlohmann::ordered_json& parameters) {
-  return std::make_unique<GridFile>(options, sheet_text(options, parameters));
-}
-
-std::unique_ptr<Output> make_npz_file(const GenerateOptions& options) {
-  return std::make_unique<ArrayFile>(*options.npz, options.seeds.size(), /*with_images=*/true,
-                                     PngText());
-}
-
-std::unique_ptr<Output> make_latents_file(const GenerateOptions& options,
-                                          const nlohmann::ordered_json& parameters) {
-  return std::make_unique<ArrayFile>(*options.latents, options.seeds.size(), /*with_images=*/false,
-                                     sheet_text(options, parameters));
+Outputs make_collected_outputs(const GenerateOptions& options,
+                               const nlohmann::ordered_json& parameters) {
+  Outputs outputs;
+  if (options.seeds.empty()) return outputs;
+  const size_t count = options.seeds.size();
+  const PngText text = sheet_text(options, parameters);
+  if (options.grid && !options.resume)  // resumed runs make it from the files
+    outputs.push_back(std::make_unique<GridFile>(options, text));
+  if (options.npz)
+    outputs.push_back(std::make_unique<ArrayFile>(*options.npz, count, /*with_images=*/true, text));
+  if (options.latents)
+    outputs.push_back(
+        std::make_unique<ArrayFile>(*options.latents, count, /*with_images=*/false, text));
+  if (options.trajectory_grid) outputs.push_back(make_trajectory_grid(options, text));
+  return outputs;
 }
 
 }  // namespace edm2

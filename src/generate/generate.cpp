@@ -9,14 +9,15 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "data/contact_sheet.h"
 #include "edm2/core/error.h"
 #include "edm2/generate/network_source.h"
+#include "edm2/io/atomic_file.h"
 #include "edm2/nn/finite.h"
 #include "edm2/nn/snapshot_tools.h"
 #include "generate/label_source.h"
 #include "generate/output.h"
 #include "generate/parameters.h"
-#include "generate/preview.h"
 #include "generate/resume.h"
 
 namespace edm2 {
@@ -233,10 +234,19 @@ std::vector<std::pair<int64_t, int64_t>> own_parts(int64_t count, int64_t max_ba
                                                    const ProcessGroup& group) {
   std::vector<std::pair<int64_t, int64_t>> own;
   const auto parts = split_batches(count, max_batch_size, group.size());
-  for (size_t i = 0; i < parts.size(); ++i)
-    if (static_cast<int>(i % static_cast<size_t>(group.size())) == group.rank())
-      own.push_back(parts[i]);
+  const auto processes = static_cast<size_t>(group.size()),
+             rank = static_cast<size_t>(group.rank());
+  for (size_t i = rank; i < parts.size(); i += processes) own.push_back(parts[i]);
   return own;
+}
+
+/// A contact sheet of the estimates of the current batch. The file is replaced as a whole, so a
+/// viewer never sees half of it.
+void write_preview(const std::filesystem::path& file, const Encoder& encoder,
+                   const Tensor& denoised) {
+  ContactSheet sheet(denoised.size(0), 0);
+  sheet.add(encoder.decode_preview(denoised.to(at::kFloat)));
+  write_file(file, encode_png(sheet.image(), png_for_photographs));
 }
 
 }  // namespace
@@ -254,13 +264,11 @@ void generate_images(const GenerateOptions& given, Progress& progress, ProcessGr
   for (const auto& [begin, end] : parts) own_count += end - begin;
   progress.message("Generating " + std::to_string(count) + " images...");
   progress.start("Generating", own_count * options.sampler.num_steps, "step");
-  std::optional<Preview> preview;
-  if (options.preview_every > 0 && group.is_main())
-    preview.emplace(preview_path(options), options.preview_every, options.sampler.num_steps,
-                    sampler.encoder());
   sampler.on_step = [&](const SamplerStep& step) {
     group.check();
-    if (preview) preview->after_step(step);
+    const int64_t done = step.step + 1, every = options.preview_every;
+    if (every > 0 && group.is_main() && (done % every == 0 || done == options.sampler.num_steps))
+      write_preview(preview_path(options), sampler.encoder(), step.denoised);
     progress.advance(step.x.size(0));
   };
   // While the first batch is drawn.

@@ -1,36 +1,15 @@
 #include "generate/output.h"
 
-#include <algorithm>
-#include <cctype>
 #include <nlohmann/json.hpp>
 #include <system_error>
 
 #include "edm2/core/error.h"
+#include "edm2/data/file_source.h"
 #include "edm2/io/atomic_file.h"
 #include "generate/parameters.h"
 
 namespace edm2 {
 namespace fs = std::filesystem;
-
-Outputs make_picture_outputs(const GenerateOptions& options,
-                             const nlohmann::ordered_json& parameters) {
-  Outputs outputs;
-  if (options.outdir) outputs.push_back(make_png_files(options, parameters));
-  if (options.trajectory) outputs.push_back(make_trajectory_files(options, parameters));
-  return outputs;
-}
-
-Outputs make_collected_outputs(const GenerateOptions& options,
-                               const nlohmann::ordered_json& parameters) {
-  Outputs outputs;
-  if (options.seeds.empty()) return outputs;
-  if (options.grid && !options.resume)  // resumed runs make it from the files
-    outputs.push_back(make_grid_file(options, parameters));
-  if (options.npz) outputs.push_back(make_npz_file(options));
-  if (options.latents) outputs.push_back(make_latents_file(options, parameters));
-  if (options.trajectory_grid) outputs.push_back(make_trajectory_grid(options, parameters));
-  return outputs;
-}
 
 PngText sheet_text(const GenerateOptions& options, const nlohmann::ordered_json& parameters) {
   if (parameters.is_null()) return {};
@@ -68,14 +47,8 @@ std::vector<NamedOutput> output_files(const GenerateOptions& options) {
 }
 
 TrajectoryFormat trajectory_grid_format(const fs::path& path) {
-  return has_extension(path, ".webp") ? TrajectoryFormat::webp : TrajectoryFormat::strip;
-}
-
-bool has_extension(const fs::path& path, const std::string& extension) {
-  std::string own = path.extension().string();
-  std::transform(own.begin(), own.end(), own.begin(),
-                 [](char c) { return static_cast<char>(std::tolower(static_cast<uint8_t>(c))); });
-  return own == extension;
+  return lower_extension(path.string()) == ".webp" ? TrajectoryFormat::webp
+                                                   : TrajectoryFormat::strip;
 }
 
 void prepare_output_folders(const GenerateOptions& options) {

@@ -32,26 +32,14 @@ Outputs make_picture_outputs(const GenerateOptions& options,
 Outputs make_collected_outputs(const GenerateOptions& options,
                                const nlohmann::ordered_json& parameters);
 
-// The makers of the single ones.
-std::unique_ptr<Output> make_png_files(const GenerateOptions& options,
-                                       const nlohmann::ordered_json& parameters);
-std::unique_ptr<Output> make_trajectory_files(const GenerateOptions& options,
-                                              const nlohmann::ordered_json& parameters);
-std::unique_ptr<Output> make_npz_file(const GenerateOptions& options);
-std::unique_ptr<Output> make_latents_file(const GenerateOptions& options,
-                                          const nlohmann::ordered_json& parameters);
-std::unique_ptr<Output> make_grid_file(const GenerateOptions& options,
-                                       const nlohmann::ordered_json& parameters);
-std::unique_ptr<Output> make_trajectory_grid(const GenerateOptions& options,
-                                             const nlohmann::ordered_json& parameters);
+/// --trajectory-grid, one of these.
+std::unique_ptr<Output> make_trajectory_grid(const GenerateOptions& options, PngText text);
 
 /// The text of a PNG file with the pictures of all seeds; none if `parameters` is null.
 PngText sheet_text(const GenerateOptions& options, const nlohmann::ordered_json& parameters);
 
 /// Stages of the denoising that the options ask for; 0 = none.
 int64_t wanted_frames(const GenerateOptions& options);
-/// `extension` with its dot, in lower case; any case of the path's own fits.
-bool has_extension(const std::filesystem::path& path, const std::string& extension);
 /// By the ending: .webp or .png.
 TrajectoryFormat trajectory_grid_format(const std::filesystem::path& path);
 

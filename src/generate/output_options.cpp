@@ -2,6 +2,7 @@
 #include <system_error>
 
 #include "edm2/core/error.h"
+#include "edm2/data/file_source.h"
 #include "generate/output.h"
 
 namespace edm2 {
@@ -43,7 +44,7 @@ void check_ending(const std::string& option, const std::optional<fs::path>& path
   if (!path) return;
   std::string wanted;
   for (const char* ending : endings) {
-    if (has_extension(*path, ending)) return;
+    if (lower_extension(path->string()) == ending) return;
     wanted += (wanted.empty() ? "" : " or ") + std::string(ending);
   }
   throw UsageError("the name of " + option + " must end with " + wanted + ", unlike '" +

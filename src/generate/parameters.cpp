@@ -2,9 +2,9 @@
 
 #include <ATen/ATen.h>
 
-#include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "edm2/core/option_table.h"
 #include "edm2/io/digest.h"
 
 namespace edm2 {
@@ -21,25 +21,6 @@ std::string public_name(const NamedSource& source) {
   return source.kind() == SourceKind::bundled
              ? source.text()
              : std::filesystem::path(source.text()).filename().string();
-}
-
-/// JSON has no infinity.
-ordered_json number(double value) {
-  if (std::isfinite(value)) return value;
-  return std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
-}
-
-std::string type_name(c10::ScalarType type) {
-  switch (type) {
-    case c10::ScalarType::Half:
-      return "fp16";
-    case c10::ScalarType::BFloat16:
-      return "bf16";
-    case c10::ScalarType::Double:
-      return "fp64";
-    default:
-      return "fp32";
-  }
 }
 
 std::string dump(const ordered_json& json) {
@@ -61,7 +42,7 @@ ordered_json run_parameters(const GenerateOptions& options, const Sampler& sampl
   ordered_json json;
   json["version"] = EDM2_VERSION;
   add_network(json, "net", options.net, digests);
-  json["guidance"] = number(s.guidance);
+  json["guidance"] = number_to_json(s.guidance);
   if (s.guidance != 1) add_network(json, "gnet", *options.gnet, digests);
   if (const auto vae = sampler.encoder().weights_file()) {
     json["vae"] =
@@ -69,19 +50,20 @@ ordered_json run_parameters(const GenerateOptions& options, const Sampler& sampl
     json["vae_sha256"] = sha256_of_file(*vae);
   }
   if (s.guidance != 1 && s.guidance_interval.limits())
-    json["guidance_interval"] = {number(s.guidance_interval.low), number(s.guidance_interval.high)};
+    json["guidance_interval"] = {number_to_json(s.guidance_interval.low),
+                                 number_to_json(s.guidance_interval.high)};
   json["solver"] = solver_name(s.solver);
   json["steps"] = s.num_steps;
-  json["sigma_min"] = number(s.sigma_min);
-  json["sigma_max"] = number(s.sigma_max);
-  json["rho"] = number(s.rho);
+  json["sigma_min"] = number_to_json(s.sigma_min);
+  json["sigma_max"] = number_to_json(s.sigma_max);
+  json["rho"] = number_to_json(s.rho);
   if (s.S_churn > 0) {
-    json["S_churn"] = number(s.S_churn);
-    json["S_min"] = number(s.S_min);
-    json["S_max"] = number(s.S_max);
-    json["S_noise"] = number(s.S_noise);
+    json["S_churn"] = number_to_json(s.S_churn);
+    json["S_min"] = number_to_json(s.S_min);
+    json["S_max"] = number_to_json(s.S_max);
+    json["S_noise"] = number_to_json(s.S_noise);
   }
-  json["precision"] = type_name(sampler.activation_type().value_or(c10::kFloat));
+  json["precision"] = precision_name(sampler.activation_type().value_or(c10::kFloat));
   json["device"] = sampler.device().is_cuda() ? "cuda" : "cpu";
   if (options.class_idx && sampler.net().label_dim() > 0) json["chosen_class"] = *options.class_idx;
   return json;
@@ -101,7 +83,8 @@ void add_label(ordered_json& parameters, const Tensor& label) {
   const auto* first = numbers.const_data_ptr<float>();
   if (numbers.numel() <= most) {
     parameters["label"] = ordered_json::array();
-    for (int64_t i = 0; i < numbers.numel(); ++i) parameters["label"].push_back(number(first[i]));
+    for (int64_t i = 0; i < numbers.numel(); ++i)
+      parameters["label"].push_back(number_to_json(first[i]));
   } else {
     parameters["label_sha256"] =
         sha256_hex(std::as_bytes(std::span(first, static_cast<size_t>(numbers.numel()))));

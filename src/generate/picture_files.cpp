@@ -115,14 +115,12 @@ class TrajectoryFiles final : public FilePerPicture {
 
 }  // namespace
 
-std::unique_ptr<Output> make_png_files(const GenerateOptions& options,
-                                       const nlohmann::ordered_json& parameters) {
-  return std::make_unique<PngFiles>(options, parameters);
-}
-
-std::unique_ptr<Output> make_trajectory_files(const GenerateOptions& options,
-                                              const nlohmann::ordered_json& parameters) {
-  return std::make_unique<TrajectoryFiles>(options, parameters);
+Outputs make_picture_outputs(const GenerateOptions& options,
+                             const nlohmann::ordered_json& parameters) {
+  Outputs outputs;
+  if (options.outdir) outputs.push_back(std::make_unique<PngFiles>(options, parameters));
+  if (options.trajectory) outputs.push_back(std::make_unique<TrajectoryFiles>(options, parameters));
+  return outputs;
 }
 
 }  // namespace edm2

@@ -2,8 +2,8 @@
 
 #include <ATen/ATen.h>
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 
 #include "core/ordered_workers.h"
@@ -34,40 +34,34 @@ bool right_size(const Image& image, const Sampler& sampler) {
          (latent ? image.width % resolution == 0 : image.width == resolution);
 }
 
-Found look_at_picture(const fs::path& file, const Sampler& sampler) {
-  Found found;
-  std::error_code error;
-  if (!fs::is_regular_file(file, error)) return found;
-  try {
-    const MappedFile mapped(file);
-    found.whole = right_size(decode_image(mapped.bytes(), file.string()), sampler);
-    const PngText text = read_png_text(mapped.bytes(), file.string());
-    if (const auto entry = text.find(parameters_keyword); entry != text.end())
-      found.parameters = entry->second;
-  } catch (const Error&) {  // truncated, damaged, something else: to be drawn again
-    found.whole = false;
-  }
-  return found;
-}
-
-bool trajectory_is_whole(const fs::path& file) {
+/// Whether there is such a file and `look` says so of its contents, which may be truncated,
+/// damaged, or something else: then the picture is to be drawn again.
+template <class Look>
+bool is_whole(const fs::path& file, const Look& look) {
   std::error_code error;
   if (!fs::is_regular_file(file, error)) return false;
   try {
     const MappedFile mapped(file);
-    decode_image(mapped.bytes(), file.string());
-    return true;
+    return look(decode_image(mapped.bytes(), file.string()), mapped.bytes());
   } catch (const Error&) {
     return false;
   }
 }
 
 Found look_at(const GenerateOptions& options, const Sampler& sampler, int64_t seed) {
+  using Bytes = std::span<const std::byte>;
   const fs::path picture = *options.outdir / image_file_name(seed, options.subdirs);
-  Found found = look_at_picture(picture, sampler);
+  Found found;
+  found.whole = is_whole(picture, [&](const Image& image, Bytes bytes) {
+    const PngText text = read_png_text(bytes, picture.string());
+    if (const auto entry = text.find(parameters_keyword); entry != text.end())
+      found.parameters = entry->second;
+    return right_size(image, sampler);
+  });
   if (found.whole && options.trajectory)
-    found.whole = trajectory_is_whole(
-        *options.outdir / trajectory_file_name(seed, options.subdirs, *options.trajectory));
+    found.whole =
+        is_whole(*options.outdir / trajectory_file_name(seed, options.subdirs, *options.trajectory),
+                 [](const Image&, Bytes) { return true; });
   return found;
 }
 

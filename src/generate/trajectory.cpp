@@ -83,9 +83,8 @@ std::vector<std::byte> encode_strip(const Tensor& frames, const PngText& text) {
   return encode_png(sheet.image(), png_for_photographs, text);
 }
 
-std::unique_ptr<Output> make_trajectory_grid(const GenerateOptions& options,
-                                             const nlohmann::ordered_json& parameters) {
-  return std::make_unique<TrajectoryGrid>(options, sheet_text(options, parameters));
+std::unique_ptr<Output> make_trajectory_grid(const GenerateOptions& options, PngText text) {
+  return std::make_unique<TrajectoryGrid>(options, std::move(text));
 }
 
 }  // namespace edm2
