@@ -21,10 +21,7 @@ c10::ScalarType Detector::dtype() const {
   return activation_dtype(options_.precision, /*use_fp16=*/false, options_.device);
 }
 
-std::string Detector::precision_name() const {
-  if (dtype() == at::kBFloat16) return "bf16";
-  return dtype() == at::kHalf ? "fp16" : "fp32";
-}
+std::string Detector::precision_name() const { return edm2::precision_name(dtype()); }
 
 Tensor Detector::features(const Tensor& pixels) const {
   const c10::NoGradGuard no_grad;

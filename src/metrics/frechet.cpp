@@ -2,9 +2,8 @@
 
 #include <ATen/ATen.h>
 
-#include <cstdio>
-
 #include "edm2/core/error.h"
+#include "edm2/core/format_number.h"
 #include "metrics/covariance_factor.h"
 
 namespace edm2 {
@@ -25,12 +24,6 @@ void check(const FeatureStatistics& s) {
               "[frechet_distance] mu must be [D] and sigma [D,D]");
   if (!at::isfinite(s.mu).all().item<bool>() || !at::isfinite(s.sigma).all().item<bool>())
     throw Error("the feature statistics hold numbers that are not finite");
-}
-
-std::string percent(double fraction) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.2g%%", 100 * fraction);
-  return text;
 }
 
 }  // namespace
@@ -70,7 +63,7 @@ std::vector<std::string> frechet_warnings(const FrechetDistance& distance,
   const auto look_at = [&](const std::string& name, int64_t rank, double negative_part) {
     if (negative_part > tolerated_negative_part)
       warnings.push_back("the covariance of " + name + " has negative eigenvalues, up to " +
-                         percent(negative_part) +
+                         format_number("%.2g%%", 100 * negative_part) +
                          " of the largest, which no set of images gives; is the file damaged?");
     if (rank < distance.dim)
       warnings.push_back("the covariance of " + name + " has rank " + std::to_string(rank) +

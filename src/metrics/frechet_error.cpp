@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
-#include <numeric>
 
 #include "edm2/core/platform.h"
 #include "edm2/core/random.h"
@@ -25,10 +24,8 @@ FrechetError frechet_jackknife(const Tensor& features, const FeatureStatistics& 
                                const FeatureStatistics& reference, double value, int64_t groups) {
   const int64_t count = features.size(0);
   TORCH_CHECK(count >= 2 * groups, "[frechet_jackknife] too few images");
-  std::vector<int64_t> order(static_cast<size_t>(count));
-  std::iota(order.begin(), order.end(), 0);
-  NumpyRandom(0).shuffle(order);  // datasets are often sorted by class
-  const Tensor shuffled = at::tensor(order, at::kLong);
+  // Datasets are often sorted by class.
+  const Tensor shuffled = at::tensor(NumpyRandom(0).permutation(count), at::kLong);
   double sum = 0, squares = 0;
   for (int64_t i = 0; i < groups; ++i) {
     check_interrupt();

@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
-#include <vector>
 
 #include "edm2/core/error.h"
 #include "edm2/core/random.h"
@@ -17,11 +15,9 @@ InceptionScore inception_score(const Tensor& logits, int64_t splits, uint32_t se
   if (count < splits)
     throw Error("the Inception Score needs at least " + std::to_string(splits) + " images, not " +
                 std::to_string(count));
-  std::vector<int64_t> order(static_cast<size_t>(count));
-  std::iota(order.begin(), order.end(), 0);
-  NumpyRandom(seed).shuffle(order);  // datasets are often sorted by class
-  const Tensor shuffled =
-      logits.cpu().to(at::kDouble).index_select(0, at::tensor(order, at::kLong));
+  // Datasets are often sorted by class.
+  const Tensor order = at::tensor(NumpyRandom(seed).permutation(count), at::kLong);
+  const Tensor shuffled = logits.cpu().to(at::kDouble).index_select(0, order);
   double sum = 0, squares = 0;
   for (int64_t i = 0; i < splits; ++i) {
     const int64_t begin = i * count / splits, end = (i + 1) * count / splits;

@@ -136,28 +136,24 @@ InceptionWeights::Folded fold(const Tensor& weight, const BatchNorm& norm,
           (norm.beta.to(at::kDouble) - norm.mean.to(at::kDouble) * scale).to(at::kFloat)};
 }
 
-InceptionWeights::Folded from_nvidia(const StateDict& state, const InceptionConv& conv) {
-  const std::string prefix = "layers." + conv.name + ".";
-  const Tensor weight =
-      require_tensor(state, prefix + "weight", {conv.out, conv.in, conv.kernel_h, conv.kernel_w});
-  return fold(weight,
-              {{},
-               require_tensor(state, prefix + "beta", {conv.out}),
-               require_tensor(state, prefix + "mean", {conv.out}),
-               require_tensor(state, prefix + "var", {conv.out})},
-              prefix + "weight");
-}
+/// What the parts of a convolution with its batch norm are called behind its name.
+struct PartNames {
+  const char *weight, *gamma, *beta, *mean, *var;  // gamma: null = 1
+};
+constexpr PartNames nvidia_names = {"weight", nullptr, "beta", "mean", "var"};
+constexpr PartNames torch_names = {"conv.weight", "bn.weight", "bn.bias", "bn.running_mean",
+                                   "bn.running_var"};
 
-InceptionWeights::Folded from_torch(const StateDict& state, const InceptionConv& conv) {
-  const std::string prefix = conv.torch_name + ".";
-  const Tensor weight = require_tensor(state, prefix + "conv.weight",
-                                       {conv.out, conv.in, conv.kernel_h, conv.kernel_w});
+InceptionWeights::Folded by_name(const StateDict& state, const InceptionConv& conv,
+                                 const std::string& prefix, const PartNames& names) {
+  const std::string name = prefix + names.weight;
+  const Tensor weight =
+      require_tensor(state, name, {conv.out, conv.in, conv.kernel_h, conv.kernel_w});
+  const auto part = [&](const char* of) { return require_tensor(state, prefix + of, {conv.out}); };
   return fold(weight,
-              {require_tensor(state, prefix + "bn.weight", {conv.out}),
-               require_tensor(state, prefix + "bn.bias", {conv.out}),
-               require_tensor(state, prefix + "bn.running_mean", {conv.out}),
-               require_tensor(state, prefix + "bn.running_var", {conv.out})},
-              prefix + "conv.weight");
+              {names.gamma ? part(names.gamma) : Tensor(), part(names.beta), part(names.mean),
+               part(names.var)},
+              name);
 }
 
 /// Unknown names: each convolution in the order of the network, its beta, mean and variance right
@@ -219,12 +215,12 @@ InceptionWeights inception_weights(const StateDict& original) {
   if (const auto prefix = prefix_before(state, "layers.conv.weight")) {
     strip_prefix(state, *prefix);
     for (const InceptionConv& conv : inception_convs())
-      weights.convs.push_back(from_nvidia(state, conv));
+      weights.convs.push_back(by_name(state, conv, "layers." + conv.name + ".", nvidia_names));
   } else if (const auto torch_prefix = prefix_before(state, "Conv2d_1a_3x3.conv.weight")) {
     strip_prefix(state, *torch_prefix);
     output = "fc.weight";
     for (const InceptionConv& conv : inception_convs())
-      weights.convs.push_back(from_torch(state, conv));
+      weights.convs.push_back(by_name(state, conv, conv.torch_name + ".", torch_names));
   } else {
     weights.convs = in_order(state);
   }

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <vector>
 
 #include "edm2/core/error.h"
@@ -16,9 +15,7 @@ namespace {
 
 /// Rows of x drawn without replacement, as numpy's RandomState.choice does it.
 Tensor draw(const Tensor& x, int64_t size, NumpyRandom& random) {
-  std::vector<int64_t> order(static_cast<size_t>(x.size(0)));
-  std::iota(order.begin(), order.end(), 0);
-  random.shuffle(order);
+  std::vector<int64_t> order = random.permutation(x.size(0));
   order.resize(static_cast<size_t>(size));
   return x.index_select(0, at::tensor(order, at::kLong));
 }

@@ -2,10 +2,10 @@
 
 #include <ATen/ATen.h>
 
-#include <cmath>
 #include <limits>
 
 #include "edm2/core/error.h"
+#include "edm2/core/option_table.h"
 #include "edm2/io/atomic_file.h"
 #include "edm2/io/json.h"
 #include "edm2/metrics/verify.h"
@@ -17,25 +17,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr int format_version = 1;
 
-std::string precision_text(Precision precision) {
-  switch (precision) {
-    case Precision::fp32:
-      return "fp32";
-    case Precision::bf16:
-      return "bf16";
-    case Precision::fp16:
-      return "fp16";
-    case Precision::automatic:
-      break;
-  }
-  return "auto";
-}
-
-/// JSON has no infinity.
-Json number(double value) {
-  if (std::isfinite(value)) return value;
-  return std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
-}
 double to_number(const Json& json) {
   if (json == "inf") return std::numeric_limits<double>::infinity();
   if (json == "-inf") return -std::numeric_limits<double>::infinity();
@@ -53,18 +34,18 @@ std::optional<T> to_optional(const Json& json) {
 }
 
 Json to_json(const SamplerOptions& s) {
-  return {
-      {"solver", solver_name(s.solver)},
-      {"steps", s.num_steps},
-      {"sigma_min", s.sigma_min},
-      {"sigma_max", s.sigma_max},
-      {"rho", s.rho},
-      {"guidance", s.guidance},
-      {"guidance_interval", {number(s.guidance_interval.low), number(s.guidance_interval.high)}},
-      {"S_churn", s.S_churn},
-      {"S_min", number(s.S_min)},
-      {"S_max", number(s.S_max)},
-      {"S_noise", s.S_noise}};
+  return {{"solver", solver_name(s.solver)},
+          {"steps", s.num_steps},
+          {"sigma_min", s.sigma_min},
+          {"sigma_max", s.sigma_max},
+          {"rho", s.rho},
+          {"guidance", s.guidance},
+          {"guidance_interval",
+           {number_to_json(s.guidance_interval.low), number_to_json(s.guidance_interval.high)}},
+          {"S_churn", s.S_churn},
+          {"S_min", number_to_json(s.S_min)},
+          {"S_max", number_to_json(s.S_max)},
+          {"S_noise", s.S_noise}};
 }
 
 SamplerOptions to_sampler(const Json& json) {
@@ -111,7 +92,7 @@ Json to_json(const NetworkInput& input) {
           {"class", optional_json(o.class_idx)},
           {"label_vector", optional_json(o.label_vector)},
           {"labels", o.labels ? Json(o.labels->text()) : Json()},
-          {"precision", precision_text(o.precision)},
+          {"precision", precision_name(o.precision)},
           {"sampler", to_json(o.sampler)}};
 }
 
@@ -140,10 +121,10 @@ NetworkInput to_network(const Json& manifest) {
 }  // namespace
 
 Json to_json(const Score& score) {
-  Json json = {{"value", number(score.value)}};
-  if (score.deviation) json["deviation"] = number(*score.deviation);
+  Json json = {{"value", number_to_json(score.value)}};
+  if (score.deviation) json["deviation"] = number_to_json(*score.deviation);
   if (score.deviation_unknown) json["deviation"] = nullptr;
-  if (score.bias) json["bias"] = number(*score.bias);
+  if (score.bias) json["bias"] = number_to_json(*score.bias);
   if (!score.warnings.empty()) json["warnings"] = score.warnings;
   return json;
 }
@@ -179,7 +160,7 @@ void write_manifest(const std::filesystem::path& path, const EvaluateOptions& op
                                                          {"sha256", detector.source.sha256()},
                                                          {"resize", detector.resize},
                                                          {"precision", detector.precision}};
-  json["detector_precision"] = precision_text(options.detectors.precision);
+  json["detector_precision"] = precision_name(options.detectors.precision);
   for (const Metric& metric : options.metrics) json["metrics"].push_back(metric.name);
   json["error_bars"] = options.error_bars;
   json["scores"] = Json::object();

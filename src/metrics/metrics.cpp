@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "edm2/core/error.h"
+#include "edm2/core/words.h"
 
 namespace edm2 {
 
@@ -29,9 +30,7 @@ const std::vector<Metric>& known_metrics() {
 
 std::vector<Metric> parse_metric_list(const std::string& text) {
   std::vector<Metric> metrics;
-  for (size_t begin = 0; begin <= text.size();) {
-    const size_t end = std::min(text.find(',', begin), text.size());
-    const std::string name = text.substr(begin, end - begin);
+  for (const std::string& name : split(text, ',')) {
     const auto& known = known_metrics();
     const auto found = std::find_if(known.begin(), known.end(),
                                     [&](const Metric& metric) { return metric.name == name; });
@@ -41,7 +40,6 @@ std::vector<Metric> parse_metric_list(const std::string& text) {
       throw Error("Invalid metric \"" + name + "\"; there are " + names);
     }
     metrics.push_back(*found);
-    begin = end + 1;
   }
   return metrics;
 }

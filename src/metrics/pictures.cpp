@@ -13,6 +13,7 @@
 #include "edm2/core/random.h"
 #include "edm2/data/dataset.h"
 #include "edm2/data/file_source.h"
+#include "edm2/generate/sampler.h"
 #include "edm2/io/digest.h"
 #include "edm2/io/npz.h"
 #include "metrics/names_found.h"
@@ -162,15 +163,9 @@ std::string picture_digest(const Tensor& picture) {
 }
 
 std::vector<Part> split_among(int64_t count, int64_t max_batch_size, int processes) {
-  const int64_t rounds = std::max<int64_t>((count - 1) / (max_batch_size * processes) + 1, 1);
-  const int64_t number = rounds * processes;
   std::vector<Part> parts;
-  int64_t begin = 0;
-  for (int64_t i = 0; i < number; ++i) {
-    const int64_t size = count / number + (i < count % number ? 1 : 0);
-    parts.push_back({begin, begin + size});
-    begin += size;
-  }
+  for (const auto& [begin, end] : split_batches(count, max_batch_size, processes))
+    parts.push_back({begin, end});
   return parts;
 }
 

@@ -2,20 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <map>
 #include <set>
 
 #include "edm2/core/error.h"
+#include "edm2/core/format_number.h"
+#include "edm2/core/words.h"
 
 namespace edm2 {
 namespace {
 
-std::string text_of(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.4g", value);
-  return text;
-}
+std::string text_of(double value) { return format_number("%.4g", value); }
 
 bool is_metric(const std::string& name) {
   const auto& known = known_metrics();
@@ -61,9 +58,8 @@ std::string choose_x(const ScoreTable& table) {
 
 size_t require_column(const ScoreTable& table, const std::string& column) {
   if (const auto found = table.find(column)) return *found;
-  std::string names;
-  for (const std::string& name : table.columns) names += (names.empty() ? "" : ", ") + name;
-  throw Error("'" + table.name + "' has no column '" + column + "'; it has " + names);
+  throw Error("'" + table.name + "' has no column '" + column + "'; it has " +
+              join(table.columns, ", "));
 }
 
 std::vector<Metric> metrics_of(const ScoreTable& table) {

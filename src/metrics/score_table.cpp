@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "edm2/core/error.h"
+#include "edm2/core/words.h"
 #include "edm2/io/atomic_file.h"
 #include "edm2/metrics/score_plot.h"
 
@@ -16,13 +17,9 @@ std::string trimmed(const std::string& text) {
   return text.substr(begin, text.find_last_not_of(" \t\r\"") - begin + 1);
 }
 
-std::vector<std::string> split(const std::string& line) {
+std::vector<std::string> fields_of(const std::string& line) {
   std::vector<std::string> fields;
-  for (size_t begin = 0; begin <= line.size();) {
-    const size_t end = std::min(line.find(',', begin), line.size());
-    fields.push_back(trimmed(line.substr(begin, end - begin)));
-    begin = end + 1;
-  }
+  for (const std::string& field : split(line, ',')) fields.push_back(trimmed(field));
   return fields;
 }
 
@@ -36,7 +33,7 @@ double to_number(const std::string& text) {
 }
 
 void read_row(const std::string& line, ScoreTable& table) {
-  const auto fields = split(line);
+  const auto fields = fields_of(line);
   if (fields.size() != table.columns.size())
     throw Error("there are " + std::to_string(fields.size()) + " fields under " +
                 std::to_string(table.columns.size()) + " names");
@@ -64,7 +61,7 @@ ScoreTable load_score_table(const std::filesystem::path& path) {
     if (trimmed(line).empty()) continue;
     try {
       if (table.columns.empty())
-        table.columns = split(line);
+        table.columns = fields_of(line);
       else
         read_row(line, table);
     } catch (const Error& error) {

@@ -5,6 +5,7 @@
 
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
+#include "edm2/data/file_source.h"
 #include "edm2/io/npz.h"
 #include "edm2/io/pickle.h"
 #include "edm2/io/safetensors.h"
@@ -17,10 +18,7 @@ namespace edm2 {
 namespace {
 
 bool is_npz_name(const std::filesystem::path& path) {
-  std::string extension = path.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return extension == ".npz";
+  return lower_extension(path.string()) == ".npz";
 }
 
 // Brings what a file holds into the form that the rest relies on.

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "edm2/core/error.h"
+#include "edm2/core/format_number.h"
 #include "edm2/generate/network_source.h"
 #include "edm2/nn/snapshot_tools.h"
 #include "metrics/manifest.h"
@@ -89,10 +89,9 @@ Finding compare_score(const std::string& metric, const Json& recorded,
   if (found == now.end()) return {metric, false, "not computed"};
   if (!recorded.at("value").is_number()) return {metric, false, "no number recorded"};
   const double before = recorded.at("value");
-  char text[100];
-  std::snprintf(text, sizeof text, "%.8g, recorded %.8g", found->value, before);
   const double scale = std::max(1.0, std::abs(before));
-  return {metric, std::abs(found->value - before) <= tolerance * scale, text};
+  return {metric, std::abs(found->value - before) <= tolerance * scale,
+          format_number("%.8g", found->value) + format_number(", recorded %.8g", before)};
 }
 
 }  // namespace

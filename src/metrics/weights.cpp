@@ -80,14 +80,9 @@ StateDict read_weights(const std::filesystem::path& path) {
   }
 }
 
-bool strip_prefix(StateDict& state, const std::string& prefix) {
-  bool any = false;
-  for (auto& [name, tensor] : state) {
-    if (!name.starts_with(prefix)) continue;
-    name.erase(0, prefix.size());
-    any = true;
-  }
-  return any;
+void strip_prefix(StateDict& state, const std::string& prefix) {
+  for (auto& [name, tensor] : state)
+    if (name.starts_with(prefix)) name.erase(0, prefix.size());
 }
 
 Tensor require_tensor(const StateDict& state, const std::string& name, at::IntArrayRef shape) {

@@ -13,8 +13,8 @@ namespace edm2 {
 /// ("layers.conv.weight"). Nothing in the file is executed. Throws Error naming the file.
 StateDict read_weights(const std::filesystem::path& path);
 
-/// Takes `prefix` off the names that have it; true if any had.
-bool strip_prefix(StateDict& state, const std::string& prefix);
+/// Takes `prefix` off the names that have it.
+void strip_prefix(StateDict& state, const std::string& prefix);
 
 /// The tensor of that name, of that shape, as contiguous float32. Throws Error naming it.
 Tensor require_tensor(const StateDict& state, const std::string& name, at::IntArrayRef shape);
