@@ -4,7 +4,6 @@
 
 #include "cli/command.h"
 #include "cli/commands.h"
-#include "cli/given.h"
 #include "cli/table.h"
 #include "edm2/analysis/sample_benchmark.h"
 #include "edm2/analysis/train_benchmark.h"
@@ -82,14 +81,7 @@ TrainBenchmarkOptions to_options(const BenchTrainArguments& a, const std::string
 }
 
 std::string type_name(const NetworkOptions& network, Precision precision, c10::Device device) {
-  switch (activation_dtype(precision, network.use_fp16, device)) {
-    case c10::kBFloat16:
-      return "bf16";
-    case c10::kHalf:
-      return "fp16";
-    default:
-      return "fp32";
-  }
+  return precision_name(activation_dtype(precision, network.use_fp16, device));
 }
 
 Json to_json(const std::string& preset, const TrainBenchmarkOptions& o, const TrainBenchmark& r) {

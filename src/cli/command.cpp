@@ -3,8 +3,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
+#include "edm2/core/format_number.h"
 #include "edm2/core/platform.h"
 #include "edm2/core/printable.h"
 #include "edm2/core/process_launch.h"
@@ -106,11 +106,7 @@ std::string describe_default(const std::string& default_text, const std::string&
 
 std::string default_text(const std::string& value) { return value; }
 std::string default_text(int64_t value) { return std::to_string(value); }
-std::string default_text(double value) {
-  std::ostringstream stream;
-  stream << value;
-  return stream.str();
-}
+std::string default_text(double value) { return format_number("%g", value); }
 
 std::string default_text(const OptionDescription& option, const std::optional<OptionValue>& value) {
   if (option.default_text || !value) return option.default_text.value_or("");

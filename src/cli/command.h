@@ -164,6 +164,12 @@ CLI::Option* add_text_option(CLI::App& command, const std::string& names, Target
       default_text);
 }
 
+/// For options that change a setting only where they are given.
+template <class T, class U>
+void take_if_given(const std::optional<T>& given, U& target) {
+  if (given) target = *given;
+}
+
 /// `--x` without a value.
 CLI::Option* add_switch(CLI::App& command, const std::string& names, bool& target,
                         const std::string& description);

@@ -4,19 +4,10 @@
 #include <cctype>
 
 #include "cli/command.h"
+#include "edm2/core/words.h"
 
 namespace edm2::cli {
 namespace {
-
-std::vector<std::string> split(const std::string& text, char separator) {
-  std::vector<std::string> parts(1);
-  for (const char c : text)
-    if (c == separator)
-      parts.emplace_back();
-    else
-      parts.back() += c;
-  return parts;
-}
 
 OptionEntry describe(const CLI::Option& option) {
   OptionEntry entry;
@@ -79,11 +70,7 @@ bool OptionEntry::takes_path() const {
   return false;
 }
 
-std::string CommandEntry::full_name() const {
-  std::string name = "edm2";
-  for (const std::string& word : path) name += " " + word;
-  return name;
-}
+std::string CommandEntry::full_name() const { return path.empty() ? "edm2" : "edm2 " + join(path); }
 
 std::vector<CommandEntry> list_commands(const CLI::App& program) {
   std::vector<CommandEntry> entries;

@@ -1,13 +1,14 @@
 // Completions for shells: plain tables, so that pressing Tab does not start the program.
 #include "cli/manual.h"
+#include "edm2/core/words.h"
 
 namespace edm2::cli {
 namespace {
 
-std::string join(const std::vector<std::string>& words, const std::string& separator = " ") {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : separator) + word;
-  return text;
+/// "dataset convert", " train": the commands before and the word that leads to this one.
+std::string parent_and_name(const CommandEntry& command) {
+  const std::vector<std::string> parent(command.path.begin(), command.path.end() - 1);
+  return join(parent) + " " + command.path.back();
 }
 
 /// For single quotes in bash and zsh.
@@ -46,9 +47,7 @@ std::string bash_completion(const std::vector<CommandEntry>& commands) {
       "    case \"$command $word\" in\n";
   for (const CommandEntry& command : commands)
     if (!command.path.empty()) {
-      std::vector<std::string> parent = command.path;
-      parent.pop_back();
-      text += "      " + quote(join(parent) + " " + command.path.back()) +
+      text += "      " + quote(parent_and_name(command)) +
               ") command=" + quote(join(command.path)) + " ;;\n";
     }
   text +=
@@ -162,9 +161,7 @@ std::string fish_completion(const std::vector<CommandEntry>& commands) {
       "        switch \"$command $word\"\n";
   for (const CommandEntry& command : commands)
     if (!command.path.empty()) {
-      std::vector<std::string> parent = command.path;
-      parent.pop_back();
-      text += "            case " + quoted(join(parent) + " " + command.path.back()) +
+      text += "            case " + quoted(parent_and_name(command)) +
               "\n                set command " + quoted(join(command.path)) + "\n";
     }
   text +=

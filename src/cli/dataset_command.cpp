@@ -7,15 +7,6 @@
 namespace edm2::cli {
 namespace {
 
-std::string parse_word(const std::string& text, const std::vector<std::string>& words) {
-  std::string list;
-  for (const std::string& word : words) {
-    if (text == word) return text;
-    list += (list.empty() ? "'" : ", '") + word + "'";
-  }
-  throw UsageError("'" + text + "' is not one of " + list + ".");
-}
-
 Channels parse_channels(const std::string& text) {
   return parse_word(text, {"rgb", "keep"}) == "keep" ? Channels::keep : Channels::rgb;
 }

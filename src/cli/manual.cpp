@@ -1,5 +1,7 @@
 #include "cli/manual.h"
 
+#include "edm2/core/words.h"
+
 namespace edm2::cli {
 namespace {
 
@@ -16,10 +18,7 @@ std::string replace_all(std::string text, const std::string& what, const std::st
 
 /// "--steps INT", "-n, --dry-run", "NET"
 std::string signature(const OptionEntry& option) {
-  std::string text;
-  for (const std::string& name : option.names) text += (text.empty() ? "" : ", ") + name;
-  if (!option.value.empty()) text += " " + option.value;
-  return text;
+  return join(option.names, ", ") + (option.value.empty() ? "" : " " + option.value);
 }
 
 std::string usage(const CommandEntry& command) {

@@ -1,20 +1,16 @@
 #include "cli/metrics_options.h"
 
-#include <cstdio>
 #include <iostream>
 
 #include "cli/command.h"
+#include "edm2/core/format_number.h"
 #include "edm2/metrics/verify.h"
 
 namespace edm2::cli {
 namespace {
 
 /// As Python's "%g" does.
-std::string text_of(double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%g", value);
-  return text;
-}
+std::string text_of(double value) { return format_number("%g", value); }
 
 }  // namespace
 

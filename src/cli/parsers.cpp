@@ -5,9 +5,9 @@
 #include <charconv>
 #include <cmath>
 #include <regex>
-#include <sstream>
 
 #include "edm2/core/error.h"
+#include "edm2/core/words.h"
 
 namespace edm2::cli {
 namespace {
@@ -35,13 +35,6 @@ std::optional<std::string> without_underscores(const std::string& text) {
     }
   }
   return result;
-}
-
-std::vector<std::string> split_at_commas(const std::string& text) {
-  std::vector<std::string> parts;
-  std::istringstream stream(text + ",");
-  for (std::string part; std::getline(stream, part, ',');) parts.push_back(part);
-  return parts;
 }
 
 [[noreturn]] void not_valid(const std::string& text, const std::string& kind) {
@@ -84,6 +77,11 @@ double parse_float(const std::string& text, const FloatRange& range) {
     not_valid(text, "float");
   if (error == std::errc::result_out_of_range) value = std::strtod(first, nullptr);  // 0 or inf
   return checked(value, range);
+}
+
+std::string parse_word(const std::string& text, const std::vector<std::string>& words) {
+  if (std::find(words.begin(), words.end(), text) != words.end()) return text;
+  throw UsageError("'" + text + "' is not one of '" + join(words, "', '") + "'.");
 }
 
 bool parse_bool(const std::string& text) {
@@ -146,7 +144,7 @@ int64_t parse_item(const std::string& item) {
 
 std::vector<int64_t> parse_int_list(const std::string& text) {
   std::vector<int64_t> values;
-  for (const std::string& item : split_at_commas(text)) {
+  for (const std::string& item : split(text, ',')) {
     const size_t dash = item.find('-', 1);
     const bool is_range = dash != std::string::npos && dash + 1 < item.size() &&
                           std::all_of(item.begin(), item.begin() + dash, is_digit) &&
@@ -171,13 +169,13 @@ std::vector<int64_t> parse_int_list(const std::string& text) {
 
 std::vector<int64_t> parse_ints(const std::string& text, const IntRange& range) {
   std::vector<int64_t> values;
-  for (const std::string& part : split_at_commas(text)) values.push_back(parse_int(part, range));
+  for (const std::string& part : split(text, ',')) values.push_back(parse_int(part, range));
   return values;
 }
 
 std::vector<double> parse_floats(const std::string& text, const FloatRange& range) {
   std::vector<double> values;
-  for (const std::string& part : split_at_commas(text)) values.push_back(parse_float(part, range));
+  for (const std::string& part : split(text, ',')) values.push_back(parse_float(part, range));
   return values;
 }
 
@@ -207,7 +205,7 @@ std::vector<double> fill_interval(const std::vector<std::optional<double>>& lite
 
 std::vector<double> parse_std_list(const std::string& text) {
   std::vector<std::optional<double>> literals;
-  for (const std::string& part : split_at_commas(text)) {
+  for (const std::string& part : split(text, ',')) {
     const bool is_interval = trim(part) == "...";
     literals.push_back(is_interval ? std::nullopt : std::optional(parse_float(part)));
   }

@@ -18,6 +18,9 @@ namespace edm2::cli {
 int64_t parse_int(const std::string& text, const IntRange& range = {});
 /// As Python's float: also "inf", "nan", "1e-3", ".5". A range excludes nan.
 double parse_float(const std::string& text, const FloatRange& range = {});
+/// One of these words, which it returns.
+std::string parse_word(const std::string& text, const std::vector<std::string>& words);
+
 /// 1 true t yes y on / 0 false f no n off, in any case.
 bool parse_bool(const std::string& text);
 /// A count of images: integer, or integer followed by Ki (2^10), Mi (2^20) or Gi (2^30).

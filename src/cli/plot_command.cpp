@@ -13,24 +13,15 @@ struct PlotArguments {
 };
 
 std::vector<std::string> parse_metrics(const std::string& text) {
-  const auto& known = run_metric_names();
   std::vector<std::string> names;
   std::istringstream parts(text);
-  for (std::string name; std::getline(parts, name, ',');) {
-    if (std::find(known.begin(), known.end(), name) == known.end()) {
-      std::string list;
-      for (const auto& each : known) list += (list.empty() ? "'" : ", '") + each + "'";
-      throw UsageError("'" + name + "' is not one of " + list + ".");
-    }
-    names.push_back(name);
-  }
+  for (std::string name; std::getline(parts, name, ',');)
+    names.push_back(parse_word(name, run_metric_names()));
   return names;
 }
 
 RunAxis parse_axis(const std::string& name) {
-  if (name == "kimg") return RunAxis::kimg;
-  if (name == "time") return RunAxis::time;
-  throw UsageError("'" + name + "' is not one of 'kimg', 'time'.");
+  return parse_word(name, {"kimg", "time"}) == "kimg" ? RunAxis::kimg : RunAxis::time;
 }
 
 /// "12x8" in inches.

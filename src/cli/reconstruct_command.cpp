@@ -8,9 +8,8 @@ namespace edm2::cli {
 namespace {
 
 SnapshotFormat parse_format(const std::string& text) {
-  if (text == "pkl") return SnapshotFormat::pickle;
-  if (text == "safetensors") return SnapshotFormat::safetensors;
-  throw UsageError("'" + text + "' is not one of 'pkl', 'safetensors'.");
+  return parse_word(text, {"pkl", "safetensors"}) == "pkl" ? SnapshotFormat::pickle
+                                                           : SnapshotFormat::safetensors;
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "edm2/core/format_number.h"
 #include "edm2/diffusion/sampler_options.h"
 #include "edm2/generate/sampling_options.h"
 
@@ -18,10 +19,9 @@ void print_best(const SweepOptions& options, const std::vector<SweepCell>& cells
   for (const Metric& metric : options.metrics) {
     const SweepCell* best = best_cell(metric, cells);
     if (best == nullptr) continue;
-    char text[160];
-    std::snprintf(text, sizeof text, "Best %s = %g at EMA length %.3f, guidance %g",
-                  metric.name.c_str(), *best->score(metric.name), best->std, best->guidance);
-    progress.message(text);
+    progress.message("Best " + metric.name + format_number(" = %g", *best->score(metric.name)) +
+                     format_number(" at EMA length %.3f", best->std) +
+                     format_number(", guidance %g", best->guidance));
   }
 }
 

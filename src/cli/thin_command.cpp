@@ -1,9 +1,9 @@
 // edm2 thin: which snapshots of a run can be deleted.
-#include <cstdio>
 #include <iostream>
 
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "edm2/core/format_number.h"
 #include "edm2/ema/thin.h"
 
 namespace edm2::cli {
@@ -16,16 +16,10 @@ struct ThinArguments {
   bool remove = false;
 };
 
-std::string percent(double fraction) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.3g %%", 100 * fraction);
-  return text;
-}
+std::string percent(double fraction) { return format_number("%.3g %%", 100 * fraction); }
 
 std::string gigabytes(uint64_t bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.3g GB", static_cast<double>(bytes) / 1e9);
-  return text;
+  return format_number("%.3g GB", static_cast<double>(bytes) / 1e9);
 }
 
 void run_thin(const ThinArguments& a, CommandContext& context) {

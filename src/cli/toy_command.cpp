@@ -5,6 +5,8 @@
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/table.h"
+#include "edm2/core/format_number.h"
+#include "edm2/core/words.h"
 #include "edm2/diffusion/sampler_options.h"
 #include "edm2/generate/presets.h"
 #include "edm2/io/atomic_file.h"
@@ -156,29 +158,12 @@ struct ExploreArguments {
   int64_t size = 720;
 };
 
-std::vector<std::string> split_at_commas(const std::string& text) {
-  std::vector<std::string> parts(1);
-  for (const char c : text)
-    if (c == ',')
-      parts.emplace_back();
-    else
-      parts.back() += c;
-  return parts;
-}
-
-std::string percentage(double share) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.2f", 100 * share);
-  return text;
-}
-
 void print(const std::vector<toy::ExploreRow>& rows) {
   Table table({"Guide", ">Weight", ">Outliers, %", ">Mean log density", ">Coverage, %"});
   for (const toy::ExploreRow& row : rows) {
-    char weight[32], density[32];
-    std::snprintf(weight, sizeof weight, "%g", row.guidance);
-    std::snprintf(density, sizeof density, "%.3f", row.mean_log_density);
-    table.add({row.guide, weight, percentage(row.outliers), density, percentage(row.coverage)});
+    const auto percentage = [](double share) { return format_number("%.2f", 100 * share); };
+    table.add({row.guide, format_number("%g", row.guidance), percentage(row.outliers),
+               format_number("%.3f", row.mean_log_density), percentage(row.coverage)});
   }
   std::cout << table.text();
 }
@@ -226,9 +211,10 @@ void add_toy_explore(CLI::App& group, CommandContext& context) {
   auto a = std::make_shared<ExploreArguments>();
   toy::ExploreOptions& o = a->options;
   add_text_option(command, "--net", a->net, "FILE|URL", "Main network", a->net);
-  add_parsed_option(command, "--gnet", a->gnets, split_at_commas, "FILE|URL,...",
-                    "Guiding networks, compared with each other",
-                    std::string(default_gnet) + "," + default_unconditional);
+  add_parsed_option(
+      command, "--gnet", a->gnets, [](const std::string& text) { return split(text, ','); },
+      "FILE|URL,...", "Guiding networks, compared with each other",
+      std::string(default_gnet) + "," + default_unconditional);
   add_parsed_option(
       command, "--guidance", o.guidances, [](const std::string& t) { return parse_floats(t); },
       "LIST", "Guidance weights", "1,1.5,2,3,4");

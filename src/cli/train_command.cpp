@@ -5,7 +5,6 @@
 
 #include "cli/command.h"
 #include "cli/commands.h"
-#include "cli/given.h"
 #include "edm2/core/process_launch.h"
 #include "edm2/io/atomic_file.h"
 #include "edm2/train/auto_config.h"
