@@ -7,6 +7,8 @@ endif()
 # Fused multiply-adds would change the last bit of float32 results between machines.
 target_compile_options(edm2_compile_settings INTERFACE -ffp-contract=off)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # Functions of a shared library are called directly there, as in the program.
+  target_compile_options(edm2_compile_settings INTERFACE -fno-semantic-interposition)
   # False positives of GCC 12's flow analysis inside inlined std::vector / c10::SmallVector code.
   target_compile_options(edm2_compile_settings INTERFACE -Wno-maybe-uninitialized -Wno-array-bounds
     -Wno-stringop-overflow -Wno-stringop-overread -Wno-restrict)

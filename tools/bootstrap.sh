@@ -33,6 +33,9 @@ test_packages=(
   "librapidcheck-dev||makes random cases for the tests"
   "libbenchmark-dev||measures kernels"
 )
+wheel_packages=(
+  "python3-dev||compiles the Python package"
+)
 lint_packages=(
   "python3|python3|runs the include check"
   "clang-format|clang-format|checks the format of the sources"

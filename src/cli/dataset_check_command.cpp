@@ -1,5 +1,5 @@
 // edm2 dataset check and show.
-#include <cstdio>
+#include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "cli/dataset_options.h"
@@ -28,7 +28,7 @@ void run_check(CheckArguments a, CommandContext& context) {
   const std::string text =
       a.json ? to_json(report).dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n"
              : to_text(report);
-  std::fputs(text.c_str(), stdout);
+  std::cout << text << std::flush;
   if (!report.broken.empty())
     throw ProgramEnd{
         1, std::to_string(report.broken.size()) + " broken files in '" + report.path + "'"};

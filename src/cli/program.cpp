@@ -69,13 +69,6 @@ std::string usage_line(const CLI::App& command) {
   return line;
 }
 
-/// How a command ended, before anybody has been told.
-struct Ending {
-  int code = 0;
-  std::string message = {};
-  bool show_usage = false;
-};
-
 void print_ending(CLI::App& app, const Ending& ending) {
   if (ending.show_usage) {
     const CLI::App& command = innermost_command(app);
@@ -139,6 +132,15 @@ std::vector<std::string> split_empty_values(int argc, const char* const* argv) {
     if (empty_value) result.emplace_back();
   }
   return result;
+}
+
+void set_up(CLI::App& app) {
+  app.description("Diffusion models of the EDM2 family: train, generate, evaluate");
+  app.name("edm2");
+  app.formatter(std::make_shared<HelpFormatter>());
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  app.require_subcommand(0, 1);  // subcommands inherit the 1: one command a call
+  app.set_version_flag("--version", version_text, "Show version, libtorch and CPU, and exit");
 }
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
@@ -208,6 +210,20 @@ int run_and_report(CLI::App& app, CommandContext& context, int argc, const char*
 
 }  // namespace
 
+Ending run_command(const std::vector<std::string>& words) {
+  CLI::App app;
+  CommandContext context;
+  set_up(app);
+  add_commands(app, context);
+  context.words = words;
+  std::vector<const char*> argv = {"edm2"};
+  for (const std::string& word : words) argv.push_back(word.c_str());
+  Ending ending = run_and_catch(app, context, static_cast<int>(argv.size()), argv.data());
+  context.close_progress();
+  std::cout.flush();
+  return ending;
+}
+
 int run_program(int argc, const char* const* argv) {
   keep_freed_memory();
   make_matrix_products_reproducible();
@@ -220,11 +236,8 @@ int run_program(int argc, const char* const* argv) {
 
 int run_program(int argc, const char* const* argv, CommandContext& context,
                 const AddCommands& add) {
-  CLI::App app("Diffusion models of the EDM2 family: train, generate, evaluate", "edm2");
-  app.formatter(std::make_shared<HelpFormatter>());
-  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-  app.require_subcommand(0, 1);  // subcommands inherit the 1: one command a call
-  app.set_version_flag("--version", version_text, "Show version, libtorch and CPU, and exit");
+  CLI::App app;
+  set_up(app);
   bool only_check = false;
   add_switch(app, "--check-options", only_check,
              "Say what is wrong with the command's options, and do nothing else");

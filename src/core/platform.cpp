@@ -37,6 +37,14 @@ volatile std::sig_atomic_t arrived_signal = 0;
 
 volatile time_t arrival_time = 0;
 
+/// An InterruptScope lives: a program of others goes on behind it, so nothing ends the process.
+volatile std::sig_atomic_t in_scope = 0;
+
+fs::path& chosen_executable() {
+  static fs::path path;
+  return path;
+}
+
 time_t seconds_now() {
   timespec now = {};
   clock_gettime(CLOCK_MONOTONIC, &now);
@@ -54,11 +62,24 @@ void on_interrupt(int signal) {
   if (arrived_signal == 0) {
     arrival_time = seconds_now();
     arrived_signal = signal;
-  } else if (!is_repetition(signal)) {
+  } else if (in_scope == 0 && !is_repetition(signal)) {
     // The second one: the work does not come to a point where it looks, so end as if not handled.
     std::signal(signal, SIG_DFL);
     std::raise(signal);
   }
+}
+
+/// From now on the signal is a request; returns what has been done with it.
+struct sigaction take_signal(int signal) {
+  struct sigaction former = {};
+  // A signal that the parent chose to ignore (nohup, a job in the background) stays ignored.
+  if (sigaction(signal, nullptr, &former) == 0 && former.sa_handler == SIG_IGN) return former;
+  struct sigaction action = {};
+  action.sa_handler = on_interrupt;
+  action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  sigaction(signal, &action, nullptr);
+  return former;
 }
 
 [[noreturn]] void fail(const std::string& what, const fs::path& path, int error) {
@@ -201,11 +222,14 @@ void PageMemory::give_back(size_t offset, size_t size) {
 }
 
 std::filesystem::path executable_path() {
+  if (!chosen_executable().empty()) return chosen_executable();
   std::error_code failed;
   const auto path = std::filesystem::read_symlink("/proc/self/exe", failed);
   if (failed) throw Error("cannot find out where the program is installed: " + failed.message());
   return path;
 }
+
+void set_executable_path(const fs::path& path) { chosen_executable() = path; }
 
 uint64_t resident_memory() {
   std::map<int, ProcessFigures> processes;
@@ -229,16 +253,24 @@ uint64_t resident_memory() {
 }
 
 void install_interrupt_handlers() {
-  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) {
-    struct sigaction action = {};
-    // A signal that the parent chose to ignore (nohup, a job in the background) stays ignored.
-    if (sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN) continue;
-    action = {};
-    action.sa_handler = on_interrupt;
-    action.sa_flags = SA_RESTART;
-    sigemptyset(&action.sa_mask);
-    sigaction(signal, &action, nullptr);
-  }
+  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) take_signal(signal);
+}
+
+struct InterruptScope::State {
+  std::vector<std::pair<int, struct sigaction>> former;
+};
+
+InterruptScope::InterruptScope(const std::vector<int>& signals)
+    : state_(std::make_unique<State>()) {
+  arrived_signal = 0;
+  in_scope = 1;
+  for (const int signal : signals) state_->former.emplace_back(signal, take_signal(signal));
+}
+
+InterruptScope::~InterruptScope() {
+  for (const auto& [signal, action] : state_->former) sigaction(signal, &action, nullptr);
+  arrived_signal = 0;
+  in_scope = 0;
 }
 
 int pending_signal() { return arrived_signal; }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <iostream>
 #include <mutex>
 #include <nlohmann/json.hpp>
 
@@ -135,23 +136,23 @@ class CountingProgress : public Progress {
   double last_fraction_ = 0;
 };
 
-// Names and texts from files are among them.
-void print_line(std::FILE* stream, const std::string& line) {
-  std::fputs((printable_lines(line) + "\n").c_str(), stream);
-  std::fflush(stream);
+// Names and texts from files are among them. (C++ streams, which programs that hold the library can
+// lead elsewhere.)
+void print_line(std::ostream& stream, const std::string& line) {
+  stream << printable_lines(line) << std::endl;
 }
 
 class BarProgress final : public CountingProgress {
  public:
   ~BarProgress() override {
     // Work that an error ended: what is printed next begins on a line of its own.
-    if (active()) std::fputs("\n", stderr);
+    if (active()) std::cerr << "\n";
   }
 
  private:
   void show_message(const std::string& line) override {
-    if (active()) std::fputs("\r\033[K", stderr);
-    print_line(stdout, line);
+    if (active()) std::cerr << "\r\033[K";
+    print_line(std::cout, line);
     if (active()) show_progress();
   }
   void show_start() override { show_progress(); }
@@ -167,25 +168,24 @@ class BarProgress final : public CountingProgress {
     std::string line = left + bar + right;
     line.resize(std::min(line.size(), static_cast<size_t>(std::max(terminal_width() - 1, 1))));
     line = printable(line);
-    std::fputs(("\r" + line + "\033[K").c_str(), stderr);
-    std::fflush(stderr);
+    std::cerr << "\r" + line + "\033[K" << std::flush;
   }
   void show_finish() override {
-    std::fputs("\r\033[K", stderr);
-    print_line(stderr, work().summary());
+    std::cerr << "\r\033[K";
+    print_line(std::cerr, work().summary());
   }
   bool is_due(double seconds, double) const override { return seconds >= 0.1; }
 };
 
 class LineProgress final : public CountingProgress {
-  void show_message(const std::string& line) override { print_line(stdout, line); }
+  void show_message(const std::string& line) override { print_line(std::cout, line); }
   void show_start() override {}
   void show_progress() override {
     const std::string percent =
         work().total > 0 ? format("%.0f %%, ", 100 * work().fraction()) : std::string();
-    print_line(stderr, work().title + ": " + percent + work().figures());
+    print_line(std::cerr, work().title + ": " + percent + work().figures());
   }
-  void show_finish() override { print_line(stderr, work().summary()); }
+  void show_finish() override { print_line(std::cerr, work().summary()); }
   // Every tenth of the work, but not several lines a second; in long work every ten seconds.
   bool is_due(double seconds, double fraction) const override {
     return seconds >= 10 || (seconds >= 1 && fraction >= 0.1);
@@ -202,7 +202,8 @@ class QuietProgress final : public Progress {
 class JsonProgress final : public CountingProgress {
   static void print(const nlohmann::ordered_json& json) {
     // File names need not be UTF-8; a log line must not fail for that.
-    print_line(stdout, json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+    print_line(std::cout,
+               json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
   }
   void show_message(const std::string& line) override {
     print({{"event", "message"}, {"text", line}});

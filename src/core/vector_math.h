@@ -180,5 +180,11 @@ EDM2_INLINE Floats exponential(Floats x) {
 
 EDM2_INLINE Floats sigmoid(Floats x) { return 1.f / (1.f + exponential(-x)); }
 
+/// at::lerp(a, b, t): computed from the nearer end.
+EDM2_INLINE Floats lerp(Floats a, Floats b, float t) {
+  return t < 0.5f ? fused_multiply_add(broadcast(t), b - a, a)
+                  : fused_multiply_add(broadcast(t - 1), b - a, b);
+}
+
 }  // namespace
 }  // namespace edm2

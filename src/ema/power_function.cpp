@@ -3,11 +3,40 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <cmath>
 
+#include "core/cpu_choice.h"
+#include "core/parallel.h"
 #include "edm2/core/error.h"
+#include "ema/average_kernels.h"
 
 namespace edm2 {
+namespace {
+
+bool is_plain(const Tensor& x) {
+  return x.is_cpu() && x.scalar_type() == at::kFloat && x.is_contiguous();
+}
+
+/// A part of a tensor and of its averages, which one thread takes.
+struct Piece {
+  const float* value;
+  average_kernels::Averages averages;
+  int64_t size;
+};
+
+void add_pieces(const Tensor& value, const average_kernels::Averages& averages,
+                std::vector<Piece>& pieces) {
+  constexpr int64_t size = 1 << 14;
+  for (int64_t begin = 0; begin < value.numel(); begin += size) {
+    Piece piece{value.const_data_ptr<float>() + begin, averages,
+                std::min(size, value.numel() - begin)};
+    for (int i = 0; i < averages.count; ++i) piece.averages.average[i] += begin;
+    pieces.push_back(piece);
+  }
+}
+
+}  // namespace
 
 double exp_to_std(double g) { return std::sqrt((g + 1) / ((g + 2) * (g + 2)) / (g + 3)); }
 
@@ -47,15 +76,40 @@ bool PowerFunctionEma::is_averaged(const std::string& name, const Tensor& tensor
 
 void PowerFunctionEma::update(const StateDict& weights, int64_t t_next, int64_t batch_size) {
   c10::NoGradGuard no_grad;
+  if (stds_.empty()) return;
+  std::vector<double> rates;  // 1 - beta
   for (size_t i = 0; i < stds_.size(); ++i) {
     TORCH_CHECK(weights.size() == copies_[i].size(), "EMA: the network has other tensors now");
-    const double beta = power_function_beta(stds_[i], t_next, batch_size);
-    for (size_t k = 0; k < weights.size(); ++k) {
-      auto& [name, average] = copies_[i][k];
-      TORCH_CHECK(weights[k].first == name, "EMA: the network has its tensors in another order");
-      if (is_averaged(name, average)) average.lerp_(weights[k].second, 1 - beta);
-    }
+    rates.push_back(1 - power_function_beta(stds_[i], t_next, batch_size));
   }
+  std::vector<Piece> pieces;
+  for (size_t k = 0; k < weights.size(); ++k) {
+    const auto& [name, value] = weights[k];
+    TORCH_CHECK(copies_.front()[k].first == name,
+                "EMA: the network has its tensors in another order");
+    if (!is_averaged(name, copies_.front()[k].second)) continue;
+    average_kernels::Averages averages{};
+    bool plain = is_plain(value) && stds_.size() <= average_kernels::max_averages;
+    for (size_t i = 0; i < stds_.size() && plain; ++i) {
+      const Tensor& average = copies_[i][k].second;
+      plain = is_plain(average) && average.sizes() == value.sizes();
+      averages.average[i] = plain ? average.mutable_data_ptr<float>() : nullptr;
+      averages.lerp[i] = static_cast<float>(rates[i]);
+    }
+    averages.count = static_cast<int>(stds_.size());
+    if (plain)
+      add_pieces(value, averages, pieces);
+    else
+      for (size_t i = 0; i < stds_.size(); ++i) copies_[i][k].second.lerp_(value, rates[i]);
+  }
+  using namespace average_kernels;
+  const auto update = for_this_cpu<Update>(update_portable, update_avx2, update_avx512);
+  parallel_for(0, static_cast<int64_t>(pieces.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const Piece& piece = pieces[static_cast<size_t>(i)];
+      update(piece.value, piece.averages, piece.size);
+    }
+  });
 }
 
 void PowerFunctionEma::copy_buffers(const StateDict& weights) {

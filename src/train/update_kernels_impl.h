@@ -7,12 +7,6 @@
 namespace edm2::update_kernels {
 namespace {
 
-/// at::lerp(a, b, t): computed from the nearer end.
-EDM2_INLINE Floats lerp(Floats a, Floats b, float t) {
-  return t < 0.5f ? fused_multiply_add(broadcast(t), b - a, a)
-                  : fused_multiply_add(broadcast(t - 1), b - a, b);
-}
-
 template <class Load, class Store>
 EDM2_INLINE int64_t update_vector(const Parts& p, const Rates& r, const Load& get,
                                   const Store& put) {

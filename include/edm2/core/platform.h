@@ -4,8 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace edm2 {
 
@@ -59,11 +61,30 @@ class PageMemory {
 
 /// The running program's own file.
 std::filesystem::path executable_path();
+/// From now on executable_path() is that: for other programs that hold the library, such as
+/// Python. Beside it lie bundled models and libraries that are loaded on demand, and it is what is
+/// started for more processes. To be called before other threads work.
+void set_executable_path(const std::filesystem::path& path);
 
 /// From now on SIGINT, SIGTERM and SIGUSR1 set a flag instead of ending the process. A second
 /// SIGINT ends it, another signal only 5 s later: till then it is the same request by way of a
 /// launcher.
 void install_interrupt_handlers();
+/// The same for these signals while it lives, within a program that handles them otherwise: then
+/// the former handlers are back, and the request is forgotten. Further signals change nothing. One
+/// at a time, in the main thread.
+class InterruptScope {
+ public:
+  explicit InterruptScope(const std::vector<int>& signals);
+  ~InterruptScope();
+  InterruptScope(const InterruptScope&) = delete;
+  InterruptScope& operator=(const InterruptScope&) = delete;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
 /// The signal that arrived, or 0.
 int pending_signal();
 /// Throws Interrupted if a signal arrived. Long work calls this between units.

@@ -1,0 +1,9 @@
+#include "ema/average_kernels_impl.h"
+
+namespace edm2::average_kernels {
+
+void update_portable(const float* value, const Averages& averages, int64_t size) {
+  update(value, averages, size);
+}
+
+}  // namespace edm2::average_kernels
