@@ -3,7 +3,8 @@
 
   tools/check_includes.py [ROOT]
 
-Rooms are listed in order in cmake/Edm2Sources.cmake; cli, the program, comes last. Rules:
+Rooms are listed in order in cmake/Edm2Sources.cmake; cli, the program, and python, which is for the Python package,
+come last. Rules:
   - a file includes only headers of its own room and of rooms before it;
   - a public header (include/edm2/) includes no private one (src/);
   - src/cli includes of other rooms only public headers;
@@ -21,7 +22,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"')
 
 def read_rooms(root):
     text = (root / "cmake" / "Edm2Sources.cmake").read_text()
-    return re.search(r"set\(EDM2_ROOMS\s+([^)]*)\)", text).group(1).split() + ["cli"]
+    return re.search(r"set\(EDM2_ROOMS\s+([^)]*)\)", text).group(1).split() + ["cli", "python"]
 
 
 def room_of(path, root):
