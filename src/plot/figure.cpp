@@ -37,17 +37,15 @@ class PanelPainter {
  private:
   void draw_grid() {
     canvas_.set_line(faint, grid_width);
-    for (const double tick : panel_.x_ticks.positions) vertical(tick);
+    for (const double tick : panel_.x_ticks.positions) {
+      const double x = canvas_.snap(panel_.x(tick), grid_width);
+      canvas_.line({x, box_.top}, {x, box_.bottom});
+    }
     for (const double tick : panel_.y_ticks.positions) {
       const double y = canvas_.snap(panel_.y(tick), grid_width);
       canvas_.line({box_.left, y}, {box_.right, y});
     }
     canvas_.stroke();
-  }
-
-  void vertical(double tick) {
-    const double x = canvas_.snap(panel_.x(tick), grid_width);
-    canvas_.line({x, box_.top}, {x, box_.bottom});
   }
 
   void draw_frame() {
@@ -111,26 +109,18 @@ class PanelPainter {
     // The x axis has no room of its own for a common factor.
     if (!panel_.x_ticks.factor.empty())
       x_label += x_label.empty() ? panel_.x_ticks.factor : " (" + panel_.x_ticks.factor + ")";
-    const double labels_height =
-        panel_.slanted_x_labels ? 0.75 * (widest(panel_.x_ticks) + metrics_.tick) : metrics_.tick;
+    const double labels_height = x_labels_height(panel_, canvas_, metrics_);
     if (!x_label.empty())
       canvas_.text(x_label,
                    {(box_.left + box_.right) / 2,
                     box_.bottom + metrics_.tick_length + 4 + labels_height + 0.7 * metrics_.gap},
                    {0.5, 1}, metrics_.label, ink);
     if (!axes_.y.label.empty())
-      canvas_.text(
-          axes_.y.label,
-          {box_.left - metrics_.tick_length - 3 - widest(panel_.y_ticks) - metrics_.gap * 1.4,
-           (box_.top + box_.bottom) / 2},
-          {0.5, 0}, metrics_.label, ink, quarter_turn);
-  }
-
-  double widest(const Ticks& ticks) {
-    double width = 0;
-    for (const auto& label : ticks.labels)
-      width = std::max(width, canvas_.text_width(label, metrics_.tick));
-    return width;
+      canvas_.text(axes_.y.label,
+                   {box_.left - metrics_.tick_length - 3 -
+                        widest(panel_.y_ticks.labels, canvas_, metrics_.tick) - metrics_.gap * 1.4,
+                    (box_.top + box_.bottom) / 2},
+                   {0.5, 0}, metrics_.label, ink, quarter_turn);
   }
 
   void draw_title() {
@@ -175,7 +165,8 @@ class PanelPainter {
       canvas_.text(ticks.factor, {box.left, box.top - 5}, {0, 0}, metrics_.tick, ink);
     if (!bar.label.empty())
       canvas_.text(bar.label,
-                   {label_at + widest(ticks) + 1.4 * metrics_.gap + 0.75 * metrics_.label,
+                   {label_at + widest(ticks.labels, canvas_, metrics_.tick) + 1.4 * metrics_.gap +
+                        0.75 * metrics_.label,
                     (box.top + box.bottom) / 2},
                    {0.5, 0}, metrics_.label, ink, quarter_turn);
   }
@@ -223,7 +214,10 @@ class PanelPainter {
         return {right, bottom};
       case Legend::outside: {
         double x = box_.right + metrics_.gap * 1.5;
-        if (panel_.color_bar) x += metrics_.bar_gap + metrics_.bar_width + widest_bar_label();
+        if (panel_.color_bar) {
+          const double widest_bar_label = 4 * metrics_.tick;
+          x += metrics_.bar_gap + metrics_.bar_width + widest_bar_label;
+        }
         return {x, box_.top};
       }
       default:
@@ -242,8 +236,6 @@ class PanelPainter {
     }
     return best;
   }
-  double widest_bar_label() const { return 4 * metrics_.tick; }
-
   void draw_legend() {
     const double width = legend_width(panel_, canvas_, metrics_);
     const double height = legend_height(panel_, metrics_);

@@ -4,20 +4,12 @@
 
 #include <algorithm>
 
-#include "plot/ranges.h"
-
 namespace edm2::plot {
 namespace {
 
 struct Margins {
   double left = 0, top = 0, right = 0, bottom = 0;
 };
-
-double widest(const std::vector<std::string>& labels, Canvas& canvas, double size) {
-  double width = 0;
-  for (const auto& label : labels) width = std::max(width, canvas.text_width(label, size));
-  return width;
-}
 
 Ticks make_ticks(const Mapping& mapping, int max_count) {
   return mapping.scale == Scale::log
@@ -88,11 +80,7 @@ Margins margins_of(const Panel& panel, Canvas& canvas, const Metrics& metrics) {
   if (axes.visible) {
     margins.left = metrics.tick_length + 3 + widest(panel.y_ticks.labels, canvas, metrics.tick);
     if (!axes.y.label.empty()) margins.left += metrics.label + 1.4 * metrics.gap;
-    const double labels_height =
-        panel.slanted_x_labels
-            ? 0.75 * (widest(panel.x_ticks.labels, canvas, metrics.tick) + metrics.tick)
-            : metrics.tick;
-    margins.bottom = metrics.tick_length + 4 + labels_height;
+    margins.bottom = metrics.tick_length + 4 + x_labels_height(panel, canvas, metrics);
     if (!axes.x.label.empty()) margins.bottom += metrics.label + metrics.gap;
     if (!panel.y_ticks.factor.empty()) margins.top = std::max(margins.top, metrics.tick + 6);
     // Half of the last label may stand beyond the axis.
@@ -123,6 +111,17 @@ void equalize(const Panel& panel, Box& box) {
 }
 
 }  // namespace
+
+double widest(const std::vector<std::string>& labels, Canvas& canvas, double size) {
+  double width = 0;
+  for (const auto& label : labels) width = std::max(width, canvas.text_width(label, size));
+  return width;
+}
+
+double x_labels_height(const Panel& panel, Canvas& canvas, const Metrics& metrics) {
+  if (!panel.slanted_x_labels) return metrics.tick;
+  return 0.75 * (widest(panel.x_ticks.labels, canvas, metrics.tick) + metrics.tick);
+}
 
 double legend_width(const Panel& panel, Canvas& canvas, const Metrics& metrics) {
   double width = 0;

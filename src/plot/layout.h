@@ -61,9 +61,16 @@ struct Metrics {
   double legend_sample = 20;
 };
 
+double widest(const std::vector<std::string>& labels, Canvas& canvas, double size);
+/// What the labels of the x axis take below its ticks.
+double x_labels_height(const Panel& panel, Canvas& canvas, const Metrics& metrics);
 /// Width of the legend's box.
 double legend_width(const Panel& panel, Canvas& canvas, const Metrics& metrics);
 double legend_height(const Panel& panel, const Metrics& metrics);
+
+/// A panel with everything that does not depend on the canvas: ranges, colours, legend entries.
+/// Throws c10::Error if the sizes of a layer's vectors disagree.
+Panel describe_panel(const Axes& axes);
 
 std::vector<Panel> lay_out(const Figure& figure, Canvas& canvas, const Metrics& metrics);
 

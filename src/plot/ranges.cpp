@@ -1,9 +1,10 @@
-#include "plot/ranges.h"
-
+// What the layers of one axes have to say about ranges, colours, legend and ticks.
 #include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <limits>
+
+#include "plot/layout.h"
 
 namespace edm2::plot {
 namespace {
@@ -101,10 +102,8 @@ void extend(const Layer& layer, Bounds& x, Bounds& y) {
                           y.add_all(b.high);
                         },
                         [&](const Bars& b) {
-                          for (const double at : b.x) {
-                            x.add(at - b.width / 2);
-                            x.add(at + b.width / 2);
-                          }
+                          for (const double at : b.x)
+                            x.add_all({at - b.width / 2, at + b.width / 2});
                           y.add_all(b.height);
                           y.stand_on_zero();
                         },
@@ -117,17 +116,13 @@ void extend(const Layer& layer, Bounds& x, Bounds& y) {
                             }
                         },
                         [&](const HeatMap& h) {
-                          x.add(-0.5);
-                          x.add(static_cast<double>(h.columns) - 0.5);
-                          y.add(-0.5);
-                          y.add(static_cast<double>(h.rows) - 0.5);
+                          x.add_all({-0.5, static_cast<double>(h.columns) - 0.5});
+                          y.add_all({-0.5, static_cast<double>(h.rows) - 0.5});
                         },
                         [](const Note&) {},
                         [&](const auto& area) {  // Contours, Picture
-                          x.add(area.x0);
-                          x.add(area.x1);
-                          y.add(area.y0);
-                          y.add(area.y1);
+                          x.add_all({area.x0, area.x1});
+                          y.add_all({area.y0, area.y1});
                         }},
              layer);
 }
@@ -142,32 +137,24 @@ void resolve_colors(const Axes& axes, Panel& panel) {
   size_t next = 0;
   for (const Layer& layer : axes.layers) {
     Color color;
-    std::visit(Overloaded{[&](const Series& s) {
-                            color = s.style.color ? *s.style.color : series_color(next++);
-                            Style style = s.style;
-                            style.color = color;
-                            panel.legend.push_back({s.label, style});
-                          },
-                          [&](const Band& b) {
-                            color = b.color ? *b.color : series_color(next).with_alpha(0.2);
-                            panel.legend.push_back({b.label, {.color = color}, true});
-                          },
-                          [&](const Bars& b) {
-                            color = b.color ? *b.color : series_color(next++);
-                            panel.legend.push_back({b.label, {.color = color}, true});
-                          },
-                          [&](const Rule& r) {
-                            color = r.style.color ? *r.style.color : series_color(next++);
-                            Style style = r.style;
-                            style.color = color;
-                            panel.legend.push_back({r.label, style});
-                          },
-                          [&](const Polygons& p) {
-                            color = p.color;
-                            panel.legend.push_back({p.label, {.color = color}, true});
-                          },
-                          [](const auto&) {}},
-               layer);
+    const auto line = [&](const std::string& label, Style style) {
+      color = style.color ? *style.color : series_color(next++);
+      style.color = color;
+      panel.legend.push_back({label, style});
+    };
+    const auto area = [&](const std::string& label, const Color& filled) {
+      color = filled;
+      panel.legend.push_back({label, {.color = filled}, true});
+    };
+    std::visit(
+        Overloaded{[&](const Series& s) { line(s.label, s.style); },
+                   [&](const Band& b) {
+                     area(b.label, b.color ? *b.color : series_color(next).with_alpha(0.2));
+                   },
+                   [&](const Bars& b) { area(b.label, b.color ? *b.color : series_color(next++)); },
+                   [&](const Rule& r) { line(r.label, r.style); },
+                   [&](const Polygons& p) { area(p.label, p.color); }, [](const auto&) {}},
+        layer);
     panel.colors.push_back(color);
   }
   std::erase_if(panel.legend, [](const LegendEntry& entry) { return entry.label.empty(); });

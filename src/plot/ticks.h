@@ -4,8 +4,6 @@
 #include <string>
 #include <vector>
 
-#include "edm2/plot/figure.h"
-
 namespace edm2::plot {
 
 struct Ticks {
