@@ -37,7 +37,10 @@ class Rows {
   explicit Rows(int64_t label_dim) : label_dim_(label_dim) {}
 
   void add(const std::vector<float>& label) {
-    if (static_cast<int64_t>(label.size()) != label_dim_) fail_length(label.size());
+    if (static_cast<int64_t>(label.size()) != label_dim_)
+      throw Error("label " + std::to_string(static_cast<int64_t>(values_.size()) / label_dim_) +
+                  " has " + std::to_string(label.size()) + " numbers, the network takes " +
+                  std::to_string(label_dim_));
     values_.insert(values_.end(), label.begin(), label.end());
   }
   void add_class(int64_t index) {
@@ -54,12 +57,6 @@ class Rows {
   }
 
  private:
-  [[noreturn]] void fail_length(size_t length) const {
-    const auto number = static_cast<int64_t>(values_.size()) / label_dim_;
-    throw Error("label " + std::to_string(number) + " has " + std::to_string(length) +
-                " numbers, the network takes " + std::to_string(label_dim_));
-  }
-
   int64_t label_dim_;
   std::vector<float> values_;
 };

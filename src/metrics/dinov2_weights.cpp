@@ -7,6 +7,7 @@
 #include <cmath>
 #include <string_view>
 
+#include "data/copy_names.h"
 #include "edm2/core/error.h"
 #include "metrics/weights.h"
 
@@ -18,10 +19,6 @@ void replace(std::string& name, std::string_view from, std::string_view to) {
   if (at != std::string::npos) name.replace(at, from.size(), to);
 }
 
-bool is_digits(std::string_view text) {
-  return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
-}
-
 /// blocks.CHUNK.INDEX.rest -> blocks.INDEX.rest: large models were trained with their blocks in
 /// chunks.
 void drop_chunk(std::string& name) {
@@ -30,7 +27,7 @@ void drop_chunk(std::string& name) {
   const size_t first = name.find('.', prefix.size());
   const size_t second = first == std::string::npos ? first : name.find('.', first + 1);
   if (second == std::string::npos) return;
-  if (is_digits(std::string_view(name).substr(first + 1, second - first - 1)))
+  if (all_digits(std::string_view(name).substr(first + 1, second - first - 1)))
     name.erase(prefix.size(), first + 1 - prefix.size());
 }
 
