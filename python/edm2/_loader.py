@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edm2._front import Bridge
 
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).parent.absolute()
 
 
 def supported_torch() -> list[str]:

@@ -101,9 +101,12 @@ class PowerFunctionEma:
     def save(self, folder: str | os.PathLike[str], nimg: int, prefix: str = "network-snapshot") -> list[str]:
         """Writes a snapshot PREFIX-KIMG-STD.safetensors for each width; returns their paths.
 
-        nimg: samples seen, which names and later times are rounded down from: KIMG is nimg // 1000. Below 1000 there is
-        nothing that could be reconstructed. Raises Error if a file cannot be written.
+        nimg: samples seen, a multiple of 1024, from which KIMG = nimg // 1000 is told to be exactly that time. Raises
+        Error if a file cannot be written.
         """
+        if nimg < 1024 or nimg % 1024 != 0:
+            raise UsageError(f"snapshots are of multiples of 1024 samples, by which their names tell the time; {nimg} is "
+                             "none")
         with self._lock:
             self._ema.copy_buffers(_capsules(self._current()))
             return self._ema.save(os.fspath(folder), nimg, prefix)
