@@ -98,10 +98,11 @@ const std::vector<GeneratePreset>& generate_presets() {
   return presets;
 }
 
-const GeneratePreset& find_generate_preset(const std::string& name) {
+const GeneratePreset& find_generate_preset(std::string_view name) {
   for (const auto& preset : generate_presets())
     if (preset.name == name) return preset;
-  throw Error("Invalid configuration preset \"" + name + "\"; 'edm2 presets' lists the known ones");
+  throw Error("Invalid configuration preset \"" + std::string(name) +
+              "\"; 'edm2 presets' lists the known ones");
 }
 
 std::optional<PublishedNetwork> describe_published_network(const std::string& source) {

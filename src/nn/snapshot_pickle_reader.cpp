@@ -23,10 +23,16 @@ namespace {
 constexpr int deepest_module = 8;  // Precond, UNet, ModuleDict, Block, MPConv are five
 constexpr size_t most_modules = 100'000;
 
-const PickleValue& object_state(const PickleValue& object, const std::string& what) {
+// (Names come by value in both: GCC takes results that are references for parts of temporaries.)
+const PickleValue& object_state(const PickleValue& object, std::string_view what) {
   if (!object.is_object() || !object.state().is_dict())
-    throw Error(what + " is " + object.kind_name() + " instead of an object with attributes");
+    throw Error(std::string(what) + " is " + object.kind_name() +
+                " instead of an object with attributes");
   return object.state();
+}
+
+const PickleValue& attribute(const PickleValue& state, std::string_view name) {
+  return state.at(name);
 }
 
 // ---- Networks of others
@@ -152,7 +158,8 @@ std::vector<BlockRecord> read_blocks(const PickleValue& unet, NetworkOptions& op
   bool is_first = true;
   std::set<double> dropouts;
   for (const char* part : {"enc", "dec"}) {
-    const PickleValue& blocks = object_state(unet.at("_modules").at(part), part).at("_modules");
+    const PickleValue& blocks =
+        attribute(object_state(attribute(attribute(unet, "_modules"), part), part), "_modules");
     for (const auto& [key, block] : blocks.items()) {
       if (!block.is_object() || block.class_name() != "Block") continue;
       const std::string name = std::string(part) + '.' + key.as_string();
@@ -196,7 +203,7 @@ void read_network(const PickleValue& precond, Snapshot& snapshot) {
   ModuleWalker walker;
   walker.walk(precond, "");
   const PickleValue& outer = precond.state();
-  const PickleValue& unet = object_state(outer.at("_modules").at("unet"), "unet");
+  const PickleValue& unet = object_state(attribute(attribute(outer, "_modules"), "unet"), "unet");
 
   NetworkOptions& options = snapshot.network;
   const PickleValue *outer_arguments = constructor_arguments(outer),

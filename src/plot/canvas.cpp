@@ -28,7 +28,7 @@ std::string renumber_pictures(const std::string& svg) {
   for (size_t at = 0; (at = svg.find_first_of("\"#", at)) != std::string::npos;) {
     ++at;
     size_t end = std::string::npos;
-    for (const std::string prefix : {"image", "surface", "pattern"})
+    for (const std::string prefix : {"image", "surface", "pattern", "source-"})
       if (svg.compare(at, prefix.size(), prefix) == 0) end = at + prefix.size();
     if (end == std::string::npos || end >= svg.size() || std::isdigit(svg[end]) == 0) continue;
     size_t stop = end;

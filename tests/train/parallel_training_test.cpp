@@ -128,7 +128,8 @@ class ParallelTraining : public testing::Test {
       for (const auto& image : record.ranks.back().at("images"))
         EXPECT_TRUE(record.images.emplace(image.at("position").get<int64_t>(), image).second);
       record.weights = record.ranks.back().at("weights").get<std::string>();
-      EXPECT_EQ(record.weights, record.ranks[0].at("weights")) << "rank " << rank;
+      EXPECT_EQ(record.weights, record.ranks[0].at("weights").get<std::string>())
+          << "rank " << rank;
     }
     return record;
   }

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "edm2/nn/network_options.h"
@@ -31,7 +32,7 @@ struct GeneratePreset {
 const std::vector<GeneratePreset>& generate_presets();
 
 /// Throws Error if there is no such preset.
-const GeneratePreset& find_generate_preset(const std::string& name);
+const GeneratePreset& find_generate_preset(std::string_view name);
 
 /// What the name of one of the authors' networks says, such as
 /// "https://.../edm2-img512-xs-uncond-2147483-0.045.pkl".
