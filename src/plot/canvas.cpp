@@ -211,7 +211,11 @@ void Canvas::picture(const Image& image, const Box& box, bool smooth) {
   cairo_set_source_surface(cairo(), pixels, 0, 0);
   cairo_pattern_set_filter(cairo_get_source(cairo()),
                            smooth ? CAIRO_FILTER_BILINEAR : CAIRO_FILTER_NEAREST);
-  cairo_pattern_set_extend(cairo_get_source(cairo()), CAIRO_EXTEND_PAD);
+  // Beyond its edges a smoothed picture goes on, so that these stay opaque. In SVG it ends there in
+  // any case, and Cairo 1.18 would draw one that goes on with filters that not every viewer knows.
+  const bool is_svg = cairo_surface_get_type(surface_.get()) == CAIRO_SURFACE_TYPE_SVG;
+  cairo_pattern_set_extend(cairo_get_source(cairo()),
+                           is_svg ? CAIRO_EXTEND_NONE : CAIRO_EXTEND_PAD);
   cairo_rectangle(cairo(), 0, 0, static_cast<double>(image.width),
                   static_cast<double>(image.height));
   cairo_fill(cairo());

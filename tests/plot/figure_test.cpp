@@ -186,6 +186,7 @@ TEST(Figure, SameFigureSameBytes) {
   EXPECT_EQ(svg, render_svg(figure));
   EXPECT_NE(svg.find("<svg"), std::string::npos);
   EXPECT_NE(svg.find("<image"), std::string::npos);
+  EXPECT_EQ(svg.find("<feImage"), std::string::npos) << "not every viewer knows this filter";
   // Every reference leads somewhere.
   for (size_t at = 0; (at = svg.find("xlink:href=\"#", at)) != std::string::npos; ++at) {
     const size_t begin = at + 13;
