@@ -113,7 +113,8 @@ apt_log=$root/build/apt.log
 run_apt() { # root command, then arguments of apt-get
   local become=$1
   shift
-  $become env LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600 "$@" </dev/null 2>&1 |
+  $become env LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
+    apt-get -q -y -o DPkg::Lock::Timeout=600 "$@" </dev/null 2>&1 |
     follow "$apt_log" '^(Get:[0-9]+|Unpacking|Setting up) ' some
 }
 
@@ -154,9 +155,15 @@ ensure_packages() { # purpose, then a table of packages
   printf '%s\n' "${missing[@]}" | awk -F'|' '{ printf "  %-22s %s\n", $1, $3 }' >&2
   become=$(root_command)
   if [[ $become == none ]]; then
+    if ! printf '%s\n' "${missing[@]}" | grep -qv '|optional$'; then
+      say "installing them needs root; going on without"
+      return 0
+    fi
     # All at once, so that nobody has to be asked again for ./test or tools/lint.
-    mapfile -t everything < <(missing_packages "$@" "${build_packages[@]}" "${test_packages[@]}" "${lint_packages[@]}" | sort -u)
-    give_up "installing them needs root. Run this as root, which is all that ./edm2, ./test and tools/lint need, then start again:"$'\n'"  $(apt_line "${everything[@]}")"
+    mapfile -t everything < <(
+      missing_packages "$@" "${build_packages[@]}" "${test_packages[@]}" "${lint_packages[@]}" | sort -u)
+    give_up "installing them needs root. Run this as root, for all of ./edm2, ./test and tools/lint, then start again:
+  $(apt_line "${everything[@]}")"
   fi
   say "installing them with apt-get (log: $apt_log)"
   mkdir -p "${apt_log%/*}"
@@ -170,7 +177,7 @@ ensure_packages() { # purpose, then a table of packages
   tail -n 20 "$apt_log" >&2
   local absent
   mapfile -t absent < <(absent_packages "${missing[@]}")
-  ((${#absent[@]} == 0)) || give_up "this system's package lists do not name: ${absent[*]} (on Ubuntu they are in \"universe\").
+  ((${#absent[@]} == 0)) || give_up "this system's lists do not name: ${absent[*]} (on Ubuntu they are in \"universe\").
   Where they do not exist, install the libraries in another way, and start with EDM2_PACKAGES=ignore in the environment"
   give_up "apt-get could not install them; see above. To try by hand, as root:"$'\n'"  $(apt_line "${missing[@]}")"
 }

@@ -1,5 +1,5 @@
-"""Compiles what leans on libtorch's inside against another libtorch: EDM2_OTHER_LIBTORCH, a virtual environment or folder
-with another version than that of the build. Warnings are errors; nothing is linked or run. Without it: skipped.
+"""Compiles what leans on libtorch's inside against another libtorch: EDM2_OTHER_LIBTORCH, a virtual environment or a
+folder with another version than that of the build. Warnings are errors; nothing is linked or run. Without it: skipped.
 
 Usage: other_libtorch.py SOURCE BUILD LIBTORCH
 """
@@ -75,7 +75,8 @@ def main(source, build, libtorch):
     with ThreadPoolExecutor(2) as pool:
         found = [problem for problem in pool.map(problem_of, paths) if problem]
     print("".join(found), end="")
-    print(f"{len(paths)} sources, libtorch {version_of(other)} instead of {version_of(libtorch)}: {len(found)} do not compile")
+    print(f"{len(paths)} sources, libtorch {version_of(other)} instead of {version_of(libtorch)}: "
+          f"{len(found)} do not compile")
     return 1 if found or not paths else 0
 
 

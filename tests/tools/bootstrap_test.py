@@ -154,12 +154,20 @@ class Bootstrap(unittest.TestCase):
         self.assertEqual(self.system.called("apt-get"), [])
 
     def test_optional_packages_may_not_exist(self):
-        code, _, err = self.system.run("edm2", INSTALLED=self.without("libavif-dev", "libzip-dev"), UNKNOWN="libavif-dev")
+        code, _, err = self.system.run("edm2", UNKNOWN="libavif-dev",
+                                       INSTALLED=self.without("libavif-dev", "libzip-dev"))
         self.assertEqual(code, 0, err)
         self.assertTrue([call for call in self.system.called("apt-get") if call.endswith("recommends libzip-dev")])
 
+    def test_optional_packages_are_not_worth_a_refusal(self):
+        code, out, err = self.system.run("edm2", USER_ID="1000", INSTALLED=self.without("libavif-dev", "ccache"))
+        self.assertEqual((code, out), (0, "program \n"), err)
+        self.assertIn("reads AVIF pictures", err)
+        self.assertIn("installing them needs root; going on without", err)
+
     def test_other_packages_that_do_not_exist_are_named(self):
-        code, _, err = self.system.run("edm2", INSTALLED=self.without("libgloo-dev", "libzip-dev"), UNKNOWN="libgloo-dev")
+        code, _, err = self.system.run("edm2", UNKNOWN="libgloo-dev",
+                                       INSTALLED=self.without("libgloo-dev", "libzip-dev"))
         self.assertEqual(code, 1)
         self.assertIn("lists do not name: libgloo-dev (on Ubuntu they are in \"universe\")", err)
         self.assertIn("EDM2_PACKAGES=ignore", err)

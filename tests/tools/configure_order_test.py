@@ -75,8 +75,8 @@ class FreshClone:
         self.environment.pop("EDM2_WARNINGS_AS_ERRORS", None)
 
     def run(self, command):
-        result = subprocess.run(command, shell=True, cwd=self.folder, env=self.environment, capture_output=True, text=True,
-                                stdin=subprocess.DEVNULL, check=False)
+        result = subprocess.run(command, shell=True, cwd=self.folder, env=self.environment, capture_output=True,
+                                text=True, stdin=subprocess.DEVNULL, check=False)
         assert result.returncode == 0, f"{command}:\n{result.stdout}{result.stderr}"
 
 
