@@ -1,6 +1,6 @@
 # Finds libtorch without its own TorchConfig.cmake, which demands a CUDA toolkit for CUDA-enabled wheels.
 #
-# Looked at in this order, first hit wins:
+# Looked at in this order, first hit wins (for `pip install .`: the torch of the environment that it installs into):
 #   1. the torch wheel in the project's virtual environment (.venv, or EDM2_VENV),
 #   2. any libtorch under CMAKE_PREFIX_PATH (the unpacked libtorch archive, or a torch package folder),
 #   3. the torch of the active Python,
@@ -12,6 +12,11 @@
 set(EDM2_VENV "${PROJECT_SOURCE_DIR}/.venv" CACHE PATH "Virtual environment that holds the torch wheel")
 
 set(_libtorch_candidates "")
+if(SKBUILD)
+  # pip builds in an environment of its own, which hides that torch from Python, but not from its folder.
+  find_package(Python COMPONENTS Interpreter QUIET)
+  list(APPEND _libtorch_candidates "${Python_SITEARCH}/torch")
+endif()
 file(GLOB _libtorch_venv LIST_DIRECTORIES true "${EDM2_VENV}/lib/python3*/site-packages/torch")
 list(APPEND _libtorch_candidates ${_libtorch_venv})
 set(_libtorch_prefixes ${CMAKE_PREFIX_PATH})
