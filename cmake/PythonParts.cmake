@@ -19,9 +19,10 @@ set_target_properties(edm2_package_program PROPERTIES OUTPUT_NAME edm2 RUNTIME_O
 
 add_custom_target(edm2_python_parts DEPENDS edm2_bridge edm2_package_program)
 foreach(library IN ITEMS edm2_cuda edm2_cuda_graph edm2_nccl)
-  if(TARGET ${library})  # where the program looks for it: beside itself
-    set_target_properties(${library} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${EDM2_PARTS_DIR})
+  if(TARGET ${library})  # the program looks for it beside itself
     add_dependencies(edm2_python_parts ${library})
+    add_custom_command(TARGET edm2_python_parts POST_BUILD
+      COMMAND ${CMAKE_COMMAND} -E copy_if_different $<TARGET_FILE:${library}> ${EDM2_PARTS_DIR})
   endif()
 endforeach()
 
