@@ -7,6 +7,7 @@ from typing import Any
 
 from edm2._arrays import OneAtATime, as_tensor, from_capsule, is_numpy, label_rows, to_capsule
 from edm2._loader import bridge
+from edm2.errors import UsageError
 from edm2.progress import Display, Progress
 from edm2.sampler import compute_options
 
@@ -37,7 +38,8 @@ class Denoiser:
     def __call__(self, x: Any, sigma: Any, labels: Any = None) -> Any:
         """Denoises a batch.
 
-        x: [N,C,H,W] of any floating-point type, a tensor on the network's device or a numpy array. It is not copied.
+        x: [N,C,H,W] as the network was made for, of any floating-point type; a tensor on the network's device or a numpy
+            array. It is not copied.
         sigma: noise level > 0, a number, or one for each image ([N], [N,1,1,1]).
         labels: whole numbers are classes, [N] or one; other numbers are label vectors, [N,label_dim] or [label_dim].
             None: zeros, which conditional networks take for "any class". Unconditional networks ignore them.
@@ -46,15 +48,24 @@ class Denoiser:
         stream. Raises UsageError if something has a wrong shape or is elsewhere.
         """
         images = as_tensor(x)
+        wanted = (self.img_channels, self.img_resolution, self.img_resolution)
+        if images.dim() != 4 or images.shape[1:] != wanted or not images.is_floating_point():
+            raise UsageError(f"x must be floating-point images [N,{','.join(map(str, wanted))}], not {images.dtype} "
+                             f"{list(images.shape)}")
         device = self.device if is_numpy(x) else images.device
-        levels = as_tensor(sigma).to(device, torch.float32)
+        levels = as_tensor(sigma)
+        if not isinstance(sigma, torch.Tensor) and not bool((levels > 0).all()):
+            raise UsageError(f"sigma must be above 0, not {sigma}")
+        levels = levels.to(device, torch.float32)
         if levels.numel() == 1:
             levels = levels.reshape(())
         elif levels.dim() > 1 and levels.numel() == levels.shape[0]:
             levels = levels.reshape(-1)
         rows = None
-        if labels is not None and self.label_dim > 0 and images.dim() == 4:
+        if labels is not None and self.label_dim > 0:
             rows = label_rows(labels, len(images), self.label_dim, self.vector_labels).to(device)
+        if len(images) == 0:
+            return images.float() if images is x else images.float().numpy()
         with self._lock:
             denoised = from_capsule(self._denoiser.denoise(to_capsule(images.to(device)), to_capsule(levels),
                                                            None if rows is None else to_capsule(rows)))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ctypes
 import json
 import math
+import operator
 import os
 import re
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,17 +34,19 @@ class Step(NamedTuple):
 
 def parse_seeds(seeds: int | str | Iterable[int]) -> list[int]:
     """Of 5, [1, 2, 5], range(16), a tensor, or text such as "1,2,5-10"."""
+    numbers: list[int] = []
     if isinstance(seeds, str):
-        numbers: list[int] = []
         for part in seeds.split(","):
             ends = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
             if not ends:
                 raise UsageError(f"'{seeds}' is no list of seeds such as '0-15' or '1,2,5-10'")
             numbers += range(int(ends[1]), int(ends[2] or ends[1]) + 1)
-        return numbers
-    if hasattr(seeds, "tolist"):
-        seeds = seeds.tolist()
-    return [int(seed) for seed in seeds] if isinstance(seeds, Iterable) else [int(seeds)]
+    else:
+        given = seeds.tolist() if hasattr(seeds, "tolist") else seeds
+        numbers = [operator.index(seed) for seed in given] if isinstance(given, Iterable) else [operator.index(given)]
+    if any(not -(2 ** 63) <= number < 2 ** 63 for number in numbers):
+        raise UsageError("seeds must be numbers of 64 bits")
+    return numbers
 
 
 def encode_png(picture: torch.Tensor) -> bytes:
@@ -215,7 +219,7 @@ class Sampler:
                  **options: Any) -> Batch:
         """Draws one picture for each seed.
 
-        seeds: 5, [1, 2, 5], range(16), or text such as "0-15" or "1,2,5-10"; each at least 0.
+        seeds: 5, [1, 2, 5], range(16), or text such as "0-15" or "1,2,5-10".
         class_idx: of all pictures, 0 to label_dim - 1; none: drawn from the seed.
         labels: instead of classes that the seeds choose: whole numbers are classes, [N] or one; other numbers are label
             vectors, [N,label_dim] or [label_dim].
@@ -228,17 +232,26 @@ class Sampler:
         numbers = parse_seeds(seeds)
         text = options_text({"class_idx": class_idx, **options})
         rows = label_rows(labels, len(numbers), self.label_dim, self.vector_labels)
+        batch_size = options.get("batch") or self.options["batch"]
+        parts = [range(len(numbers))] if rows is None else _parts_of_different_seeds(numbers)
+        display, batches = Display(progress), []
+        report = None
+        if on_step or display.shows:
+            report = _step_function(on_step, display, sum(math.ceil(len(part) / batch_size) for part in parts))
         with self._lock:
-            display = Display(progress)
-            report = self._step_function(on_step, display, len(numbers), options) if on_step or display.shows else None
             try:
-                images, latents, labels_used = self._sampler.generate(
-                    numbers, text, None if rows is None else to_capsule(rows), decode, report)
+                for part in parts:
+                    own_rows = None if rows is None else to_capsule(rows[list(part)])
+                    result = self._sampler.generate([numbers[i] for i in part], text, own_rows, decode, report)
+                    batches.append([None if capsule is None else from_capsule(capsule) for capsule in result])
             finally:
                 display.close()
                 self._display.close()
-        return Batch(None if images is None else from_capsule(images), from_capsule(latents),
-                     None if labels_used is None else from_capsule(labels_used), numbers)
+        if len(parts) == 1:
+            return Batch(*batches[0], numbers)
+        order = torch.tensor([i for part in parts for i in part]).argsort()
+        return Batch(*(None if tensors[0] is None else torch.cat(tensors)[order.to(tensors[0].device)]
+                       for tensors in zip(*batches)), numbers)
 
     def decode(self, latents: Any) -> torch.Tensor:
         """latents: float [N,C,H,W], as Batch.latents. Returns pictures, uint8 [N,C',H',W'], on the sampler's device."""
@@ -252,19 +265,31 @@ class Sampler:
         size = f"{self.img_channels}x{self.img_resolution}x{self.img_resolution}"
         return f"<edm2.Sampler of images {size}, label_dim {self.label_dim}, on {self.device}>"
 
-    def _step_function(self, on_step: Callable[[Step], Any] | None, display: Display, count: int,
-                       options: dict[str, Any]) -> Callable[[int, int, float, Any], None]:
-        batch = options.get("batch") or self.options["batch"]
-        done = 0
 
-        def report(step: int, num_steps: int, sigma: float, denoised: Any) -> None:
-            nonlocal done
-            done += 1
-            display.advance("Generating", done, num_steps * math.ceil(count / batch), "step")
-            if on_step:
-                on_step(Step(step, num_steps, sigma, from_capsule(denoised)))
+def _parts_of_different_seeds(seeds: list[int]) -> list[list[int]]:
+    """Positions of seeds, so that no part has a seed twice: the library knows labels by their seeds."""
+    parts: list[list[int]] = []
+    met: Counter[int] = Counter()
+    for i, seed in enumerate(seeds):
+        if met[seed] == len(parts):
+            parts.append([])
+        parts[met[seed]].append(i)
+        met[seed] += 1
+    return parts or [[]]
 
-        return report
+
+def _step_function(on_step: Callable[[Step], Any] | None, display: Display,
+                   batches: int) -> Callable[[int, int, float, Any], None]:
+    done = 0
+
+    def report(step: int, num_steps: int, sigma: float, denoised: Any) -> None:
+        nonlocal done
+        done += 1
+        display.advance("Generating", done, num_steps * batches, "step")
+        if on_step:
+            on_step(Step(step, num_steps, sigma, from_capsule(denoised)))
+
+    return report
 
 
 def compute_options(device: Any, precision: str, engine: str, vae: str | os.PathLike[str] | None, offline: bool) -> Any:

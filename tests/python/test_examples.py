@@ -1,5 +1,6 @@
 """python/examples, and loops of other packages that call the network."""
 
+import re
 import runpy
 
 import pytest
@@ -19,12 +20,10 @@ def noise():
     return 80 * torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
-def latents_of_edm2(denoiser, steps, solver):
-    """The limit that all loops go to: Heun's method in many steps."""
-    x, levels = noise(), torch.tensor([80.0])
-    ramp = torch.linspace(0, 1, 128, dtype=torch.float64)
-    levels = (80 ** (1 / 7) + ramp * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7
-    levels = [*levels.tolist(), 0.0]
+@pytest.fixture(scope="module")
+def limit(denoiser):
+    """What all loops go to: Heun's method in many steps."""
+    x, levels = noise(), run_example("own_loop.py")["noise_levels"](64)
     for sigma, following in zip(levels[:-1], levels[1:]):
         slope = (x - denoiser(x, sigma, labels=[1, 2])) / sigma
         ahead = x + (following - sigma) * slope
@@ -32,11 +31,6 @@ def latents_of_edm2(denoiser, steps, solver):
             slope = (slope + (ahead - denoiser(ahead, following, labels=[1, 2])) / following) / 2
         x = x + (following - sigma) * slope
     return x
-
-
-@pytest.fixture(scope="module")
-def limit(denoiser):
-    return latents_of_edm2(denoiser, 128, "heun")
 
 
 @pytest.mark.parametrize("package, script", [("azula", "azula_loop.py"), ("k_diffusion", "k_diffusion_loop.py"),
@@ -60,3 +54,17 @@ def test_classifier_finds_its_best_length(tmp_path):
     assert best is not None and losses[best] < 0.9 * losses[None]
     assert len(losses) > 5
     assert edm2.Snapshots(tmp_path).files
+
+
+def test_guide(photos, tmp_path, monkeypatch):
+    """All Python blocks of the guide's page, one after the other, but for those that download."""
+    text = (SOURCE / "docs" / "guide" / "python.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"(<!-- test: skip [^\n]*-->\n)?```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) > 8
+    (tmp_path / "photos").symlink_to(photos)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for skip, block in blocks:
+        if not skip:
+            exec(compile(block, block, "exec"), names)  # pylint: disable=exec-used
+    assert (tmp_path / "sheet.png").exists() and (tmp_path / "photos.png").exists()

@@ -1,9 +1,9 @@
 """Which part of the package is taken, and what is said where none fits."""
 
 import os
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -53,15 +53,25 @@ def test_importing_imports_no_torch():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_program_starts_at_once():
-    command = [sys.executable, "-m", "edm2._program", "--version"]
+def test_the_script_is_quick():
+    """Until the program takes over; by processor time, because tests may run beside other work."""
+    def seconds_of_children():
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    code = "import os; os.execve = lambda *_: os._exit(0); from edm2._program import main; main()"
     seconds = []
     for _ in range(3):
-        start = time.monotonic()
-        result = subprocess.run(command, text=True, capture_output=True, check=True, timeout=60)
-        seconds.append(time.monotonic() - start)
-    assert result.stdout.startswith(f"edm2 {edm2.__version__}")
-    assert min(seconds) < 2  # loading libtorch is most of it
+        before = seconds_of_children()
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+        seconds.append(seconds_of_children() - before)
+    assert min(seconds) < 0.2
+
+
+def test_program_runs():
+    result = subprocess.run([sys.executable, "-m", "edm2._program", "--version"], text=True, capture_output=True,
+                            check=True, timeout=60)
+    assert result.stdout.startswith(f"edm2 {edm2.__version__}\n")
 
 
 def test_script_gives_way_to_program(monkeypatch):

@@ -17,6 +17,10 @@ def test_seeds():
     for wrong in ("", "a", "3-", "-1", "1;2"):
         with pytest.raises(edm2.UsageError, match="no list of seeds"):
             parse_seeds(wrong)
+    with pytest.raises(edm2.UsageError, match="64 bits"):
+        parse_seeds(2**70)
+    with pytest.raises(TypeError):
+        parse_seeds(1.5)
 
 
 def test_pictures_are_those_of_the_program(run_program, tmp_path):
@@ -103,6 +107,9 @@ def test_labels(sampler):
     mixed = sampler.generate([1, 2], labels=[3, 0])
     assert mixed.labels.argmax(1).tolist() == [3, 0]
     assert torch.equal(mixed.images[0], by_class.images[0])
+    repeated = sampler.generate([2, 1, 2, 2], labels=[3, 0, 0, 1])
+    assert repeated.labels.argmax(1).tolist() == [3, 0, 0, 1] and repeated.seeds == [2, 1, 2, 2]
+    assert torch.equal(repeated.images[0], by_class.images[1]) and torch.equal(repeated.images[2], mixed.images[1])
     for wrong in (-1, sampler.label_dim, [0, sampler.label_dim]):
         with pytest.raises(edm2.UsageError, match="no class"):
             sampler.generate([1, 2], labels=wrong)
@@ -156,7 +163,7 @@ def test_steps_are_told(sampler):
     assert all(step.num_steps == 4 for step, _ in steps)
     assert steps[3][0].sigma == 0
     assert [denoised.shape[0] for _, denoised in steps] == [2] * 4 + [1] * 4
-    assert torch.equal(steps[3][1], batch.latents[:2])
+    assert torch.allclose(steps[3][1], batch.latents[:2], atol=1e-4)
 
 
 def test_exceptions_of_callbacks_come_out_as_themselves(sampler):
