@@ -59,14 +59,19 @@ def run_program():
 @pytest.fixture
 def run_python(tmp_path):
     """Starts a script in an interpreter of its own."""
-    script = tmp_path / "script.py"
+    script, processes = tmp_path / "script.py", []
 
-    def start(text, **options):
+    def start(text):
         script.write_text(text, encoding="utf-8")
-        return subprocess.Popen([sys.executable, str(script)], cwd=tmp_path, text=True, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, **options)
+        with open(tmp_path / "stderr.txt", "w", encoding="utf-8") as errors:  # a pipe that nobody empties could fill up
+            processes.append(subprocess.Popen([sys.executable, str(script)], cwd=tmp_path, text=True,
+                                              stdout=subprocess.PIPE, stderr=errors))
+        return processes[-1]
 
-    return start
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,7 @@ def lines_until(process, last):
         lines.append(line.strip())
         if lines[-1] == last:
             return lines
-    raise AssertionError((lines, process.stderr.read()))
+    raise AssertionError(lines)
 
 
 @pytest.mark.parametrize("work", [
@@ -59,7 +59,7 @@ def test_in_the_middle_of(work, run_python):
     lines_until(process, "interrupted")
     assert time.monotonic() - start < 20
     lines_until(process, "alive")
-    assert process.wait(60) == 0, process.stderr.read()
+    assert process.wait(60) == 0
 
 
 TRAIN = BEGIN + """
@@ -90,23 +90,22 @@ def test_in_the_middle_of_training(sent, ending, run_python, dataset_zip):
     process.send_signal(sent)
     lines_until(process, ending)
     lines_until(process, "alive")
-    assert process.wait(60) == 0, process.stderr.read()
+    assert process.wait(60) == 0
 
 
 def test_signals_of_other_commands_are_passed_on(run_python):
     process = run_python(BEGIN + """
 signal.signal(signal.SIGTERM, lambda *_: tell("handled"))
-tell("ready")
 try:
     edm2.generate_images(preset='demo', outdir='out', seeds='0-99999', steps=1000)
 except edm2.Error:
     tell("ended")
 """)
-    lines_until(process, "ready")
-    time.sleep(1.5)
+    lines_until(process, "Generating 100000 images...")
+    time.sleep(0.5)
     process.send_signal(signal.SIGTERM)
     assert lines_until(process, "ended")[-2:] == ["handled", "ended"]
-    assert process.wait(60) == 0, process.stderr.read()
+    assert process.wait(60) == 0
 
 
 def test_other_threads_leave_signals_alone(run_python):
@@ -130,4 +129,4 @@ tell("alive")
     process.send_signal(signal.SIGINT)
     lines_until(process, "interrupted")
     lines_until(process, "alive")
-    assert process.wait(60) == 0, process.stderr.read()
+    assert process.wait(60) == 0
