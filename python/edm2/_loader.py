@@ -58,7 +58,7 @@ def library_folder() -> Path:
 
 def library_path(folder: Path | None, former: str | None) -> str:
     """LD_LIBRARY_PATH with which the program finds torch's libraries."""
-    return ":".join([str(folder / "lib")] * (folder is not None) + [former] * bool(former))
+    return ":".join(([] if folder is None else [str(folder / "lib")]) + ([former] if former else []))
 
 
 @functools.cache

@@ -50,7 +50,8 @@ def generate_images(**options: Any) -> Ending:
     return run(["generate", *option_words(["generate"], options)])
 
 
-def info(path: str | os.PathLike[str], layers: bool = False, values: bool = False, offline: bool = False) -> dict[str, Any]:
+def info(path: str | os.PathLike[str], layers: bool = False, values: bool = False,
+         offline: bool = False) -> dict[str, Any]:
     """What a file holds: a network, training state, run, dataset, statistics, or a generated picture.
 
     layers: also all tensors of a network; values: also statistics of their values; offline: download nothing.

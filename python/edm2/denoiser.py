@@ -24,8 +24,8 @@ class Denoiser:
                  engine: str = "auto", offline: bool = False, progress: Progress = None) -> None:
         display, self._lock = Display(progress), OneAtATime()
         try:
-            self._denoiser = bridge().denoiser(os.fspath(source), compute_options(device, precision, engine, None, offline),
-                                               display.message, display.advance)
+            compute = compute_options(device, precision, engine, None, offline)
+            self._denoiser = bridge().denoiser(os.fspath(source), compute, display.message, display.advance)
         finally:
             display.close()
         facts = self._denoiser.facts()
@@ -38,8 +38,8 @@ class Denoiser:
     def __call__(self, x: Any, sigma: Any, labels: Any = None) -> Any:
         """Denoises a batch.
 
-        x: [N,C,H,W] as the network was made for, of any floating-point type; a tensor on the network's device or a numpy
-            array. It is not copied.
+        x: [N,C,H,W] as the network was made for, of any floating-point type; a tensor on the network's device, or a
+            numpy array. It is not copied.
         sigma: noise level > 0, a number, or one for each image ([N], [N,1,1,1]).
         labels: whole numbers are classes, [N] or one; other numbers are label vectors, [N,label_dim] or [label_dim].
             None: zeros, which conditional networks take for "any class". Unconditional networks ignore them.
@@ -62,13 +62,13 @@ class Denoiser:
         elif levels.dim() > 1 and levels.numel() == levels.shape[0]:
             levels = levels.reshape(-1)
         rows = None
-        if labels is not None and self.label_dim > 0:
-            rows = label_rows(labels, len(images), self.label_dim, self.vector_labels).to(device)
+        if self.label_dim > 0:
+            rows = label_rows(labels, len(images), self.label_dim, self.vector_labels)
         if len(images) == 0:
             return images.float() if images is x else images.float().numpy()
         with self._lock:
             denoised = from_capsule(self._denoiser.denoise(to_capsule(images.to(device)), to_capsule(levels),
-                                                           None if rows is None else to_capsule(rows)))
+                                                           None if rows is None else to_capsule(rows.to(device))))
         return denoised.cpu().numpy() if is_numpy(x) else denoised
 
     def __repr__(self) -> str:

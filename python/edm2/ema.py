@@ -55,12 +55,15 @@ class PowerFunctionEma:
 
         Raises UsageError if a width is not above 0 and below 0.289.
         """
+        self._module: torch.nn.Module | None = None
+        self._tensors: list[tuple[str, torch.Tensor]] = []
+        buffers: list[str] = []
         if isinstance(parameters_or_module, torch.nn.Module):
-            self._module, self._tensors = parameters_or_module, None
+            self._module = parameters_or_module
+            parameters = {id(parameter) for parameter in self._module.parameters()}
+            buffers = [name for name, tensor in _state_of(self._module) if id(tensor) not in parameters]
         else:
-            self._module, self._tensors = None, _named(parameters_or_module)
-        parameters = set() if self._module is None else {id(p) for p in self._module.parameters()}
-        buffers = [name for name, tensor in self._current() if self._module is not None and id(tensor) not in parameters]
+            self._tensors = _named(parameters_or_module)
         self._lock = OneAtATime()
         self._ema = bridge().ema(_capsules(self._current()), [float(std) for std in stds], buffers)
 
@@ -101,12 +104,12 @@ class PowerFunctionEma:
     def save(self, folder: str | os.PathLike[str], nimg: int, prefix: str = "network-snapshot") -> list[str]:
         """Writes a snapshot PREFIX-KIMG-STD.safetensors for each width; returns their paths.
 
-        nimg: samples seen, a multiple of 1024, from which KIMG = nimg // 1000 is told to be exactly that time. Raises
-        Error if a file cannot be written.
+        nimg: samples seen, a multiple of 1024: names hold KIMG = nimg // 1000 and tell such times exactly.
+
+        Raises Error if a file cannot be written.
         """
         if nimg < 1024 or nimg % 1024 != 0:
-            raise UsageError(f"snapshots are of multiples of 1024 samples, by which their names tell the time; {nimg} is "
-                             "none")
+            raise UsageError(f"names of snapshots tell multiples of 1024 samples only, and {nimg} is none")
         with self._lock:
             self._ema.copy_buffers(_capsules(self._current()))
             return self._ema.save(os.fspath(folder), nimg, prefix)
@@ -129,8 +132,8 @@ class PowerFunctionEma:
     def _index(self, std: float) -> int:
         stds = self._ema.stds()
         if std not in stds:
-            raise UsageError(f"the lengths that are averaged are {', '.join(map(str, stds))}, not {std}; other ones can "
-                             "be reconstructed of snapshots")
+            raise UsageError(f"the lengths that are averaged are {', '.join(map(str, stds))}, not {std}; others can be "
+                             "reconstructed of snapshots")
         return stds.index(std)
 
 

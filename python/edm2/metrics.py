@@ -72,8 +72,8 @@ class Detector:
         display = Display(progress)
         source = "" if weights is None else os.fspath(weights)
         try:
-            self._detector = bridge().detector(kind, source, compute_options(device, precision, "auto", None, offline),
-                                               display.message, display.advance)
+            compute = compute_options(device, precision, "auto", None, offline)
+            self._detector = bridge().detector(kind, source, compute, display.message, display.advance)
         finally:
             display.close()
         self.name: str = self._detector.name()  #: "InceptionV3", "DINOv2 ViT-L/14", ...
@@ -129,8 +129,8 @@ def frechet_distance(mu1: Any, sigma1: Any, mu2: Any, sigma2: Any) -> float:
 def kernel_distance(x: Any, y: Any, subsets: int = 100, subset_size: int = 1000, seed: int = 2020) -> Score:
     """KID of features [N,D] and [M,D]: squared maximum mean discrepancy with the kernel (x.y / D + 1)^3, unbiased, the
     mean over random subsets (arXiv 1801.01401). Its deviation is that over the subsets."""
-    value, deviation = bridge().kernel_distance(to_capsule(as_tensor(x)), to_capsule(as_tensor(y)), subsets, subset_size,
-                                                seed)
+    capsules = to_capsule(as_tensor(x)), to_capsule(as_tensor(y))
+    value, deviation = bridge().kernel_distance(*capsules, subsets, subset_size, seed)
     return Score(value, deviation)
 
 

@@ -103,9 +103,13 @@ class Batch:
             index = list(range(len(self)))[index]
         if not isinstance(index, (list, tuple)):
             return self._pictures()[range(len(self))[index]]
-        chosen = [range(len(self))[i] for i in index]
-        return Batch(*(None if tensor is None else tensor[chosen]
-                       for tensor in (self.images, self.latents, self.labels)), [self.seeds[i] for i in chosen])
+        return self._select([range(len(self))[i] for i in index])
+
+    def _select(self, chosen: list[int]) -> Batch:
+        def rows(tensor: torch.Tensor | None) -> torch.Tensor | None:
+            return None if tensor is None else tensor[chosen]
+
+        return Batch(rows(self.images), self.latents[chosen], rows(self.labels), [self.seeds[i] for i in chosen])
 
     def __iter__(self) -> Iterator[torch.Tensor]:
         return iter(self._pictures())
@@ -185,8 +189,9 @@ class Sampler:
         request = {"net": net, "preset": preset, "gnet": gnet, "guidance": guidance, **options}
         self._display, self._lock = Display(progress), OneAtATime()
         try:
-            self._sampler = bridge().sampler(options_text(request), compute_options(device, precision, engine, vae, offline),
-                                             self._display.message, self._display.advance)
+            compute = compute_options(device, precision, engine, vae, offline)
+            self._sampler = bridge().sampler(options_text(request), compute, self._display.message,
+                                             self._display.advance)
         finally:
             self._display.close()
         facts = self._sampler.facts()
@@ -234,24 +239,21 @@ class Sampler:
         rows = label_rows(labels, len(numbers), self.label_dim, self.vector_labels)
         batch_size = options.get("batch") or self.options["batch"]
         parts = [range(len(numbers))] if rows is None else _parts_of_different_seeds(numbers)
-        display, batches = Display(progress), []
-        report = None
+        display, batches, report = Display(progress), [], None
         if on_step or display.shows:
             report = _step_function(on_step, display, sum(math.ceil(len(part) / batch_size) for part in parts))
         with self._lock:
             try:
                 for part in parts:
+                    own_seeds = [numbers[i] for i in part]
                     own_rows = None if rows is None else to_capsule(rows[list(part)])
-                    result = self._sampler.generate([numbers[i] for i in part], text, own_rows, decode, report)
-                    batches.append([None if capsule is None else from_capsule(capsule) for capsule in result])
+                    images, latents, used = self._sampler.generate(own_seeds, text, own_rows, decode, report)
+                    batches.append(Batch(None if images is None else from_capsule(images), from_capsule(latents),
+                                         None if used is None else from_capsule(used), own_seeds))
             finally:
                 display.close()
                 self._display.close()
-        if len(parts) == 1:
-            return Batch(*batches[0], numbers)
-        order = torch.tensor([i for part in parts for i in part]).argsort()
-        return Batch(*(None if tensors[0] is None else torch.cat(tensors)[order.to(tensors[0].device)]
-                       for tensors in zip(*batches)), numbers)
+        return batches[0] if len(batches) == 1 else _joined(batches, [i for part in parts for i in part])
 
     def decode(self, latents: Any) -> torch.Tensor:
         """latents: float [N,C,H,W], as Batch.latents. Returns pictures, uint8 [N,C',H',W'], on the sampler's device."""
@@ -276,6 +278,17 @@ def _parts_of_different_seeds(seeds: list[int]) -> list[list[int]]:
         parts[met[seed]].append(i)
         met[seed] += 1
     return parts or [[]]
+
+
+def _joined(batches: list[Batch], places: list[int]) -> Batch:
+    """One batch of several, whose pictures in turn belong to these places."""
+    def together(name: str) -> Any:
+        tensors = [getattr(batch, name) for batch in batches]
+        return None if tensors[0] is None else torch.cat(tensors)
+
+    whole = Batch(together("images"), together("latents"), together("labels"),
+                  [seed for batch in batches for seed in batch.seeds])
+    return whole._select(sorted(range(len(places)), key=places.__getitem__))
 
 
 def _step_function(on_step: Callable[[Step], Any] | None, display: Display,

@@ -13,7 +13,8 @@ def draw(network, x, labels=None, steps=32):
     for timestep, sigma in zip(scheduler.timesteps, scheduler.sigmas):
         # Schedulers want what a raw network gives, and make this of it: clean = c_skip * x + c_out * output.
         zero, one = torch.zeros_like(x), torch.ones_like(x)
-        skipped, c_out = scheduler.precondition_outputs(x, zero, sigma), scheduler.precondition_outputs(zero, one, sigma)
+        skipped = scheduler.precondition_outputs(x, zero, sigma)
+        c_out = scheduler.precondition_outputs(zero, one, sigma)
         x = scheduler.step((network(x, sigma, labels) - skipped) / c_out, timestep, x).prev_sample
     return x
 

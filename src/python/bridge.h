@@ -241,8 +241,8 @@ class Bridge {
   /// Runs a command line (without the program's name). What it prints goes to `print`: fd 1 or 2.
   virtual CommandEnd run(const std::vector<std::string>& words,
                          const std::function<void(int fd, const std::string& text)>& print) = 0;
-  /// The long options of a command: {"train"} -> {{"outdir", true}, ...}. Throws UsageError if there
-  /// is no such command.
+  /// The long options of a command: {"train"} -> {{"outdir", true}, ...}. Throws UsageError if
+  /// there is no such command.
   virtual std::vector<CommandOption> command_options(const std::vector<std::string>& command) = 0;
 
   /// From now on, and until end_interrupts(), Ctrl-C (and SIGTERM, SIGUSR1 if `all`) is a request

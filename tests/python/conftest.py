@@ -2,7 +2,8 @@
 
     pytest tests/python
 
-EDM2_PROGRAM names a program to compare with, instead of the package's own. EDM2_LONG_TESTS=1 also runs what takes minutes.
+EDM2_PROGRAM names a program to compare with, instead of the package's own. EDM2_LONG_TESTS=1 makes the tests of memory
+long: 1,000 samplers, 10,000 evaluations of a network.
 """
 
 import json

@@ -36,9 +36,10 @@ def test_failures_are_sentences(tmp_path, capsys):
 
 
 def test_options_become_words():
-    assert option_words(["train"], {"outdir": "runs/x", "stds": [0.05, 0.1], "xflip": True, "auto": False, "cond": False,
-                                    "fp16": True, "max_size": None, "P_mean": -0.4, "batch-gpu": 16}) == [
-        "--outdir=runs/x", "--stds=0.05,0.1", "--xflip", "--cond=false", "--fp16=true", "--P_mean=-0.4", "--batch-gpu=16"]
+    options = {"outdir": "runs/x", "stds": [0.05, 0.1], "xflip": True, "auto": False, "cond": False, "fp16": True,
+               "max_size": None, "P_mean": -0.4, "batch-gpu": 16}
+    assert option_words(["train"], options) == ["--outdir=runs/x", "--stds=0.05,0.1", "--xflip", "--cond=false",
+                                                "--fp16=true", "--P_mean=-0.4", "--batch-gpu=16"]
     assert option_words(["generate"], {"class_idx": 3, "seeds": range(5, 9)}) == ["--class=3", "--seeds=5-8"]
     assert option_text((1, 2.5, float("inf"))) == "1,2.5,inf"
     with pytest.raises(edm2.UsageError, match="'train' has no option 'bacth'; the nearest is 'batch'"):

@@ -46,7 +46,7 @@ def test_features_of_all_sources(detector, tmp_path):
     sources = [pictures, pictures.permute(0, 2, 3, 1), pictures.numpy(), tmp_path / "pictures.npy",
                str(tmp_path / "pictures.npz"), tmp_path / "folder", tmp_path / "pictures.zip",
                iter(pictures.split(3)), [pictures[:4], pictures[4:]],
-               ((part, None) for part in pictures.split(4)), edm2.Batch(pictures, pictures.float(), None, list(range(10)))]
+               ((part, None) for part in pictures.split(4)), edm2.Batch(pictures, pictures, None, list(range(10)))]
     for source in sources:
         told = []
         features = metrics.features(source, detector, batch_size=4, progress=lambda *piece: told.append(piece))

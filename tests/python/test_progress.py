@@ -3,6 +3,8 @@
 import builtins
 import logging
 
+import pytest
+
 import edm2
 from edm2 import progress
 from edm2.progress import Display
@@ -46,6 +48,18 @@ def test_text_bar(monkeypatch, capsys):
     text = capsys.readouterr().err
     assert "\rWorking: 0/3 pictures" in text and "\rWorking: 2/3 pictures" in text
     assert "\rLoading: 5.0 MB" in text and text.endswith("\r")
+
+
+def test_tqdm_bar(capsys):
+    pytest.importorskip("tqdm")
+    display = Display(True)
+    for done in range(3):
+        display.advance("Working", done, 2, "picture")
+    assert display._bar is None
+    display.advance("Loading", 1, 0, "byte")
+    display.advance("Loading", 7, 7, "byte")
+    assert display._bar is None
+    capsys.readouterr()
 
 
 def test_where_someone_looks_on(monkeypatch):
