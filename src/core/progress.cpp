@@ -52,10 +52,13 @@ std::string format_rate(double rate, const std::string& unit) {
 struct Work {
   std::string title, unit;
   int64_t total = 0, done = 0;
+  int64_t before = 0;  // of those done, by an earlier start of the program
+  std::string note;
   Clock::time_point started = Clock::now();
 
   double seconds() const { return seconds_between(started, Clock::now()); }
-  double rate() const { return seconds() > 0 ? static_cast<double>(done) / seconds() : 0; }
+  int64_t done_now() const { return done - before; }
+  double rate() const { return seconds() > 0 ? static_cast<double>(done_now()) / seconds() : 0; }
   double fraction() const {
     return total > 0 ? std::min(1.0, static_cast<double>(done) / static_cast<double>(total)) : 0;
   }
@@ -63,18 +66,22 @@ struct Work {
     return rate() > 0 ? static_cast<double>(std::max<int64_t>(0, total - done)) / rate() : 0;
   }
 
-  /// "27/64 images, 2.10 images/s, 0:18 left", or without a total "27 images, ..., 0:13".
+  /// "27/64 images, 2.10 images/s, 0:18 left", or without a total "27 images, ..., 0:13"; then the
+  /// note.
   std::string figures() const {
     std::string text = count_of(done, unit);
     if (total > 0)
       text = (unit == "byte" ? text + " of " : std::to_string(done) + "/") + count_of(total, unit);
-    if (done > 0) text += ", " + format_rate(rate(), unit);
-    if (total == 0) return text + ", " + format_duration(seconds());
-    return done > 0 ? text + ", " + format_duration(seconds_left()) + " left" : text;
+    if (done_now() > 0) text += ", " + format_rate(rate(), unit);
+    if (total == 0)
+      text += ", " + format_duration(seconds());
+    else if (done_now() > 0)
+      text += ", " + format_duration(seconds_left()) + " left";
+    return note.empty() ? text : text + ", " + note;
   }
   std::string summary() const {
-    return title + ": " + count_of(done, unit) + " in " + format_duration(seconds()) +
-           (done > 0 ? " (" + format_rate(rate(), unit) + ")" : "");
+    return title + ": " + count_of(done_now(), unit) + " in " + format_duration(seconds()) +
+           (done_now() > 0 ? " (" + format_rate(rate(), unit) + ")" : "");
   }
 };
 
@@ -89,7 +96,7 @@ class CountingProgress : public Progress {
   void start(const std::string& title, int64_t total, const std::string& unit) override {
     const std::lock_guard lock(mutex_);
     if (active_) end_work();
-    work_ = Work{title, unit, total};
+    work_ = Work{.title = title, .unit = unit, .total = total, .note = {}};
     active_ = true;
     last_shown_ = work_.started;
     last_fraction_ = 0;
@@ -105,6 +112,19 @@ class CountingProgress : public Progress {
     last_shown_ = now;
     last_fraction_ = work_.fraction();
     show_progress();
+  }
+
+  void already_done(int64_t count) override {
+    const std::lock_guard lock(mutex_);
+    if (!active_) return;
+    work_.done += count;
+    work_.before += count;
+    last_fraction_ = work_.fraction();
+  }
+
+  void note(const std::string& text) override {
+    const std::lock_guard lock(mutex_);
+    work_.note = text;  // seen when the figures are shown next
   }
 
   void finish() override {
@@ -221,6 +241,7 @@ class JsonProgress final : public CountingProgress {
                                    {"total", work().total},
                                    {"per_second", work().rate()}};
     if (work().total > 0) json["seconds_left"] = work().seconds_left();
+    if (!work().note.empty()) json["note"] = work().note;
     print(json);
   }
   void show_finish() override {

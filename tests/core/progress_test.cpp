@@ -103,6 +103,29 @@ TEST(Progress, Quiet) {
   EXPECT_EQ(output.out + output.err, "");
 }
 
+TEST(Progress, NotesStandBehindTheFigures) {
+  const auto work = [](Progress& progress) {
+    progress.start("Training", 8, "image");
+    progress.note("loss 0.5");
+    progress.message("Hello");  // the bar is shown anew behind it
+    progress.finish();
+  };
+  EXPECT_THAT(run(ProgressStyle::bar, work).err, testing::HasSubstr("0/8 images, loss 0.5\033[K"));
+  EXPECT_THAT(run(ProgressStyle::lines, work).err, testing::StartsWith("Training: 0 images in"));
+}
+
+TEST(Progress, WhatWasDoneBeforeIsDoneButNotFast) {
+  const Output output = run(ProgressStyle::bar, [](Progress& progress) {
+    progress.start("Training", 8, "image");
+    progress.already_done(4);
+    progress.message("Hello");
+    progress.advance(1);
+    progress.finish();
+  });
+  EXPECT_THAT(output.err, testing::HasSubstr("] 4/8 images\033[K")) << "no speed yet";
+  EXPECT_THAT(output.err, testing::HasSubstr("Training: 1 image in 0:00"));
+}
+
 TEST(Progress, JsonLinesParse) {
   const Output output = run(ProgressStyle::json, [](Progress& progress) {
     progress.message("caf\xe9 \"x\"");  // not UTF-8

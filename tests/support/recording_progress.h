@@ -18,6 +18,7 @@ class RecordingProgress : public Progress {
     done = 0;
   }
   void advance(int64_t count) override { done += count; }
+  void note(const std::string& text) override { notes.push_back(text); }
   void finish() override { ++finished; }
 
   /// All messages, each with its end of line.
@@ -27,7 +28,7 @@ class RecordingProgress : public Progress {
     return all;
   }
 
-  std::vector<std::string> messages, titles;
+  std::vector<std::string> messages, titles, notes;
   std::string unit;             ///< of the last piece of work
   int64_t total = 0, done = 0;  ///< likewise
   int finished = 0;

@@ -20,6 +20,10 @@ class Progress {
   virtual void start(const std::string& title, int64_t total, const std::string& unit) = 0;
   /// `count` more units are done.
   virtual void advance(int64_t count = 1) = 0;
+  /// `count` units were done before start(): they are part of what is done, but not of the speed.
+  virtual void already_done(int64_t count) { advance(count); }
+  /// What else is to be seen of the work from now on ("loss 0.52"), behind its figures.
+  virtual void note(const std::string& /*text*/) {}
   /// Ends the piece of work begun by start().
   virtual void finish() = 0;
 };
