@@ -33,53 +33,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-volatile std::sig_atomic_t arrived_signal = 0;
-
-volatile time_t arrival_time = 0;
-
-/// An InterruptScope lives: a program of others goes on behind it, so nothing ends the process.
-volatile std::sig_atomic_t in_scope = 0;
-
 fs::path& chosen_executable() {
   static fs::path path;
   return path;
-}
-
-time_t seconds_now() {
-  timespec now = {};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec;
-}
-
-/// A launcher passes on what the batch system has also sent to each process itself. That is one
-/// request; a second Ctrl-C is always another.
-bool is_repetition(int signal) {
-  constexpr time_t same_request = 5;  // seconds
-  return signal != SIGINT && seconds_now() - arrival_time <= same_request;
-}
-
-void on_interrupt(int signal) {
-  if (arrived_signal == 0) {
-    arrival_time = seconds_now();
-    arrived_signal = signal;
-  } else if (in_scope == 0 && !is_repetition(signal)) {
-    // The second one: the work does not come to a point where it looks, so end as if not handled.
-    std::signal(signal, SIG_DFL);
-    std::raise(signal);
-  }
-}
-
-/// From now on the signal is a request; returns what has been done with it.
-struct sigaction take_signal(int signal) {
-  struct sigaction former = {};
-  // A signal that the parent chose to ignore (nohup, a job in the background) stays ignored.
-  if (sigaction(signal, nullptr, &former) == 0 && former.sa_handler == SIG_IGN) return former;
-  struct sigaction action = {};
-  action.sa_handler = on_interrupt;
-  action.sa_flags = SA_RESTART;
-  sigemptyset(&action.sa_mask);
-  sigaction(signal, &action, nullptr);
-  return former;
 }
 
 [[noreturn]] void fail(const std::string& what, const fs::path& path, int error) {
@@ -170,6 +126,21 @@ uint64_t available_memory() {
   return std::min(kilobytes("/proc/meminfo", "MemAvailable"), left_in_container());
 }
 
+double machine_processor_seconds() {
+  // proc(5): user, nice, system, idle, iowait, irq, softirq, steal, in ticks.
+  std::ifstream file("/proc/stat");
+  std::string word;
+  double ticks = 0, busy = 0;
+  if (!(file >> word) || word != "cpu") return 0;
+  for (int field = 0; field < 8 && file >> ticks; ++field)
+    if (field != 3 && field != 4) busy += ticks;
+  return busy / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
+double own_processor_seconds() {
+  return static_cast<double>(std::clock()) / static_cast<double>(CLOCKS_PER_SEC);
+}
+
 void keep_freed_memory() {
 #ifdef __GLIBC__
   mallopt(M_MMAP_MAX, 0);  // a mapping goes back to the system as soon as it is freed
@@ -250,33 +221,6 @@ uint64_t resident_memory() {
     if (ancestor == getpid()) total += figures.resident;
   }
   return total;
-}
-
-void install_interrupt_handlers() {
-  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) take_signal(signal);
-}
-
-struct InterruptScope::State {
-  std::vector<std::pair<int, struct sigaction>> former;
-};
-
-InterruptScope::InterruptScope(const std::vector<int>& signals)
-    : state_(std::make_unique<State>()) {
-  arrived_signal = 0;
-  in_scope = 1;
-  for (const int signal : signals) state_->former.emplace_back(signal, take_signal(signal));
-}
-
-InterruptScope::~InterruptScope() {
-  for (const auto& [signal, action] : state_->former) sigaction(signal, &action, nullptr);
-  arrived_signal = 0;
-  in_scope = 0;
-}
-
-int pending_signal() { return arrived_signal; }
-
-void check_interrupt() {
-  if (arrived_signal != 0) throw Interrupted(arrived_signal);
 }
 
 void report_file_size_limit_as_error() { std::signal(SIGXFSZ, SIG_IGN); }

@@ -108,6 +108,35 @@ TEST(Platform, FirstSignalIsSeenSecondEnds) {
   EXPECT_EQ(WTERMSIG(status), SIGINT);
 }
 
+TEST(Platform, SignalsAreAnsweredAtOnceWhereThatIsWanted) {
+  const InterruptScope scope({SIGUSR1});
+  testing::internal::CaptureStderr();
+  {
+    const InterruptNotice notice("It ends soon");
+    raise(SIGUSR1);
+    raise(SIGUSR1);
+  }
+  EXPECT_EQ(pending_signal(), SIGUSR1);
+  const std::string told = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(told.substr(told.find("It")), "It ends soon\n") << "once";
+}
+
+TEST(Platform, SignalsAreNotAnsweredElsewhere) {
+  const InterruptScope scope({SIGUSR1});
+  testing::internal::CaptureStderr();
+  { const InterruptNotice notice("It ends soon"); }
+  raise(SIGUSR1);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
+TEST(Platform, TimeOfProcessors) {
+  const double own = own_processor_seconds(), all = machine_processor_seconds();
+  volatile double sum = 0;
+  while (own_processor_seconds() < own + 0.2) sum = sum + 1;
+  if (all == 0) GTEST_SKIP() << "this system does not tell";
+  EXPECT_GE(machine_processor_seconds(), all + 0.1) << "in steps of some hundredths";
+}
+
 TEST(Platform, MemoryOfThisProcessAlone) {
   const OwnMemory before = own_memory();
   if (before.resident == 0) GTEST_SKIP() << "this system does not tell";

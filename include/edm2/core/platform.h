@@ -29,6 +29,12 @@ void reset_own_peak_memory();
 /// bytes; 0 where the system does not tell.
 uint64_t available_memory();
 
+/// Seconds that all processors of this machine together have worked since it was started, for
+/// whomever; 0 where the system does not tell.
+double machine_processor_seconds();
+/// Those that they have worked for this process.
+double own_processor_seconds();
+
 /// From now on the allocator keeps freed memory instead of giving it back to the system. Networks
 /// allocate and free large tensors all the time, and fetching fresh pages for each is slower than
 /// computing on them. Call it once, at the start of a program.
@@ -83,6 +89,19 @@ class InterruptScope {
  private:
   struct State;
   std::unique_ptr<State> state_;
+};
+
+/// While it lives, the first of these signals is answered at once by a line on standard error: for
+/// work that comes to its end some time later. One at a time.
+class InterruptNotice {
+ public:
+  explicit InterruptNotice(const std::string& line);
+  ~InterruptNotice();
+  InterruptNotice(const InterruptNotice&) = delete;
+  InterruptNotice& operator=(const InterruptNotice&) = delete;
+
+ private:
+  std::string text_;
 };
 
 /// The signal that arrived, or 0.
