@@ -122,7 +122,12 @@ void add_run(InfoJson& info, const fs::path& path) {
       options.contains("total_nimg") && options["total_nimg"].is_number() &&
       status["Progress/kimg"].is_number()) {
     info["images"] = std::llround(status["Progress/kimg"].get<double>() * 1000);
-    info["images_wanted"] = options["total_nimg"];
+    // The newest start of a run may have another duration than the first, whose options these are.
+    const auto total = status.find("Progress/total_kimg");
+    if (total != status.end() && total->is_number())
+      info["images_wanted"] = std::llround(total->get<double>() * 1000);
+    else
+      info["images_wanted"] = options["total_nimg"];
   }
   if (newest) info["training_states"] = {{"files", states}, {"newest_kimg", *newest}};
   add_snapshots(info, names);

@@ -19,9 +19,11 @@ class RunLog {
   /// Appends to `path` from now on. Throws Error.
   void open(const std::filesystem::path& path) { file_.open(path); }
   /// One line (without its newline; may be empty or several lines).
-  void line(const std::string& text) {
-    progress_->message(text);
-    note(text);
+  void line(const std::string& text) { line(text, text); }
+  /// The same, in other words for the user than for the file.
+  void line(const std::string& shown, const std::string& noted) {
+    progress_->message(shown);
+    note(noted);
   }
   /// One line for the file alone. On a full disk the lines wait; the user sees them all the same.
   void note(const std::string& text) {

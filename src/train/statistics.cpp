@@ -104,10 +104,12 @@ std::string stats_line(const NamedValues& values, double timestamp, const NamedV
     if (std::isfinite(value)) std::snprintf(text, sizeof text, format, value);
     line += (line.size() > 1 ? ", \"" : "\"") + name + "\": " + text;
   };
-  for (const auto& [name, value] : values)
-    add(name, name == "Progress/kimg" ? "%.3f" : "%g", value);
+  const auto pattern = [](const std::string& name) {
+    return name.starts_with("Progress/") ? "%.3f" : "%g";
+  };
+  for (const auto& [name, value] : values) add(name, pattern(name), value);
   add("timestamp", "%.3f", timestamp);
-  for (const auto& [name, value] : extra) add(name, "%g", value);
+  for (const auto& [name, value] : extra) add(name, pattern(name), value);
   return line + "}\n";
 }
 

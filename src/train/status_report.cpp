@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -49,6 +50,11 @@ void StatusReport::watch_loss(int64_t cur_nimg) {
   const double loss = group_.sum(share) / group_.size();
   loss_sum_ = 0;
   loss_count_ = 0;
+  constexpr int64_t recent_steps = 32;
+  if (std::isfinite(loss)) {
+    recent_losses_ = std::min(recent_losses_ + 1, recent_steps);
+    recent_loss_ += (loss - recent_loss_) / static_cast<double>(recent_losses_);
+  }
   const auto spike = spikes_.add(loss);
   if (!spike) return;
   std::string line = "Note: the loss is " + format_number("%g", spike->loss) + " in the step at " +
@@ -59,8 +65,13 @@ void StatusReport::watch_loss(int64_t cur_nimg) {
   log_.line(line);
 }
 
-/// What the first process says of the run as a whole.
-void StatusReport::say(const RunProgress& run, double tick, double per_kimg) {
+std::string StatusReport::loss_text() const {
+  return recent_losses_ == 0 ? "" : format_number("loss %.4g", recent_loss_);
+}
+
+/// What the first process reports of the run as a whole.
+StatusReport::StatusLine StatusReport::report_figures(const RunProgress& run, double tick,
+                                                      double per_kimg) {
   constexpr double gib = 1 << 30;
   const double maintenance = tick - training_time_;
   const double cpu = static_cast<double>(resident_memory()) / gib;
@@ -87,17 +98,33 @@ void StatusReport::say(const RunProgress& run, double tick, double per_kimg) {
                 "cpumem %-6.2f gpumem %-6.2f reserved %-6.2f",
                 kimg, format_duration(run.total_elapsed_time).c_str(), tick, per_kimg, maintenance,
                 cpu, gpu.peak_allocated / gib, gpu.peak_reserved / gib);
-  log_.line(line);
+  const std::string text = line;
+  return {text, text.find(" gpumem")};
+}
+
+/// log.txt has all the fields of the original's line, and the loss behind them; the user of a CPU
+/// is not told of a GPU.
+void StatusReport::say(const StatusLine& line, const NamedValues& values) {
+  std::string loss;
+  for (const auto& [name, value] : values)
+    if (name == "Loss/loss" && std::isfinite(value)) loss = format_number(" loss %.4g", value);
+  const bool has_gpu = network_.device().is_cuda();
+  log_.line((has_gpu ? line.text : line.text.substr(0, line.gpu)) + loss, line.text + loss);
 }
 
 StatusReport::Entry StatusReport::take(RunProgress& run) {
   const double now = seconds_now(), tick = now - begin_;
   run.total_elapsed_time += tick;
   const auto images = static_cast<double>(std::max<int64_t>(run.cur_nimg - begin_nimg_, 1));
-  say(run, tick, training_time_ / images * 1e3);
+  const StatusLine line = report_figures(run, tick, training_time_ / images * 1e3);
   reset_peak_device_memory(network_.device());
   statistics_.sum_over(group_);
-  Entry entry{.values = statistics_.take_means(), .extra = take_extra(), .line = {}};
+  Entry entry;
+  entry.values = statistics_.take_means();
+  say(line, entry.values);
+  entry.extra = take_extra();
+  if (options_.full_statistics)
+    entry.extra.emplace_back("Progress/total_kimg", static_cast<double>(options_.total_nimg) / 1e3);
   entry.line = stats_line(entry.values, unix_time(), entry.extra);
   begin_ = now;
   begin_nimg_ = run.cur_nimg;

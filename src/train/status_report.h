@@ -27,6 +27,8 @@ class StatusReport {
   /// When the gradients of the step that began at cur_nimg images are complete: whether optimizer
   /// and EMA are to move; see GradientCheck::check().
   bool after_backward(int64_t cur_nimg, double learning_rate);
+  /// "loss 0.5213", the mean of about the last 32 steps; empty before the first one.
+  std::string loss_text() const;
   /// Time that a step has taken.
   void add_training_time(double seconds) { training_time_ += seconds; }
 
@@ -46,7 +48,13 @@ class StatusReport {
 
  private:
   void watch_loss(int64_t cur_nimg);
-  void say(const RunProgress& run, double tick, double per_kimg);
+  /// The status line as the original has it, and where its figures of the GPU begin.
+  struct StatusLine {
+    std::string text;
+    size_t gpu = 0;
+  };
+  StatusLine report_figures(const RunProgress& run, double tick, double per_kimg);
+  void say(const StatusLine& line, const NamedValues& values);
   NamedValues take_extra();
 
   const TrainOptions& options_;
@@ -59,6 +67,8 @@ class StatusReport {
   SpikeDetector spikes_;
   double loss_sum_ = 0;  // of this step's images here
   int64_t loss_count_ = 0;
+  double recent_loss_ = 0;  // of the last steps of all processes
+  int64_t recent_losses_ = 0;
   // Since the last status line.
   double begin_, training_time_ = 0;
   int64_t begin_nimg_ = 0, steps_ = 0;

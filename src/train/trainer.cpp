@@ -64,6 +64,7 @@ RunEnd Trainer::run() {
     } catch (const Error& error) {
       s.explain(error);
     }
+    s.progress->note(s.status->loss_text());
     s.progress->advance(s.options.batch_size);
   }
 }

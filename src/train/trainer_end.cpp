@@ -18,7 +18,8 @@ std::string kimg_text(int64_t nimg) { return std::to_string(nimg / 1000); }
 void Trainer::State::say_begin() {
   log.line("Training from " + kimg_text(run.cur_nimg) + " kimg to " +
            kimg_text(options.total_nimg) + " kimg:\n");
-  progress->start("Training", options.total_nimg - run.cur_nimg, "img");
+  progress->start("Training", options.total_nimg, "image");
+  if (run.cur_nimg > 0) progress->already_done(run.cur_nimg);
 }
 
 /// The run was at its end before it began.

@@ -95,12 +95,14 @@ std::string read(const fs::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-/// Numbers that depend on the machine -> #; the run's folder name -> RUN.
+/// Numbers that depend on the machine -> #; the run's folder name -> RUN. Our status lines have the
+/// loss behind the original's fields.
 std::string log_layout(const fs::path& path, const std::string& folder) {
   std::string text = read(path);
   for (size_t at; (at = text.find(folder + "/training-state")) != std::string::npos;)
     text.replace(at, folder.size(), "RUN");
   text = std::regex_replace(text, std::regex(R"(time [0-9dhms ]+sec/tick)"), "time # sec/tick");
+  text = std::regex_replace(text, std::regex(R"((reserved [0-9.]+ +) loss [-0-9.e+]+)"), "$1");
   return std::regex_replace(
       text, std::regex(R"((sec/tick|sec/kimg|maintenance|cpumem|gpumem|reserved) [0-9.]+ +)"),
       "$1 # ");

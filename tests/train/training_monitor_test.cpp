@@ -2,6 +2,7 @@
 #include "train/noise_bins.h"
 
 #include <ATen/ATen.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -113,6 +114,49 @@ TEST_F(TrainingMonitorTest, BasicStatisticsAreTheOriginalsAlone) {
       EXPECT_TRUE(std::regex_match(
           key, std::regex("timestamp|(Progress|Timing|Resources)/.*|Loss/(loss|learning_rate)")))
           << key;
+}
+
+TEST_F(TrainingMonitorTest, TheLossIsTold) {
+  write_data(-1);
+  const auto progress = std::make_shared<test::RecordingProgress>();
+  Trainer trainer(options("run"), progress);
+  trainer.setup();
+  trainer.run();
+  ASSERT_EQ(progress->notes.size(), 16u) << "one a step";
+  for (const auto& note : progress->notes) EXPECT_THAT(note, testing::StartsWith("loss "));
+  std::vector<std::string> shown;
+  for (const auto& line : progress->messages)
+    if (line.starts_with("Status: ")) shown.push_back(line);
+  ASSERT_EQ(shown.size(), 3u);
+  EXPECT_THAT(shown[0], testing::Not(testing::HasSubstr("loss"))) << "there is none yet";
+  for (const auto& line : shown)
+    EXPECT_THAT(line, testing::AllOf(testing::ContainsRegex("kimg 0.0 .* sec/kimg .* cpumem "),
+                                     testing::Not(testing::HasSubstr("gpumem"))));
+  char loss[64];
+  std::snprintf(loss, sizeof loss, " loss %.4g", stats("run")[2].at("Loss/loss").get<double>());
+  EXPECT_THAT(shown[2], testing::EndsWith(loss));
+  // The file keeps all fields of the original.
+  EXPECT_EQ(count(log("run"), "gpumem 0.00   reserved 0.00   loss "), 2u) << log("run");
+}
+
+TEST_F(TrainingMonitorTest, AResumedRunIsCountedFromItsBeginning) {
+  write_data(-1);
+  auto o = options("run");
+  o.batch_size = 64;
+  o.total_nimg = o.status_nimg.emplace(1024);
+  o.checkpoint_nimg = 1024;
+  Trainer first(o, make_progress(ProgressStyle::quiet));
+  first.setup();
+  first.run();
+  o.total_nimg = 2048;
+  const auto progress = std::make_shared<test::RecordingProgress>();
+  Trainer second(o, progress);
+  second.setup();
+  second.run();
+  EXPECT_EQ(progress->total, 2048);
+  EXPECT_EQ(progress->done, 2048);
+  EXPECT_EQ(progress->unit, "image");
+  EXPECT_EQ(stats("run").back().at("Progress/total_kimg"), 2.048);
 }
 
 TEST_F(TrainingMonitorTest, ZeroGoesOnAndCounts) {
