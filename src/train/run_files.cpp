@@ -1,6 +1,10 @@
 #include "train/run_files.h"
 
+#include <algorithm>
+#include <cstring>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
 
 #include "edm2/core/error.h"
 #include "edm2/io/atomic_file.h"
@@ -14,12 +18,60 @@ namespace {
 constexpr const char* config_name = "training_options.json";
 constexpr const char* stats_name = "stats.jsonl";
 
+/// Options by the place of their value in training_options.json.
+constexpr std::pair<const char*, const char*> option_of_setting[] = {
+    {"/dataset_kwargs/path", "--data"},
+    {"/dataset_kwargs/use_labels", "--cond"},
+    {"/dataset_kwargs/xflip", "--xflip"},
+    {"/dataset_kwargs/max_size", "--max-size"},
+    {"/encoder_kwargs/class_name", "--encoder"},
+    {"/total_nimg", "--duration"},
+    {"/batch_size", "--batch"},
+    {"/network_kwargs/model_channels", "--channels"},
+    {"/network_kwargs/use_fp16", "--fp16"},
+    {"/network_kwargs", "--"},  // --channel-mult for channel_mult and so on
+    {"/loss_kwargs", "--"},
+    {"/lr_kwargs/ref_lr", "--lr"},
+    {"/lr_kwargs/ref_batches", "--decay"},
+    {"/lr_kwargs/rampup_Mimg", "--rampup (in millions)"},
+    {"/loss_scaling", "--ls"},
+    {"/cudnn_benchmark", "--bench"},
+    {"/status_nimg", "--status"},
+    {"/snapshot_nimg", "--snapshot"},
+    {"/checkpoint_nimg", "--checkpoint"},
+    {"/ema_kwargs/stds", "--stds"},
+    {"", "--"},
+};
+
+/// The setting that a place in the file is part of, and its option.
+std::pair<std::string, std::string> setting_at(const std::string& place) {
+  for (const auto& [setting, option] : option_of_setting) {
+    if (place != setting && !place.starts_with(setting + std::string("/"))) continue;
+    if (option != std::string("--")) return {setting, option};
+    const size_t begin = std::strlen(setting) + 1;
+    std::string name = place.substr(begin, place.find('/', begin) - begin);
+    const std::string whole = place.substr(0, begin + name.size());
+    if (!name.starts_with("P_")) std::replace(name.begin(), name.end(), '_', '-');
+    return {whole, "--" + name};
+  }
+  return {place, place};
+}
+
+std::string value_at(const nlohmann::json& settings, const std::string& place) {
+  const nlohmann::json::json_pointer pointer(place);
+  if (!settings.contains(pointer)) return "not given";
+  return settings.at(pointer).is_null() ? "off" : settings.at(pointer).dump();
+}
+
 /// Says which settings of an earlier start of this run are now others.
 void report_changed_settings(const nlohmann::json& before, const nlohmann::json& now, RunLog& log) {
-  for (const auto& change : nlohmann::json::diff(before, now))
-    log.line(
-        "Note: unlike at the start of this run, " + change["path"].get<std::string>() +
-        (change.contains("value") ? " is now " + change["value"].dump() : " is no longer set"));
+  std::set<std::string> told;
+  for (const auto& change : nlohmann::json::diff(before, now)) {
+    const auto [setting, option] = setting_at(change["path"].get<std::string>());
+    if (told.insert(setting).second)
+      log.line("Note: " + option + " is now " + value_at(now, setting) +
+               ", at the start of this run it was " + value_at(before, setting));
+  }
 }
 
 }  // namespace

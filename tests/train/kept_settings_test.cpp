@@ -109,8 +109,8 @@ TEST(KeptSettings, AResumedRunSaysWhatItUses) {
             (std::vector<std::string>{
                 "Note: the run goes on from training-state-0000001.pt with what that holds: --stds "
                 "stays 0.07,0.12 (0.03 is not used); --P_mean stays -0.4 (-1 is not used)",
-                "Note: unlike at the start of this run, /seed is now 5",
-                "Note: unlike at the start of this run, /total_nimg is now 2048"}));
+                "Note: --seed is now 5, at the start of this run it was 0",
+                "Note: --duration is now 2048, at the start of this run it was 1024"}));
   EXPECT_EQ(trainer.ema().stds(), (std::vector<double>{0.07, 0.12}));
   EXPECT_EQ(trainer.options().stds, (std::vector<double>{0.07, 0.12}));
   EXPECT_EQ(read_text_file(dir / "run/training_options.json"), config);
@@ -133,6 +133,29 @@ TEST(KeptSettings, WithoutAStateTheNewOptionsCount) {
   EXPECT_THAT(notes_of(progress->messages),
               testing::ElementsAre(HasSubstr("/ema_kwargs is now {")));
   EXPECT_EQ(trainer.ema().stds(), (std::vector<double>{0.03}));
+}
+
+TEST(KeptSettings, ChangesAreToldByTheNamesOfTheOptions) {
+  const test::TempDir dir;
+  test::write_small_dataset(dir / "data");
+  const auto progress = std::make_shared<test::RecordingProgress>();
+  TrainOptions options = options_for_a_short_run(dir);
+  Trainer(options, progress).setup();
+  progress->messages.clear();
+  options.checkpoint_nimg.reset();
+  options.learning_rate.ref_lr = 0.5;
+  options.learning_rate.rampup_nimg = 2e6;
+  options.network.channel_mult = {1, 3};
+  options.xflip = true;
+  Trainer(options, progress).setup();
+  EXPECT_THAT(
+      notes_of(progress->messages),
+      testing::UnorderedElementsAre(
+          HasSubstr("Note: --checkpoint is now off, at the start of this run it was 1024"),
+          HasSubstr("Note: --lr is now 0.5, at"),
+          HasSubstr("Note: --rampup (in millions) is now 2.0, at"),
+          HasSubstr("Note: --channel-mult is now [1,3], at the start of this run it was [1,2]"),
+          HasSubstr("Note: --xflip is now true, at the start of this run it was not given")));
 }
 
 }  // namespace edm2
