@@ -6,9 +6,12 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <system_error>
+#include <thread>
 
+#include "core/measuring.h"
 #include "edm2/core/device.h"
 #include "edm2/core/format_number.h"
+#include "edm2/core/platform.h"
 #include "edm2/generate/presets.h"
 #include "edm2/nn/network.h"
 #include "edm2/nn/state_layout.h"
@@ -16,6 +19,8 @@
 namespace edm2 {
 namespace fs = std::filesystem;
 namespace {
+
+constexpr double busy_machine = 0.1;  // used_by_others from which it changes the speed
 
 std::string count_text(int64_t n) { return std::to_string(n); }
 std::string size_text(double bytes) { return format_bytes(static_cast<uint64_t>(bytes)); }
@@ -42,6 +47,32 @@ fs::path existing_folder(const fs::path& folder) {
   fs::path path = fs::absolute(folder, error);
   while (!fs::exists(path, error) && path.has_relative_path()) path = path.parent_path();
   return path;
+}
+
+/// What the processors do from its making on.
+class ProcessorUse {
+ public:
+  /// Part of their time that went to other programs than those of the group; 0 as long as there was
+  /// time for both. All processes call it. With several machines it may come out too small.
+  double by_others(ProcessGroup& group) const {
+    const double own = group.sum(own_processor_seconds() - own_);
+    const double time = (seconds_now() - begin_) * std::thread::hardware_concurrency();
+    const double busy = machine_processor_seconds() - all_;
+    // Beyond all time processors are counted on which this program may not run: nothing is known.
+    if (busy < 0.9 * time || busy > 1.1 * time) return 0;
+    return std::clamp((busy - own) / time, 0.0, 1.0);
+  }
+
+ private:
+  double begin_ = seconds_now(), all_ = machine_processor_seconds(), own_ = own_processor_seconds();
+};
+
+/// The largest size again, for as long as it takes to know the speed well.
+void measure_longer(StepMeasurement& step, Trainer& trainer, ProcessGroup& group, double seconds) {
+  const auto longer =
+      measure_steps(trainer, group, {step.batch_gpu}, {.least_seconds = seconds / 2}).front();
+  step.round_seconds = longer.round_seconds;
+  step.step_seconds = longer.step_seconds;  // the memory was seen to grow at the first time
 }
 
 void count_files(const TrainOptions& o, RunEstimate& estimate) {
@@ -124,9 +155,8 @@ std::vector<std::string> RunEstimate::lines() const {
     out.push_back(line("Speed:", rounded_number(images_per_second()) + " images/s, " +
                                      time_text(seconds_per_step()) + " for a step of " +
                                      count_text(batch_size) + " images, on " + device));
-    out.push_back(line("Duration:", rounded_number(seconds() / 86400) + " days (" +
-                                        time_text(seconds()) + ") for " + count_text(total_nimg) +
-                                        " images"));
+    out.push_back(
+        line("Duration:", time_text(seconds()) + " for " + count_text(total_nimg) + " images"));
   } else {
     out.push_back(line("", total));
     out.push_back(line("Speed:", "not measured, because the network does not fit into memory"));
@@ -135,6 +165,10 @@ std::vector<std::string> RunEstimate::lines() const {
   out.push_back(line("Training states:", count_text(states) + " of " + size_text(state_bytes)));
   out.push_back(line("Disk:", size_text(disk_bytes()) + ", and " + size_text(free_disk) +
                                   " are free in " + folder));
+  if (used_by_others > busy_machine)
+    out.push_back("Warning: the machine is busy: other programs took " +
+                  format_number("%.0f", 100 * used_by_others) +
+                  "% of its processors meanwhile, without them the run is faster");
   if (available_memory > 0 && all > available_memory)
     out.push_back("Warning: " + size_text(all) + " of memory are needed, and only " +
                   size_text(available_memory) +
@@ -166,6 +200,7 @@ nlohmann::ordered_json RunEstimate::json() const {
     json["measured_batch_gpu"] = measured_batch_gpu;
     json["images_per_second"] = images_per_second();
     json["seconds_per_step"] = seconds_per_step();
+    json["used_by_others"] = used_by_others;
     json["days"] = seconds() / 86400;
   }
   json["snapshots"] = {{"files", snapshots}, {"bytes", snapshot_bytes}};
@@ -176,7 +211,7 @@ nlohmann::ordered_json RunEstimate::json() const {
   return json;
 }
 
-RunEstimate estimate_run(Trainer& trainer, ProcessGroup& group) {
+RunEstimate estimate_run(Trainer& trainer, ProcessGroup& group, double least_seconds) {
   const TrainOptions wanted = trainer.options();
   RunEstimate e;
   e.processes = group.size();
@@ -207,7 +242,10 @@ RunEstimate estimate_run(Trainer& trainer, ProcessGroup& group) {
   MeasureLimits limits;
   limits.round_seconds = 2;
   limits.bytes = e.available_memory * 0.8;
-  const auto steps = measure_steps(trainer, group, doubling_sizes(batch_gpu), limits);
+  auto steps = measure_steps(trainer, group, doubling_sizes(batch_gpu), limits);
+  const ProcessorUse use;
+  measure_longer(steps.back(), trainer, group, least_seconds);
+  if (device.is_cpu()) e.used_by_others = use.by_others(group);
   trainer.options() = wanted;
   e.step = extrapolate(steps, batch_gpu);
   e.measured_batch_gpu = steps.back().batch_gpu;

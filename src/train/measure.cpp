@@ -64,32 +64,35 @@ class MemoryMeter {
 };
 
 /// Median time of a step of that many rounds, after one that allocates and chooses algorithms.
-double time_of_step(Trainer& trainer, ProcessGroup& group, int64_t batch_gpu, int64_t rounds) {
+double time_of_step(Trainer& trainer, ProcessGroup& group, int64_t batch_gpu, int64_t rounds,
+                    double least_seconds) {
   constexpr int repeats = 3;
   constexpr double long_step = 4;  // seconds; one is enough then
   trainer.use_batch(batch_gpu, rounds);
   std::vector<double> times;
-  for (int i = 0; i <= repeats; ++i) {
+  double spent = 0;  // the same in all processes
+  for (int i = 0; i <= repeats || spent < least_seconds; ++i) {
     check_interrupt();
     const double begin = seconds_now();
     trainer.step();
     if (trainer.network().device().is_cuda())  // which computes behind the program's back
       trainer.network().named_parameters().front().tensor->detach().sum().item<float>();
     times.push_back(group.max(seconds_now() - begin));
-    if (times.back() > long_step && i >= 1) break;
+    if (i >= 1) spent += times.back();
+    if (times.back() > long_step && i >= 1 && spent >= least_seconds) break;
   }
   times.erase(times.begin());
   return median(times);
 }
 
 StepMeasurement measure_size(Trainer& trainer, ProcessGroup& group, MemoryMeter& memory,
-                             int64_t batch_gpu) {
+                             int64_t batch_gpu, double least_seconds) {
   StepMeasurement m;
   m.batch_gpu = batch_gpu;
   memory.reset();
-  const double one = time_of_step(trainer, group, batch_gpu, 1);
+  const double one = time_of_step(trainer, group, batch_gpu, 1, least_seconds);
   m.peak_bytes = group.max(memory.peak());
-  const double two = time_of_step(trainer, group, batch_gpu, 2);
+  const double two = time_of_step(trainer, group, batch_gpu, 2, least_seconds);
   m.round_seconds = std::clamp(two - one, one / 4, one);  // noise must not make rounds free
   m.step_seconds = one - m.round_seconds;
   return m;
@@ -110,7 +113,7 @@ std::vector<StepMeasurement> measure_steps(Trainer& trainer, ProcessGroup& group
       if (limits.bytes > 0 && next.peak_bytes > limits.bytes) break;
       if (measured.back().round_seconds > limits.round_seconds) break;
     }
-    measured.push_back(measure_size(trainer, group, memory, size));
+    measured.push_back(measure_size(trainer, group, memory, size, limits.least_seconds));
   }
   return measured;
 }

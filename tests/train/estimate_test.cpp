@@ -40,7 +40,7 @@ TEST(Estimate, SizesAndNumbersOfFilesAreThoseOfTheRun) {
   const auto group = ProcessGroup::single();
   Trainer trainer(o, make_progress(ProgressStyle::quiet), *group);
   trainer.load_data();
-  const RunEstimate e = estimate_run(trainer, *group);
+  const RunEstimate e = estimate_run(trainer, *group, 0.2);
   EXPECT_FALSE(fs::exists(dir / "runs"));
   EXPECT_EQ(e.folder, dir.path().string());
   EXPECT_GT(e.free_disk, 0);
@@ -73,7 +73,7 @@ TEST(Estimate, TimeAndMemoryAreMeasured) {
   const auto group = ProcessGroup::single();
   Trainer trainer(small_options(dir.path()), make_progress(ProgressStyle::quiet), *group);
   trainer.load_data();
-  const RunEstimate e = estimate_run(trainer, *group);
+  const RunEstimate e = estimate_run(trainer, *group, 0.2);
   ASSERT_TRUE(e.step);
   EXPECT_EQ(e.step->batch_gpu, 16);
   EXPECT_EQ(e.rounds, 32);
@@ -87,10 +87,33 @@ TEST(Estimate, TimeAndMemoryAreMeasured) {
   for (const char* part : {"Memory:", "Speed:", "Duration:", "Snapshots:        6 of",
                            "Training states:  3 of", "Disk:"})
     EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
-  EXPECT_EQ(text.find("Warning"), std::string::npos) << text;
+  EXPECT_EQ(text.find("Warning: ", text.find("Disk:")), text.find("Warning: the machine is busy"));
+  EXPECT_EQ(text.find("0.000"), std::string::npos) << "days of so short a run\n" << text;
   const auto json = e.json();
   EXPECT_EQ(json["batch_gpu"], 16);
   EXPECT_EQ(json["fits_on_disk"], true);
+}
+
+TEST(Estimate, TellsOfABusyMachine) {
+  RunEstimate e;
+  e.step.emplace();
+  e.step->round_seconds = 1;
+  e.rounds = 1;
+  e.batch_size = 64;
+  e.total_nimg = 64 * 9000;
+  const auto text = [&] {
+    std::string all;
+    for (const auto& line : e.lines()) all += line + "\n";
+    return all;
+  };
+  EXPECT_NE(text().find("  Duration:         2.5 hours for 576000 images\n"), std::string::npos)
+      << text();
+  EXPECT_EQ(text().find("busy"), std::string::npos);
+  e.used_by_others = 0.432;
+  EXPECT_NE(text().find("Warning: the machine is busy: other programs took 43% of its processors"),
+            std::string::npos)
+      << text();
+  EXPECT_EQ(e.json()["used_by_others"], 0.432);
 }
 
 TEST(Estimate, WarnsOfWhatDoesNotFit) {
@@ -103,7 +126,7 @@ TEST(Estimate, WarnsOfWhatDoesNotFit) {
   const auto group = ProcessGroup::single();
   Trainer trainer(o, make_progress(ProgressStyle::quiet), *group);
   trainer.load_data();
-  const RunEstimate e = estimate_run(trainer, *group);
+  const RunEstimate e = estimate_run(trainer, *group, 0.2);
   if (e.available_memory == 0) GTEST_SKIP() << "this system does not tell its free memory";
   EXPECT_FALSE(e.step);
   std::string text;

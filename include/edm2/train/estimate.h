@@ -23,6 +23,9 @@ struct RunEstimate {
   std::optional<StepMeasurement> step;  ///< for the run's batch_gpu
   int64_t measured_batch_gpu = 0;       ///< largest that was tried; `step` is extrapolated from it
   int64_t rounds = 0;                   ///< passes that a process makes in a step
+  /// Part of the processors' time that went to other programs while steps were measured on the CPU,
+  /// in [0, 1].
+  double used_by_others = 0;
 
   int64_t batch_size = 0, total_nimg = 0;
   double snapshot_bytes = 0, state_bytes = 0;  ///< one file
@@ -45,8 +48,8 @@ struct RunEstimate {
 };
 
 /// After load_data(), with options() as setup() would take them. Writes nothing. All processes call
-/// it.
-RunEstimate estimate_run(Trainer& trainer, ProcessGroup& group);
+/// it. The run's own batch_gpu, or the largest that was tried, is measured for `least_seconds`.
+RunEstimate estimate_run(Trainer& trainer, ProcessGroup& group, double least_seconds = 8);
 
 /// Size of a file that the trainer writes, within a few percent.
 double snapshot_file_size(const NetworkOptions& options);

@@ -21,6 +21,7 @@ struct StepMeasurement {
 struct MeasureLimits {
   double bytes = 0;          ///< peak_bytes beyond which nothing is tried; 0 = none
   double round_seconds = 4;  ///< nothing larger is tried after a round of that length
+  double least_seconds = 0;  ///< steps of every size are repeated for so long, and three times
 };
 
 /// Runs a few steps with batches of each of those sizes (ascending, >= 1), as far as the limits
