@@ -5,6 +5,8 @@
 
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/train_report.h"
+#include "edm2/core/platform.h"
 #include "edm2/core/process_launch.h"
 #include "edm2/io/atomic_file.h"
 #include "edm2/train/auto_config.h"
@@ -104,6 +106,7 @@ TrainOptions to_options(const TrainArguments& a, const CommandContext& context) 
   o.network.use_fp16 = a.fp16;
   o.loss_scaling = a.ls;
   o.cudnn_benchmark = a.bench;
+  if (!a.automatic) o.status_nimg = usual_status_interval(o.total_nimg, o.batch_size);
   take_interval_if_given(a.status, o.status_nimg);
   take_interval_if_given(a.snapshot, o.snapshot_nimg);
   take_interval_if_given(a.checkpoint, o.checkpoint_nimg);
@@ -124,26 +127,6 @@ TrainOptions to_options(const TrainArguments& a, const CommandContext& context) 
   o.init_from = a.init_from.value_or("");
   context.fill(o);
   return o;
-}
-
-void print_configuration(Trainer& trainer, int processes, Progress& progress) {
-  const TrainOptions& o = trainer.options();
-  const auto yes_no = [](bool value) { return std::string(value ? "True" : "False"); };
-  const auto line = [&](std::string label, const std::string& value) {
-    label.resize(25, ' ');
-    progress.message(label + value);
-  };
-  progress.message("");
-  progress.message("Training config:");
-  progress.message(trainer.configuration().dump(2, ' ', /*ensure_ascii=*/true));
-  progress.message("");
-  line("Output directory:", o.outdir.string());
-  line("Dataset path:", o.data.string());
-  line("Class-conditional:", yes_no(o.use_labels));
-  line("Number of GPUs:", std::to_string(processes));
-  line("Batch size:", std::to_string(o.batch_size));
-  line("Mixed-precision:", yes_no(o.network.use_fp16));
-  progress.message("");
 }
 
 /// torchrun starts processes that end with any code but 0 again, at once.
@@ -219,6 +202,15 @@ void print_estimate(const TrainArguments& a, Trainer& trainer, ProcessGroup& gro
     for (const auto& line : estimate.lines()) progress.message(line);
 }
 
+/// A step may take minutes, so that Ctrl-C is answered before it has an effect.
+RunEnd run_to_end(Trainer& trainer, CommandContext& context) {
+  std::optional<InterruptNotice> notice;
+  if (!context.quiet && context.processes().is_main())
+    notice.emplace(
+        "The run ends after this step and saves its state; Ctrl-C again ends it at once.");
+  return trainer.run();
+}
+
 void run(const TrainArguments& arguments, CommandContext& context) {
   if (arguments.json && !arguments.estimate) throw UsageError("--json needs --estimate");
   TrainOptions options = to_options(arguments, context);
@@ -237,12 +229,15 @@ void run(const TrainArguments& arguments, CommandContext& context) {
     choose_automatically(arguments, trainer, earlier, has_begun, group, *progress);
   validate(trainer.options(), group.size());
   validate(trainer.options().network);
-  print_configuration(trainer, group.size(), *progress);
+  print_configuration(trainer, group.size(), arguments.dry_run, *progress);
   if (arguments.estimate) print_estimate(arguments, trainer, group, *progress);
   if (arguments.dry_run) progress->message("Dry run; exiting.");
   if (arguments.estimate || arguments.dry_run) return;
   trainer.setup();
-  if (trainer.run() == RunEnd::finished) return;
+  if (run_to_end(trainer, context) == RunEnd::finished) {
+    if (group.is_main()) tell_how_to_draw(trainer.options(), *progress);
+    return;
+  }
   context.leave_group();
   throw ProgramEnd{launcher_would_restart() ? 0 : suspended_exit_code, std::nullopt};
 }
@@ -307,7 +302,8 @@ void add_run_options(CLI::App& command, TrainArguments& a) {
   add_float_option(command, "--ls", a.ls, greater_than(0.0), "Loss scaling");
   add_bool_option(command, "--bench", a.bench, "Let cuDNN choose by benchmark", "true");
   add_nimg_option(command, "--status", a.status, at_least(int64_t{0}),
-                  "Images between status lines, 0 = off", "128Ki");
+                  "Images between status lines, 0 = off",
+                  "128Ki, or a 32nd of a shorter --duration");
   add_nimg_option(command, "--snapshot", a.snapshot, at_least(int64_t{0}),
                   "Images between network snapshots, 0 = off", "8Mi");
   add_nimg_option(command, "--checkpoint", a.checkpoint, at_least(int64_t{0}),

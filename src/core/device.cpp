@@ -99,6 +99,14 @@ c10::ScalarType activation_dtype(Precision precision, bool use_fp16, const c10::
   return use_fp16 && device.is_cuda() ? c10::kHalf : c10::kFloat;
 }
 
+bool cpu_has_bf16() {
+#if defined(__x86_64__) && defined(__GNUC__)
+  return __builtin_cpu_supports("avx512bf16") != 0;
+#else
+  return false;
+#endif
+}
+
 std::string describe_libtorch() { return "libtorch " EDM2_LIBTORCH_VERSION; }
 
 std::string describe_cpu() {

@@ -55,6 +55,36 @@ double learning_rate_at(const LearningRateOptions& options, int64_t cur_nimg, in
   return lr;
 }
 
+int64_t usual_status_interval(int64_t total_nimg, int64_t batch_size) {
+  const int64_t usual = *TrainOptions{}.status_nimg, part = total_nimg / 32;
+  if (part >= usual) return usual;
+  return std::max(part / batch_size, int64_t{1}) * batch_size;
+}
+
+std::vector<std::string> short_run_warnings(const TrainOptions& o) {
+  std::vector<std::string> warnings;
+  const auto text = [](int64_t n) { return std::to_string(n); };
+  // Weights have a fixed length, and a step of Adam turns them by about the learning rate. Below
+  // this angle in all, the first pictures of small networks were noise.
+  constexpr double least_angle = 0.1;
+  double angle = 0;
+  for (int64_t nimg = 0; nimg < o.total_nimg && angle < least_angle; nimg += o.batch_size)
+    angle += learning_rate_at(o.learning_rate, nimg, o.batch_size);
+  if (angle < least_angle && o.init_from.empty())
+    warnings.push_back(
+        "Warning: after this run the network will draw little but noise: it is " +
+        text(o.total_nimg / o.batch_size) + " steps long (--duration=" + text(o.total_nimg) + ")" +
+        (o.learning_rate.rampup_nimg > static_cast<double>(o.total_nimg)
+             ? ", and the learning rate is reached after " +
+                   format_number("%.0f", o.learning_rate.rampup_nimg) + " images (--rampup)"
+             : ""));
+  if (o.snapshot_nimg && *o.snapshot_nimg > o.total_nimg)
+    warnings.push_back(
+        "Warning: only the untrained network will be saved for generate: --snapshot=" +
+        text(*o.snapshot_nimg) + " is more than --duration=" + text(o.total_nimg));
+  return warnings;
+}
+
 void apply_training_preset(TrainOptions& options, const std::string& name) {
   const auto objective = make_objective(options);
   const auto names = objective->preset_names();

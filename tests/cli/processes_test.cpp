@@ -388,8 +388,8 @@ TEST_F(ProcessesCli, TrainingByMoreProcessesWritesWhatOneWrites) {
   ASSERT_EQ(one.exit_code, 0) << one.err;
   const RunResult two = run_edm2(train_command("two", {"--duration=1024", "--nproc=2"}));
   ASSERT_EQ(two.exit_code, 0) << two.err;
-  EXPECT_THAT(one.out, HasSubstr("Number of GPUs:          1"));
-  EXPECT_THAT(two.out, HasSubstr("Number of GPUs:          2"));
+  EXPECT_THAT(one.out, HasSubstr("Processes:               1"));
+  EXPECT_THAT(two.out, HasSubstr("Processes:               2"));
   for (const auto& entry : fs::directory_iterator(dir / "one")) {
     const std::string name = entry.path().filename();
     if (name.starts_with("events.")) continue;  // their names have the time in them

@@ -96,8 +96,11 @@ TEST_F(TrainCli, DryRunPrintsTheConfigurationAndWritesNothing) {
   EXPECT_EQ(config["lr_kwargs"]["ref_batches"].dump(), "100.0");
   EXPECT_EQ(config["loss_scaling"].dump(), "1.0");
   EXPECT_EQ(config["loss_kwargs"]["P_std"], 1.6);
-  EXPECT_NE(run.out.find("\nNumber of GPUs:          1\n"), std::string::npos) << run.out;
-  EXPECT_NE(run.out.find("\nMixed-precision:         True\n"), std::string::npos);
+  EXPECT_NE(run.out.find("\nProcesses:               1\n"), std::string::npos) << run.out;
+  EXPECT_NE(run.out.find("\nDevice:                  CPU\nPrecision:               float32"),
+            std::string::npos)
+      << run.out;
+  EXPECT_THAT(run.out, Not(HasSubstr("GPU")));
   EXPECT_TRUE(run.out.ends_with("Dry run; exiting.\n"));
 }
 
@@ -114,8 +117,44 @@ TEST_F(TrainCli, WritesARunAndKnowsWhenItIsFinished) {
   EXPECT_NE(again.out.find("finished"), std::string::npos) << again.out;
   const RunResult longer = train({"--duration=2048"});
   EXPECT_EQ(longer.exit_code, 0) << longer.err;
-  EXPECT_NE(longer.out.find("/total_nimg is now 2048"), std::string::npos) << longer.out;
+  EXPECT_NE(longer.out.find("--duration is now 2048"), std::string::npos) << longer.out;
+  const auto info = nlohmann::json::parse(run_edm2({"info", dir / "run", "--json"}).out);
+  EXPECT_EQ(info["images"], 2048);
+  EXPECT_EQ(info["images_wanted"], 2048);
   EXPECT_TRUE(fs::exists(dir / "run" / "training-state-0000002.pt"));
+}
+
+TEST_F(TrainCli, SaysWhatAUserNeeds) {
+  const RunResult run = train({"--rampup=1Mi"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const std::string noise = "Warning: after this run the network will draw little but noise";
+  const size_t before = run.out.find(noise), after = run.out.rfind(noise);
+  EXPECT_LT(before, run.out.find("Loading dataset...")) << run.out;
+  EXPECT_GT(after, run.out.find("training-state-0000001.pt ... done")) << run.out;
+  EXPECT_THAT(run.out, HasSubstr("edm2 generate --net=" + (dir / "run").string() + "@0.1 "));
+  EXPECT_THAT(run.out, HasSubstr("\nImages to train for:     1024\n"));
+  for (const char* internal : {"training.", "kwargs", "gpumem", "GPU", "Mixed"})
+    EXPECT_THAT(run.out, Not(HasSubstr(internal)));
+  const RunResult info = run_edm2({"info", dir / "run"});
+  EXPECT_THAT(info.out, Not(HasSubstr("training.networks_edm2")));
+  EXPECT_THAT(info.out, HasSubstr("training.encoders.StandardRGBEncoder")) << "nothing else tells";
+}
+
+TEST_F(TrainCli, StatusLinesFitTheRun) {
+  const auto status_of = [&](Words words) {
+    const RunResult run = run_edm2([&] {
+      Words all = {"train", "--outdir", dir / "run", "--data", dir / "data", "-n", "--batch=64"};
+      all.insert(all.end(), words.begin(), words.end());
+      return all;
+    }());
+    const size_t at = run.out.find("\"status_nimg\": ");
+    EXPECT_NE(at, std::string::npos) << run.out << run.err;
+    return run.out.substr(at + 15, run.out.find_first_of(",\n", at) - at - 15);
+  };
+  EXPECT_EQ(status_of({}), "131072");
+  EXPECT_EQ(status_of({"--duration=8Ki"}), "256");
+  EXPECT_EQ(status_of({"--duration=8Ki", "--status=64"}), "64");
+  EXPECT_EQ(status_of({"--duration=8Ki", "--status=0"}), "null");
 }
 
 TEST_F(TrainCli, ContinuesBitForBitAfterBeingKilled) {
@@ -167,6 +206,7 @@ TEST_F(TrainCli, SignalsSuspendIt) {
     ++suspended;
     EXPECT_THAT(run.out, HasSubstr("Suspended by signal " + std::to_string(signal) + " ("));
     EXPECT_THAT(run.err, Not(HasSubstr("Error")));
+    EXPECT_THAT(run.err, HasSubstr("The run ends after this step and saves its state"));
   }
   EXPECT_GE(suspended, 2);
   if (last == 75) {

@@ -1,6 +1,7 @@
 // Presets and the configuration, against the specification's tables.
 #include "edm2/train/train_options.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -112,6 +113,38 @@ TEST(TrainValidation, SnapshotsOfTwoWidthsNeedTwoNames) {
   EXPECT_THROW(validate(options, 1), UsageError);
   options.stds = {0.05, 0.1, 0.0506};
   EXPECT_NO_THROW(validate(options, 1));
+}
+
+TEST(TrainOptions, StatusLinesOfShortRuns) {
+  EXPECT_EQ(usual_status_interval(int64_t{1} << 30, 2048), 128 << 10) << "as in the original";
+  EXPECT_EQ(usual_status_interval(4 << 20, 2048), 128 << 10);
+  EXPECT_EQ(usual_status_interval(1 << 20, 64), 32 << 10);
+  EXPECT_EQ(usual_status_interval(48 << 10, 48), 1536);
+  EXPECT_EQ(usual_status_interval(40000, 48), 1248) << "in whole batches";
+  EXPECT_EQ(usual_status_interval(64, 64), 64);
+}
+
+TEST(TrainOptions, RunsWithoutPicturesAreTold) {
+  TrainOptions o;
+  apply_training_preset(o, "edm2-img64-xs");
+  EXPECT_THAT(short_run_warnings(o), testing::IsEmpty());
+  o.batch_size = 64;
+  o.total_nimg = 64 << 10;
+  o.snapshot_nimg = 8 << 10;
+  EXPECT_THAT(short_run_warnings(o), testing::ElementsAre(testing::AllOf(
+                                         testing::HasSubstr("little but noise"),
+                                         testing::HasSubstr("10000000 images (--rampup)"))));
+  o.init_from = "net.pkl";
+  EXPECT_THAT(short_run_warnings(o), testing::IsEmpty()) << "it can draw from the beginning";
+  o.init_from = "";
+  o.learning_rate.rampup_nimg = 8 << 10;
+  EXPECT_THAT(short_run_warnings(o), testing::IsEmpty());
+  o.total_nimg = 1024;
+  EXPECT_THAT(short_run_warnings(o),
+              testing::ElementsAre(testing::HasSubstr("16 steps long (--duration=1024)"),
+                                   testing::HasSubstr("only the untrained network")));
+  o.snapshot_nimg.reset();
+  EXPECT_EQ(short_run_warnings(o).size(), 1u);
 }
 
 TEST(TrainConfig, OwnKeysAppearOnlyWhereTheyAreNeeded) {

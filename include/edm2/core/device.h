@@ -39,6 +39,9 @@ Precision parse_precision(const std::string& name);
 /// The activation type that `precision` means for a network on that device.
 c10::ScalarType activation_dtype(Precision precision, bool use_fp16, const c10::Device& device);
 
+/// The processor has instructions for bfloat16, with which networks are faster than in float32.
+bool cpu_has_bf16();
+
 /// What `edm2 --version` says of this machine: libtorch version and CPU capability.
 std::string describe_libtorch();
 std::string describe_cpu();

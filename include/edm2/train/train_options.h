@@ -120,6 +120,14 @@ struct TrainOptions {
 /// Learning rate of the step that begins at cur_nimg images.
 double learning_rate_at(const LearningRateOptions& options, int64_t cur_nimg, int64_t batch_size);
 
+/// Images between status lines, unless the user says otherwise: the original's 128Ki, or in a run
+/// of less than 4Mi images a 32nd of it, in whole batches.
+int64_t usual_status_interval(int64_t total_nimg, int64_t batch_size);
+
+/// Sentences on a run from random weights after which there are no pictures to be seen: it is too
+/// short to learn more than noise, or no snapshot is written after its start.
+std::vector<std::string> short_run_warnings(const TrainOptions& options);
+
 /// Fills network, loss, learning rate, batch and duration as the original's preset of that name
 /// ("edm2-img512-s"). Throws Error for an unknown name.
 void apply_training_preset(TrainOptions& options, const std::string& name);
