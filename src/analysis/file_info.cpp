@@ -111,6 +111,9 @@ void add_zip(InfoJson& info, Bytes contents, const fs::path& path, const FileInf
   } else {
     info["container"] = "zip";
     add_dataset(info, path);
+    const InfoJson comment = json_or_null(zip.comment());  // as convert writes it
+    if (comment.is_object() && comment.contains("class_names"))
+      info["class_names"] = comment["class_names"];
   }
 }
 

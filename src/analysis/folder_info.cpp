@@ -38,6 +38,7 @@ void add_labels(InfoJson& info, const ImageDataset& dataset) {
                           [](const auto& a, const auto& b) { return a.second < b.second; });
   info["classes_with_images"] = counts.size();
   info["images_per_class"] = {fewest->second, most->second};
+  if (!dataset.class_names().empty()) info["class_names"] = dataset.class_names();
 }
 
 bool has_model_file(const fs::path& folder) {

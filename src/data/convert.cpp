@@ -6,6 +6,8 @@
 
 #include "core/ordered_workers.h"
 #include "data/dataset_writer.h"
+#include "data/folder_classes.h"
+#include "data/name_text.h"
 #include "data/picture_source.h"
 #include "edm2/core/error.h"
 #include "edm2/core/platform.h"
@@ -110,6 +112,14 @@ void check_written(const DatasetConvertResult& result, const std::string& path) 
                         "' could be used; the first: " + result.problems.front().reason);
 }
 
+/// The folders are the classes: tells the user, and the dataset if it can hold that.
+void name_classes(const PictureSource& source, DatasetWriter& dest, Progress& progress) {
+  const auto classes = classes_of_folders(names_of(source.items())).folders;
+  progress.message("The " + with_commas(classes.size()) +
+                   " folders are the classes: " + numbered_names(classes));
+  dest.name_classes(classes);
+}
+
 }  // namespace
 
 DatasetConvertResult convert_dataset(const DatasetConvertOptions& options, Progress& progress) {
@@ -130,6 +140,7 @@ DatasetConvertResult convert_dataset(const DatasetConvertOptions& options, Progr
     if (!note.empty()) progress.message("Note: " + note);
 
   const auto dest = open_destination(options.dest, options.shard_size);
+  if (source->label_origin() == "folders") name_classes(*source, *dest, progress);
   const int threads = options.threads > 0 ? options.threads : worker_threads();
   const bool skip = options.on_error == OnError::skip;
   // The thread that writes is one of them.

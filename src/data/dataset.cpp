@@ -105,12 +105,11 @@ void ImageDataset::label_by_folders() {
   FolderClasses classes = classes_of_folders(names);
   const size_t count = classes.folders.size();
   if (count < 2) return;
-  notes_.push_back(
-      "there is no dataset.json, so the names of the " + with_commas(count) +
-      " folders are the classes, in sorted order: " + quoted_name(classes.folders.front()) +
-      " is 0, " + quoted_name(classes.folders.back()) + " is " + std::to_string(count - 1));
+  notes_.push_back("there is no dataset.json, so the names of the " + with_commas(count) +
+                   " folders are the classes, in sorted order: " + numbered_names(classes.folders));
   label_dim_ = static_cast<int64_t>(count);
   class_labels_ = std::move(classes.class_of);
+  class_names_ = std::move(classes.folders);
 }
 
 Tensor ImageDataset::load_image(size_t image) const {

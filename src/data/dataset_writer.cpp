@@ -47,6 +47,13 @@ class ListingWriter : public DatasetWriter {
 class ZipDestination : public ListingWriter {
  public:
   explicit ZipDestination(const fs::path& path) : zip_(path) {}
+  void name_classes(const std::vector<std::string>& names) override {
+    // In ASCII, so that it is good in every terminal and cannot look like a part of the archive.
+    const std::string comment = nlohmann::json{{"class_names", names}}.dump(
+        -1, ' ', /*ensure_ascii=*/true, nlohmann::json::error_handler_t::replace);
+    constexpr size_t longest_comment = 65535;
+    if (comment.size() <= longest_comment) zip_.set_comment(comment);
+  }
 
  protected:
   void put(const std::string& name, std::span<const std::byte> contents) override {

@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "data/label_file.h"
 
@@ -21,6 +22,9 @@ class DatasetWriter {
   /// The next item; `name` with '/'. A null label: none.
   virtual void add(const std::string& name, std::span<const std::byte> contents,
                    const Label& label) = 0;
+  /// Names of the classes, in the order of their numbers. In zip archives they stand in the comment
+  /// of the archive, a JSON object; other datasets of the original's layout have no place for them.
+  virtual void name_classes(const std::vector<std::string>& /*names*/) {}
   /// Writes the labels (those of all items, or null if one has none) and makes the result appear
   /// under its name. Without it nothing stays behind. `more`: further keys of dataset.json.
   virtual void finish(const nlohmann::ordered_json& more = {}) = 0;

@@ -170,13 +170,11 @@ class Settling {
         const uint64_t rank = ranks[std::string(trimmed(label.get_ref<const std::string&>()))];
         label = rank;
       }
-    notes_.push_back(
-        place_.where + " has " + with_commas(ranks.size()) +
-        (ranks.size() == 1 ? " name" : " names") +
-        " of classes, numbered in sorted order: " + quoted_name(ranks.begin()->first) + " is 0" +
-        (ranks.size() > 1
-             ? ", " + quoted_name(ranks.rbegin()->first) + " is " + std::to_string(ranks.size() - 1)
-             : ""));
+    std::vector<std::string> names;
+    for (const auto& [name, rank] : ranks) names.push_back(name);
+    notes_.push_back(place_.where + " has " + with_commas(ranks.size()) +
+                     (ranks.size() == 1 ? " name" : " names") +
+                     " of classes, numbered in sorted order: " + numbered_names(names));
     note_alike(ranks);
   }
 

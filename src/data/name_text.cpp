@@ -29,6 +29,16 @@ std::string quoted_name(std::string_view name) {
   return text + (cut ? "...'" : "'");
 }
 
+std::string numbered_names(const std::vector<std::string>& names) {
+  constexpr size_t most = 20;
+  std::string text;
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (names.size() > most && i > 0 && i + 1 < names.size()) continue;
+    text += (text.empty() ? "" : ", ") + quoted_name(names[i]) + " is " + std::to_string(i);
+  }
+  return text;
+}
+
 std::string with_commas(size_t count) {
   std::string text = std::to_string(count);
   for (size_t i = text.size(); i > 3;) text.insert(i -= 3, ",");

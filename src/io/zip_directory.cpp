@@ -54,7 +54,7 @@ End with_bytes_in_front(uint64_t claimed_start, uint64_t size, uint64_t director
 }
 
 /// The record at the end of the file, behind which a comment may stand.
-End find_end(const RandomAccessFile& file, uint64_t file_size) {
+End find_end(const RandomAccessFile& file, uint64_t file_size, std::string& comment) {
   const uint64_t tail_size = std::min<uint64_t>(file_size, end_size + max16);
   const auto tail = part_of(file, file_size - tail_size, tail_size);
   std::optional<size_t> found;
@@ -65,6 +65,8 @@ End find_end(const RandomAccessFile& file, uint64_t file_size) {
   if (!found)
     fail(file, "it is none, or its end is missing" + in_brackets(describe_not_zip(file.path())));
   const auto end = std::span(tail).subspan(*found);
+  comment.assign(reinterpret_cast<const char*>(end.data()) + end_size,
+                 number_at<uint16_t>(end, 20));
   const uint64_t end_position = file_size - tail_size + *found;
   if (number_at<uint16_t>(end, 4) != 0 && number_at<uint16_t>(end, 4) != max16)
     fail(file, "it is one of several parts; join them first");
@@ -126,9 +128,9 @@ ZipDirectory read_zip_directory(const RandomAccessFile& file) {
   std::error_code error;
   const uint64_t file_size = std::filesystem::file_size(file.path(), error);
   if (error) fail(file, error.message());
-  const End end = find_end(file, file_size);
-  const auto bytes = part_of(file, end.start, end.size);
   ZipDirectory directory;
+  const End end = find_end(file, file_size, directory.comment);
+  const auto bytes = part_of(file, end.start, end.size);
   directory.start = end.start;
   for (auto rest = std::span(bytes); !rest.empty();) {
     if (rest.size() < record_size || number_at<uint32_t>(rest, 0) != 0x02014b50)

@@ -23,6 +23,7 @@ struct ZipRecord {
 struct ZipDirectory {
   std::vector<ZipRecord> records;  ///< in the order of the directory
   uint64_t start = 0;              ///< of the directory; all entries lie before it
+  std::string comment;             ///< of the archive as a whole
 };
 
 /// Reads the directory of an archive, zip64 or not, with a comment behind it or not, with other

@@ -101,6 +101,8 @@ ZipReader::ZipReader(std::filesystem::path path)
 
 ZipReader::~ZipReader() = default;
 
+const std::string& ZipReader::comment() const { return contents_->directory.comment; }
+
 /// Entries that share bytes are how a small archive unpacks to any size.
 void ZipReader::find_overlaps() {
   const auto& records = contents_->directory.records;

@@ -165,8 +165,10 @@ void ZipWriter::finish() {
   }
   const auto count16 = static_cast<uint16_t>(std::min<uint64_t>(count, most16));
   end << uint32_t(0x06054b50) << uint16_t(0) << uint16_t(0) << count16 << count16;
-  end << clamp32(size) << clamp32(start) << uint16_t(0);
+  if (comment_.size() > most16) throw std::logic_error("ZipWriter: the comment is too long");
+  end << clamp32(size) << clamp32(start) << static_cast<uint16_t>(comment_.size());
   put(end.text());
+  put(comment_);
   file_.commit();
 }
 

@@ -47,6 +47,29 @@ TEST(DatasetCli, ConvertsAFolder) {
   EXPECT_EQ(dataset.image_shape(), (std::vector<int64_t>{3, 8, 8}));
 }
 
+TEST(DatasetCli, NamesOfClassesAreTold) {
+  const test::TempDir dir;
+  const auto info_of = [](const fs::path& path) {
+    return nlohmann::json::parse(run_edm2({"info", path, "--json"}).out);
+  };
+  for (const char* name : {"sun", "tree", "caf\xc3\xa9"}) write_pictures(dir / "in" / name, 2);
+  const std::vector<std::string> names = {"caf\xc3\xa9", "sun", "tree"};
+  EXPECT_EQ(info_of(dir / "in").at("class_names"), names);
+  for (const char* dest : {"out.zip", "out"}) {
+    const auto run = run_edm2({"dataset", "convert", "--source", dir / "in", "--dest", dir / dest});
+    ASSERT_EQ(run.exit_code, 0) << run.err;
+    EXPECT_NE(run.out.find("The 3 folders are the classes: 'caf\xc3\xa9' is 0, 'sun' is 1, "
+                           "'tree' is 2\n"),
+              std::string::npos)
+        << run.out;
+  }
+  EXPECT_EQ(info_of(dir / "out.zip").at("class_names"), names);
+  EXPECT_FALSE(info_of(dir / "out").contains("class_names")) << "they have no place there";
+  const auto text = run_edm2({"info", dir / "out.zip"});
+  EXPECT_NE(text.out.find("class_names          [caf\xc3\xa9, sun, tree]"), std::string::npos)
+      << text.out;
+}
+
 TEST(DatasetCli, EndsWithTheRightCode) {
   const test::TempDir dir;
   const std::string dest = dir / "out.zip";

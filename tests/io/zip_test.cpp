@@ -52,6 +52,21 @@ TEST(ZipReader, ArchivesAreKnownByTheirContents) {
     EXPECT_FALSE(is_zip_file(path)) << path;
 }
 
+TEST(ZipWriter, CommentsBelongToTheArchive) {
+  const test::TempDir dir;
+  ZipWriter zip(dir / "x.zip");
+  zip.add("a", "contents");
+  zip.set_comment("hello");
+  zip.finish();
+  const ZipReader reader(dir / "x.zip");
+  EXPECT_EQ(reader.comment(), "hello");
+  EXPECT_EQ(to_text(reader.read("a")), "contents");
+  EXPECT_EQ(ZipReader(sample_zip()).comment(), "");
+  ZipWriter long_comment(dir / "y.zip");
+  long_comment.set_comment(std::string(70000, 'x'));
+  EXPECT_THROW(long_comment.finish(), std::logic_error);
+}
+
 TEST(ZipWriter, ReservedEntriesAreFilledInPieces) {
   const test::TempDir dir;
   ZipWriter zip(dir / "x.zip");

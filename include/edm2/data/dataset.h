@@ -73,6 +73,8 @@ class ImageDataset {
   Tensor label(int64_t index) const;
   /// Images of each class that has some; empty for other labels.
   std::map<int64_t, int64_t> class_counts() const;
+  /// Names of the classes, in the order of their numbers, if folders name them; empty otherwise.
+  const std::vector<std::string>& class_names() const { return class_names_; }
   /// What the user should know of how the dataset was read, a sentence each.
   const std::vector<std::string>& notes() const { return notes_; }
   /// The file of an item, for messages.
@@ -102,7 +104,8 @@ class ImageDataset {
 
   int64_t label_dim_ = 0;
   std::vector<int64_t> class_labels_;  // per image, if labels are class indices
-  Tensor vector_labels_;               // [images, label_dim], if labels are vectors
+  std::vector<std::string> class_names_;
+  Tensor vector_labels_;  // [images, label_dim], if labels are vectors
 
   mutable std::mutex cache_mutex_;
   mutable std::vector<Tensor> cache_;  // per image; undefined = not decoded yet

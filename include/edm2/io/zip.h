@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "edm2/io/atomic_file.h"
@@ -41,6 +42,8 @@ class ZipReader {
   const std::vector<Entry>& entries() const { return entries_; }
   std::vector<std::string> names() const;
   bool contains(const std::string& name) const { return index_.contains(name); }
+  /// Of the archive as a whole; "" for none. Any bytes.
+  const std::string& comment() const;
 
   /// The contents of one entry. Throws Error naming archive and entry: no such entry, larger than
   /// max_bytes, damaged, encrypted, an unknown compression, bytes shared with another entry.
@@ -81,6 +84,8 @@ class ZipWriter {
   size_t reserve(std::string_view name, uint64_t size, unsigned alignment = 1);
   /// The next bytes of a reserved entry.
   void fill(size_t entry, std::span<const std::byte> bytes);
+  /// Of the archive as a whole, at most 65535 bytes.
+  void set_comment(std::string comment) { comment_ = std::move(comment); }
   /// Writes the directory and renames the file to its final name.
   void finish();
 
@@ -101,6 +106,7 @@ class ZipWriter {
   AtomicFile file_;
   uint64_t position_ = 0;
   std::vector<Record> records_;
+  std::string comment_;
 };
 
 }  // namespace edm2
