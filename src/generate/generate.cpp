@@ -249,6 +249,35 @@ void write_preview(const std::filesystem::path& file, const Encoder& encoder,
   write_file(file, encode_png(sheet.image(), png_for_photographs));
 }
 
+/// Shows the progress in pictures: one more for as many steps as one takes, of however many
+/// pictures in a batch.
+class PictureCount {
+ public:
+  PictureCount(int64_t num_steps, Progress& progress)
+      : num_steps_(num_steps), progress_(progress) {}
+  /// Step number `step`, counted from 1, of so many pictures.
+  void after_step(int64_t step, int64_t pictures) {
+    progress_.note("step " + std::to_string(step) + " of " + std::to_string(num_steps_));
+    steps_ += pictures;
+    progress_.advance(steps_ / num_steps_ - std::exchange(shown_, steps_ / num_steps_));
+  }
+
+ private:
+  int64_t num_steps_;
+  Progress& progress_;
+  int64_t steps_ = 0, shown_ = 0;
+};
+
+/// "Wrote 64 pictures to out; all on one sheet: out/grid.png"
+std::string where_they_are(const GenerateOptions& options, int64_t count) {
+  std::string text = std::to_string(count) + (count == 1 ? " picture" : " pictures");
+  text = options.outdir ? "Wrote " + text + " to " + options.outdir->string() : "Drew " + text;
+  if (options.grid) text += "; all on one sheet: " + options.grid->string();
+  for (const auto& file : {options.npz, options.latents, options.trajectory_grid})
+    if (file) text += "; " + file->string();
+  return text;
+}
+
 }  // namespace
 
 void generate_images(const GenerateOptions& given, Progress& progress, ProcessGroup& group) {
@@ -263,13 +292,14 @@ void generate_images(const GenerateOptions& given, Progress& progress, ProcessGr
   int64_t own_count = 0;
   for (const auto& [begin, end] : parts) own_count += end - begin;
   progress.message("Generating " + std::to_string(count) + " images...");
-  progress.start("Generating", own_count * options.sampler.num_steps, "step");
+  progress.start("Generating", own_count, "picture");
+  PictureCount pictures(options.sampler.num_steps, progress);
   sampler.on_step = [&](const SamplerStep& step) {
     group.check();
     const int64_t done = step.step + 1, every = options.preview_every;
     if (every > 0 && group.is_main() && (done % every == 0 || done == options.sampler.num_steps))
       write_preview(preview_path(options), sampler.encoder(), step.denoised);
-    progress.advance(step.x.size(0));
+    pictures.after_step(done, step.x.size(0));
   };
   // While the first batch is drawn.
   auto told = std::async(std::launch::async, [&] { return parameters_for_files(options, job); });
@@ -306,6 +336,7 @@ void generate_images(const GenerateOptions& given, Progress& progress, ProcessGr
       write_grid_from_files(options, parameters);
   }
   progress.finish();
+  if (!options.seeds.empty()) progress.message(where_they_are(options, count));
 }
 
 void generate_images(const GenerateOptions& options, Progress& progress) {

@@ -100,6 +100,17 @@ TEST_F(GenerateCli, SaysWhatItDoes) {
     EXPECT_NE(run.out.find(text), std::string::npos) << run.out;
 }
 
+TEST_F(GenerateCli, EndsWithWhereThePicturesAre) {
+  const std::string grid = dir / "grid.png";
+  const RunResult run = run_edm2({"generate", "--net", dir / "net.pkl", "--outdir", dir / "out",
+                                  "--steps=3", "--seeds=1-5", "--batch=2", "--grid", grid});
+  EXPECT_EQ(run.exit_code, 0);
+  EXPECT_TRUE(run.out.ends_with("Wrote 5 pictures to " + (dir / "out").string() +
+                                "; all on one sheet: " + grid + "\n"))
+      << run.out;
+  EXPECT_NE(run.err.find("Generating: 5 pictures in "), std::string::npos) << run.err;
+}
+
 TEST_F(GenerateCli, BundledDemo) {
   const RunResult run = run_edm2({"generate", "--preset=demo", "--outdir", dir / "demo",
                                   "--steps=2", "--seeds=3", "--class=8"});
