@@ -79,12 +79,19 @@ bool is_text_list(const std::string& key, const InfoJson& value) {
   return value.is_array() && key == "notes";
 }
 
+/// Where the original's code for a setting stands, beside what the setting is: nothing to read.
+bool is_python_name(const std::string& key, const InfoJson& value, const InfoJson& object) {
+  return (key == "class_name" || key == "func_name") && object.size() > 1 && value.is_string() &&
+         value.get_ref<const std::string&>().starts_with("training.");
+}
+
 void append(std::string& text, const std::string& indent, const InfoJson& object) {
   size_t width = 0;
   for (const auto& [key, value] : object.items())
     if (!value.is_object() && !is_table(value)) width = std::max(width, printable(key).size());
   for (const auto& [raw_key, value] : object.items()) {
     const std::string key = printable(raw_key);
+    if (is_python_name(key, value, object)) continue;
     if (value.is_object() && !value.empty()) {
       text += indent + key + '\n';
       append(text, indent + "  ", value);
