@@ -1,4 +1,5 @@
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "edm2/core/error.h"
 #include "edm2/ema/power_function.h"
@@ -23,7 +24,8 @@ void check_stds(const std::vector<double>& stds) {
 class LibraryEma final : public Ema {
  public:
   LibraryEma(NamedArrays weights, std::vector<double> stds, std::vector<std::string> buffers)
-      : ema_(to_tensors(std::move(weights)), std::move(stds), {buffers.begin(), buffers.end()}) {}
+      : ema_(to_tensors(std::move(weights)), std::move(stds), {buffers.begin(), buffers.end()}),
+        buffers_(std::move(buffers)) {}
 
   void update(NamedArrays weights, int64_t nimg, int64_t batch) override {
     if (batch < 1 || nimg < batch)
@@ -48,7 +50,7 @@ class LibraryEma final : public Ema {
         const SnapshotName name{prefix, kimg_from_nimg(nimg), ema_.stds()[i],
                                 SnapshotFormat::safetensors};
         const fs::path path = fs::path(folder) / name.file_name();
-        save_safetensors(path, ema_.weights(i));
+        save_safetensors(path, ema_.weights(i), {{"buffers", nlohmann::json(buffers_).dump()}});
         paths.push_back(path.string());
       }
       return paths;
@@ -77,6 +79,7 @@ class LibraryEma final : public Ema {
   }
 
   PowerFunctionEma ema_;
+  std::vector<std::string> buffers_;  // which a reconstruction takes as they are
 };
 
 class LibrarySnapshots final : public Snapshots {

@@ -176,9 +176,12 @@ class LibraryDenoiser final : public Denoiser {
 
  private:
   void check(const Tensor& x, const Tensor& sigma, const Tensor& labels) const {
-    const int64_t channels = net_->img_channels(), classes = net_->label_dim();
-    if (x.dim() != 4 || x.size(1) != channels || !at::isFloatingType(x.scalar_type()))
-      throw UsageError("x must be floating-point images [N," + std::to_string(channels) + ",H,W]");
+    const int64_t channels = net_->img_channels(), size = net_->img_resolution(),
+                  classes = net_->label_dim();
+    if (x.dim() != 4 || x.sizes().slice(1) != at::IntArrayRef{channels, size, size} ||
+        !at::isFloatingType(x.scalar_type()))
+      throw UsageError("x must be floating-point images [N," + std::to_string(channels) + "," +
+                       std::to_string(size) + "," + std::to_string(size) + "]");
     const auto on_device = [&](const Tensor& tensor, const char* name) {
       if (tensor.device() != net_->device())
         throw UsageError(std::string(name) + " is on " + tensor.device().str() +
