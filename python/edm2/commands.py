@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 from edm2 import _loader
+from edm2._arrays import OneAtATime
 from edm2._loader import bridge
 from edm2.errors import Error, UsageError
 
 Ending = Literal["done", "suspended"]
+_one_command = OneAtATime()
 
 
 def run(words: Sequence[str | os.PathLike[str]]) -> Ending:
@@ -72,7 +74,7 @@ def run_printing(words: list[str], print_out: Callable[[str], Any]) -> Ending:
         elif text:
             _write(sys.stderr, text)
 
-    with _libraries_for_children():
+    with _one_command, _libraries_for_children():  # the program's standard streams are there once
         code, message = bridge().run(words, show)
     if code == 75:
         return "suspended"

@@ -25,7 +25,7 @@ class Denoiser:
         display, self._lock = Display(progress), OneAtATime()
         try:
             compute = compute_options(device, precision, engine, None, offline)
-            self._denoiser = bridge().denoiser(os.fspath(source), compute, display.message, display.advance)
+            self._denoiser = bridge().denoiser(os.fspath(source), compute, *display.functions())
         finally:
             display.close()
         facts = self._denoiser.facts()

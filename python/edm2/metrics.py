@@ -19,7 +19,7 @@ from edm2._arrays import as_tensor, from_capsule, to_capsule
 from edm2._loader import bridge
 from edm2.commands import option_words, run_printing
 from edm2.errors import UsageError
-from edm2.progress import Display, Progress
+from edm2.progress import Display, Progress, someone_looks_on
 from edm2.sampler import Batch, compute_options
 
 import torch  # after _arrays, which explains what is wrong with it
@@ -73,7 +73,7 @@ class Detector:
         source = "" if weights is None else os.fspath(weights)
         try:
             compute = compute_options(device, precision, "auto", None, offline)
-            self._detector = bridge().detector(kind, source, compute, display.message, display.advance)
+            self._detector = bridge().detector(kind, source, compute, *display.functions())
         finally:
             display.close()
         self.name: str = self._detector.name()  #: "InceptionV3", "DINOv2 ViT-L/14", ...
@@ -173,7 +173,7 @@ def load_features(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
 
 
 def calc(images: Any, ref: str | os.PathLike[str] | None = None, metrics: str | Sequence[str] = "fid,fd_dinov2",
-         num: int | None = None, progress: Progress = None, **options: Any) -> dict[str, Score]:
+         num: int | None = None, progress: bool | None = None, **options: Any) -> dict[str, Score]:
     """Scores of pictures, as `edm2 metrics calc` computes them: calc("out", "ref.pkl", num=10000)["fid"].
 
     images: as features() takes them; pictures that are in no file are written to a temporary one.
@@ -181,6 +181,7 @@ def calc(images: Any, ref: str | os.PathLike[str] | None = None, metrics: str | 
     metrics: "fid", "fd_dinov2", "kid", "kd_dinov2", "is", "precision", "recall", "density", "coverage", and the last
         four with "_dinov2".
     num: of pictures; none: 50,000 of files, as is customary, and otherwise all.
+    progress: whether sys.stderr is told how far it is; none: if that is a terminal or a notebook.
     options: those of the command with underscores for dashes: ref_features (for KID and what follows it), error_bars,
         allow_fewer, seed, inception, dinov2, device, manifest, ...
 
@@ -191,8 +192,8 @@ def calc(images: Any, ref: str | os.PathLike[str] | None = None, metrics: str | 
         if not isinstance(images, (str, os.PathLike)):
             images, count = _write_pictures(images, Path(folder) / "pictures.npy", num)
             given["num"] = count
-        quiet = {} if progress is True else {"quiet": True}
-        words = option_words(["metrics", "calc"], {"images": images, **given, **quiet})
+        given["quiet"] = not (someone_looks_on() if progress is None else progress)
+        words = option_words(["metrics", "calc"], {"images": images, **given})
         printed: list[str] = []
         run_printing(["metrics", "calc", *words], printed.append)
     scores = {}

@@ -16,6 +16,7 @@ import logging
 import sys
 import time
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import Union
 
@@ -89,6 +90,21 @@ class Display:
         self._messages = progress is True
         self._bar: _TqdmBar | _TextBar | None = None
         self._piece = ("", "")
+
+    def functions(self) -> tuple[Callable[[str], None], Callable[[str, int, int, str], None]]:
+        """message() and advance() for the library, which does not keep this object alive by them: what is held by
+        compiled objects is out of sight of Python's search for cycles."""
+        this = weakref.ref(self)
+
+        def message(line: str) -> None:
+            if (display := this()) is not None:
+                display.message(line)
+
+        def advance(title: str, done: int, total: int, unit: str) -> None:
+            if (display := this()) is not None:
+                display.advance(title, done, total, unit)
+
+        return message, advance
 
     @property
     def shows(self) -> bool:

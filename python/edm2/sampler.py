@@ -190,8 +190,7 @@ class Sampler:
         self._display, self._lock = Display(progress), OneAtATime()
         try:
             compute = compute_options(device, precision, engine, vae, offline)
-            self._sampler = bridge().sampler(options_text(request), compute, self._display.message,
-                                             self._display.advance)
+            self._sampler = bridge().sampler(options_text(request), compute, *self._display.functions())
         finally:
             self._display.close()
         facts = self._sampler.facts()

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import threading
 
 import pytest
 
@@ -21,6 +22,18 @@ def test_output_goes_to_sys(capsys):
         edm2.run(["presets"])
     assert "demo" in text.getvalue()
     assert capsys.readouterr().out == ""
+
+
+def test_threads_take_turns(tmp_path, capsys):
+    folders = [tmp_path / str(i) for i in range(3)]
+    threads = [threading.Thread(target=edm2.generate_images, kwargs={
+        "preset": "demo", "outdir": folder, "seeds": "0-1", "steps": 1}) for folder in folders]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(len(list(folder.glob("*.png"))) == 2 for folder in folders)
+    assert capsys.readouterr().out.count("Generating 2 images") == 3
 
 
 def test_failures_are_sentences(tmp_path, capsys):

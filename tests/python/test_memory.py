@@ -2,6 +2,7 @@
 
 import gc
 import os
+import weakref
 
 import torch
 
@@ -30,6 +31,20 @@ def growth(action, warm_up, count):
 def test_samplers():
     count = 1000 if LONG else 20
     assert growth(lambda: edm2.Sampler(preset="demo", steps=1).generate(0), 5, count) < 32e6
+
+
+def test_cycles_are_collected():
+    class Owner:
+        def __init__(self):
+            self.sampler = edm2.Sampler(preset="demo", progress=self.show)
+            self.ema = edm2.PowerFunctionEma([torch.zeros(3)])
+
+        def show(self, *piece):
+            raise AssertionError(piece)
+
+    gone = weakref.ref(Owner())
+    gc.collect()
+    assert gone() is None
 
 
 def test_calls_of_a_denoiser(denoiser):
