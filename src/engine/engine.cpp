@@ -24,12 +24,22 @@ class Engine : public Denoiser {
         network_(std::move(snapshot), std::forward<Arguments>(arguments)...) {}
 
   Tensor denoise(const Tensor& x, const Tensor& sigma, const Tensor& labels) override {
+    // Kernels rely on the sizes.
+    const int64_t size = options_.img_resolution, sigmas = sigma.numel();
+    TORCH_CHECK(
+        x.dim() == 4 && x.sizes().slice(1) == at::IntArrayRef({options_.img_channels, size, size}),
+        "the network takes images [N,", options_.img_channels, ",", size, ",", size, "], not ",
+        x.sizes());
+    TORCH_CHECK(sigmas == 1 || sigmas == x.size(0),
+                "sigma must be one number or one for each image");
     Tensor rows;
     if (options_.label_dim > 0)
       rows =
           labels.defined()
               ? labels.to(device_, at::kFloat).reshape({-1, options_.label_dim}).contiguous()
               : at::zeros({1, options_.label_dim}, at::TensorOptions(at::kFloat).device(device_));
+    TORCH_CHECK(!rows.defined() || rows.size(0) == 1 || rows.size(0) == x.size(0),
+                "labels must be one vector or one for each image");
     return network_.denoise(x.to(at::kFloat), sigma.to(device_, at::kFloat).reshape({-1}), rows);
   }
 

@@ -64,6 +64,17 @@ TEST(Engine, AgreesWithTheReference) {
   EXPECT_LE(error_to_reference(random_snapshot(small_network()), Precision::fp32), 1e-5);
 }
 
+TEST(Engine, RefusesOtherSizes) {
+  const Snapshot snapshot = random_snapshot(small_network());
+  const auto engine = make_denoiser(snapshot, Precision::fp32, c10::kCPU);
+  const Inputs in = random_inputs(snapshot.network, 3);
+  const Tensor larger = at::zeros({3, in.x.size(1), in.x.size(2), in.x.size(3) + 1});
+  EXPECT_THROW(engine->denoise(larger, in.sigma, in.labels), c10::Error);
+  EXPECT_THROW(engine->denoise(in.x[0], in.sigma, in.labels), c10::Error);
+  EXPECT_THROW(engine->denoise(in.x, in.sigma.slice(0, 0, 2), in.labels), c10::Error);
+  EXPECT_THROW(engine->denoise(in.x, in.sigma, in.labels.slice(0, 0, 2)), c10::Error);
+}
+
 TEST(Engine, ClipsWhereTheReferenceDoes) {
   NetworkOptions o = small_network();
   o.clip_act = 0.6;
