@@ -39,7 +39,7 @@ namespace nanobind::detail {
 template <>
 struct type_caster<edm2::python::Array> {
   using Array = edm2::python::Array;
-  NB_TYPE_CASTER(Array, const_name("object | None"))
+  NB_TYPE_CASTER(Array, const_name("object"))
 
   bool from_python(handle source, uint32_t, cleanup_list*) noexcept {
     value.reset();

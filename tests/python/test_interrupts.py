@@ -16,6 +16,9 @@ def tell(text):
 """
 
 GENERATE = BEGIN + """
+import torch
+
+denoiser, x = edm2.load_denoiser("bundled:demo-emoji32.pkl"), torch.zeros(8, 3, 32, 32)
 sampler = edm2.Sampler(preset="demo")
 sampler.generate(0, steps=2)
 tell("ready")
@@ -48,6 +51,8 @@ def lines_until(process, last):
     "sampler.generate(range(1000), steps=1000, on_step=lambda step: time.sleep(5))",
     "sampler.generate(range(1000), steps=1000, progress=lambda *piece: None)",
     "edm2.generate_images(preset='demo', outdir='out', seeds='0-99999', steps=1000)",
+    "[denoiser(x, 1.0) for _ in range(10 ** 6)]",
+    "[edm2.Sampler(preset='demo') for _ in range(10 ** 6)]",
     "edm2.run(['bench', 'sample', '--preset=demo', '--seconds=100'])",
 ])
 def test_in_the_middle_of(work, run_python):
