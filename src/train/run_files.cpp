@@ -44,7 +44,8 @@ constexpr std::pair<const char*, const char*> option_of_setting[] = {
 };
 
 /// The setting that a place in the file is part of, and its option.
-std::pair<std::string, std::string> setting_at(const std::string& place) {
+std::pair<std::string, std::string> setting_at(std::string place) {
+  if (place == "/ema_kwargs") place += "/stds";  // all that an option says of it
   for (const auto& [setting, option] : option_of_setting) {
     if (place != setting && !place.starts_with(setting + std::string("/"))) continue;
     if (option != std::string("--")) return {setting, option};

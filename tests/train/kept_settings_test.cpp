@@ -130,8 +130,9 @@ TEST(KeptSettings, WithoutAStateTheNewOptionsCount) {
   trainer.load_data();
   EXPECT_EQ(trainer.configuration().at("ema_kwargs").at("stds"), nlohmann::json({0.03}));
   trainer.setup();
-  EXPECT_THAT(notes_of(progress->messages),
-              testing::ElementsAre(HasSubstr("/ema_kwargs is now {")));
+  EXPECT_THAT(
+      notes_of(progress->messages),
+      testing::ElementsAre(HasSubstr("--stds is now [0.03], at the start of this run it was ")));
   EXPECT_EQ(trainer.ema().stds(), (std::vector<double>{0.03}));
 }
 
