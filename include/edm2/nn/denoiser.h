@@ -12,8 +12,8 @@ class Denoiser {
  public:
   virtual ~Denoiser() = default;
 
-  /// x: [N,C,H,W], C, H and W those of the network; sigma: [N] or 0-dim (broadcast); labels: [N,K], or undefined for none (an
-  /// unconditional network ignores them, a conditional one then uses zeros).
+  /// x: [N,C,H,W] of the network's sizes; sigma: [N] or 0-dim (broadcast); labels: [N,K], or
+  /// undefined for none (an unconditional network ignores them, a conditional one uses zeros).
   /// Returns float32 [N,C,H,W] on x's device.
   virtual Tensor denoise(const Tensor& x, const Tensor& sigma, const Tensor& labels) = 0;
 
