@@ -24,6 +24,7 @@ namespace edm2::cli {
 namespace {
 
 constexpr int failed = 1, wrong_usage = 2;
+const std::string error_mark = "Error: ";
 
 /// Help lines in the manner of `--steps INT   Sampling steps [default: 32; x>=1]`.
 class HelpFormatter final : public CLI::Formatter {
@@ -77,15 +78,14 @@ void print_ending(CLI::App& app, const Ending& ending) {
   if (!ending.message.empty()) std::cerr << printable_lines(ending.message) << "\n";
 }
 
-Ending wrong(const std::string& message) { return {wrong_usage, "Error: " + message, true}; }
-Ending failure(const std::string& message) { return {failed, "Error: " + message}; }
+Ending wrong(const std::string& message) { return {wrong_usage, error_mark + message, true}; }
+Ending failure(const std::string& message) { return {failed, error_mark + message}; }
 
 /// A failure of one of many processes is that of all: they end with one code, and one of them tells
 /// it, with the name of the one that failed. What hangs then must not keep the program, so it ends
 /// here.
 void end_with_group(CLI::App& app, ProcessGroup& group, const Ending& ending) {
-  std::string reason = ending.message;
-  if (reason.starts_with("Error: ")) reason = reason.substr(7);
+  std::string reason = ending.sentence();
   if (ending.code > 128) reason = "interrupted by signal " + std::to_string(ending.code - 128);
   const auto [first, tell] = group.report_failure(reason, ending.code);
   if (tell) {
@@ -209,6 +209,10 @@ int run_and_report(CLI::App& app, CommandContext& context, int argc, const char*
 }
 
 }  // namespace
+
+std::string Ending::sentence() const {
+  return message.starts_with(error_mark) ? message.substr(error_mark.size()) : message;
+}
 
 Ending run_command(const std::vector<std::string>& words) {
   CLI::App app;

@@ -26,6 +26,9 @@ struct Ending {
   int code = 0;              ///< as run_program() returns it
   std::string message = {};  ///< "Error: ...", "Interrupted." or ""
   bool show_usage = false;
+
+  /// The message without "Error: " in front.
+  std::string sentence() const;
 };
 
 /// Runs the command of these words (without the program's name), but leaves it to the caller to set

@@ -6,17 +6,14 @@
 #include "edm2/core/error.h"
 
 namespace edm2::python {
-namespace {
 
-void release(DLManagedTensor* array) {
+void release_array(DLManagedTensor* array) {
   if (array->deleter != nullptr) array->deleter(array);
 }
 
-}  // namespace
-
 Array to_array(const Tensor& tensor) {
   if (!tensor.defined()) return nullptr;
-  return Array(at::toDLPack(tensor.detach()), ArrayDeleter{release});
+  return Array(at::toDLPack(tensor.detach()), ArrayDeleter{release_array});
 }
 
 NamedArrays to_arrays(const StateDict& tensors) {

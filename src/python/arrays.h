@@ -6,6 +6,9 @@
 
 namespace edm2::python {
 
+/// Lets go of an array that nobody took.
+void release_array(DLManagedTensor* array);
+
 /// The same memory, kept alive by the array; null for an undefined tensor.
 Array to_array(const Tensor& tensor);
 NamedArrays to_arrays(const StateDict& tensors);

@@ -60,11 +60,8 @@ class LibraryBridge final : public Bridge {
 
   std::string version() const override { return EDM2_VERSION; }
   std::string built_for_torch() const override { return EDM2_LIBTORCH_VERSION; }
-  std::string runs_on_torch() const override { return describe_libtorch(); }
   void set_program_file(const std::string& path) override { set_executable_path(path); }
-  void release(DLManagedTensor* array) const override {
-    if (array->deleter != nullptr) array->deleter(array);
-  }
+  void release(DLManagedTensor* array) const override { release_array(array); }
 
   std::unique_ptr<Sampler> sampler(const std::string& request_json, const ComputeOptions& compute,
                                    const Reporter& reporter) override {
@@ -96,7 +93,7 @@ class LibraryBridge final : public Bridge {
     return open_snapshots(folder, std::move(prefix));
   }
   double std_to_exp(double std) const override {
-    if (!(std > 0 && std < 0.289)) throw UsageError("std must be above 0 and below 0.289");
+    check_stds({std});
     return edm2::std_to_exp(std);
   }
   double exp_to_std(double exponent) const override {
@@ -104,7 +101,7 @@ class LibraryBridge final : public Bridge {
     return edm2::exp_to_std(exponent);
   }
   double power_function_beta(double std, int64_t t_next, int64_t t_delta) const override {
-    if (!(std > 0 && std < 0.289)) throw UsageError("std must be above 0 and below 0.289");
+    check_stds({std});
     if (t_delta < 0 || t_next < 1 || t_delta > t_next)
       throw UsageError("a step ends at t_next >= 1 and takes 0 to t_next samples");
     return edm2::power_function_beta(std, t_next, t_delta);

@@ -24,7 +24,7 @@ struct DLManagedTensor;
 
 namespace edm2::python {
 
-inline constexpr int bridge_version = 1;
+inline constexpr int bridge_version = 2;
 
 /// Lets go of an array that nobody took.
 struct ArrayDeleter {
@@ -187,10 +187,9 @@ struct CommandOption {
 class Bridge {
  public:
   virtual ~Bridge() = default;
-  /// edm2's version, that of the libtorch that it was built with, and that of the one it runs on.
+  /// edm2's version, and that of the libtorch that it was built with.
   virtual std::string version() const = 0;
   virtual std::string built_for_torch() const = 0;
-  virtual std::string runs_on_torch() const = 0;
   /// Where the program's file lies: beside it are the models and libraries that it loads on demand.
   virtual void set_program_file(const std::string& path) = 0;
   virtual void release(DLManagedTensor* array) const = 0;

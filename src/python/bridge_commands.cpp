@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/program.h"
 #include "edm2/core/error.h"
+#include "edm2/core/words.h"
 #include "python/bridge_parts.h"
 
 namespace edm2::python {
@@ -60,11 +61,6 @@ class Capture final : public std::streambuf {
   std::string pending_;
 };
 
-std::string without_prefix(const std::string& message) {
-  const std::string prefix = "Error: ";
-  return message.starts_with(prefix) ? message.substr(prefix.size()) : message;
-}
-
 }  // namespace
 
 CommandEnd run_words(const std::vector<std::string>& words, const Print& print) {
@@ -74,7 +70,7 @@ CommandEnd run_words(const std::vector<std::string>& words, const Print& print) 
     const Capture out(std::cout, 1, print, mutex), err(std::cerr, 2, print, mutex);
     ending = cli::run_command(words);
   }
-  return {ending.code, without_prefix(ending.message)};
+  return {ending.code, ending.sentence()};
 }
 
 std::vector<CommandOption> list_command_options(const std::vector<std::string>& command) {
@@ -89,9 +85,7 @@ std::vector<CommandOption> list_command_options(const std::vector<std::string>& 
         if (name.starts_with("--")) options.push_back({name.substr(2), !option.value.empty()});
     return options;
   }
-  std::string text;
-  for (const std::string& word : command) text += (text.empty() ? "" : " ") + word;
-  throw UsageError("No such command '" + text + "'.");
+  throw UsageError("No such command '" + join(command) + "'.");
 }
 
 }  // namespace edm2::python

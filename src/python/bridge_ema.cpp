@@ -14,13 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void check_stds(const std::vector<double>& stds) {
-  if (stds.empty()) throw UsageError("stds must hold at least one EMA length");
-  for (const double std : stds)
-    if (!(std > 0 && std < 0.289))
-      throw UsageError("EMA lengths must be above 0 and below 0.289, not " + std::to_string(std));
-}
-
 class LibraryEma final : public Ema {
  public:
   LibraryEma(NamedArrays weights, std::vector<double> stds, std::vector<std::string> buffers)
@@ -109,6 +102,13 @@ class LibrarySnapshots final : public Snapshots {
 };
 
 }  // namespace
+
+void check_stds(const std::vector<double>& stds) {
+  if (stds.empty()) throw UsageError("stds must hold at least one EMA length");
+  for (const double std : stds)
+    if (!(std > 0 && std < 0.289))
+      throw UsageError("EMA lengths must be above 0 and below 0.289, not " + std::to_string(std));
+}
 
 std::unique_ptr<Ema> make_ema(NamedArrays weights, std::vector<double> stds,
                               std::vector<std::string> buffers) {

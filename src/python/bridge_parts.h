@@ -14,6 +14,8 @@ std::unique_ptr<Denoiser> make_python_denoiser(const std::string& source, const 
                                                const Reporter&);
 
 // bridge_ema.cpp
+/// Throws UsageError if there are none, or one is no EMA length.
+void check_stds(const std::vector<double>& stds);
 std::unique_ptr<Ema> make_ema(NamedArrays weights, std::vector<double> stds,
                               std::vector<std::string> buffers);
 std::unique_ptr<Snapshots> open_snapshots(const std::string& folder,

@@ -331,7 +331,6 @@ NB_MODULE(_front, m) {
   auto bridge = nb::class_<Bridge>(m, "Bridge")
                     .def("version", &Bridge::version)
                     .def("built_for_torch", &Bridge::built_for_torch)
-                    .def("runs_on_torch", &Bridge::runs_on_torch)
                     .def("sampling_options", &Bridge::sampling_options)
                     .def("presets", &Bridge::presets)
                     .def("std_to_exp", &Bridge::std_to_exp)

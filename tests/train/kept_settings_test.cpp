@@ -33,6 +33,16 @@ TrainOptions options_for_a_short_run(const test::TempDir& dir) {
   return options;
 }
 
+/// Sets a run up that has no state yet.
+TrainOptions begin_run(const test::TempDir& dir,
+                       const std::shared_ptr<test::RecordingProgress>& progress) {
+  test::write_small_dataset(dir / "data");
+  const TrainOptions options = options_for_a_short_run(dir);
+  Trainer(options, progress).setup();
+  progress->messages.clear();
+  return options;
+}
+
 std::vector<std::string> notes_of(const std::vector<std::string>& lines) {
   std::vector<std::string> notes;
   for (const auto& line : lines)
@@ -120,11 +130,8 @@ TEST(KeptSettings, AResumedRunSaysWhatItUses) {
 
 TEST(KeptSettings, WithoutAStateTheNewOptionsCount) {
   const test::TempDir dir;
-  test::write_small_dataset(dir / "data");
   const auto progress = std::make_shared<test::RecordingProgress>();
-  TrainOptions options = options_for_a_short_run(dir);
-  Trainer(options, progress).setup();
-  progress->messages.clear();
+  TrainOptions options = begin_run(dir, progress);
   options.stds = {0.03};
   Trainer trainer(options, progress);
   trainer.load_data();
@@ -138,11 +145,8 @@ TEST(KeptSettings, WithoutAStateTheNewOptionsCount) {
 
 TEST(KeptSettings, ChangesAreToldByTheNamesOfTheOptions) {
   const test::TempDir dir;
-  test::write_small_dataset(dir / "data");
   const auto progress = std::make_shared<test::RecordingProgress>();
-  TrainOptions options = options_for_a_short_run(dir);
-  Trainer(options, progress).setup();
-  progress->messages.clear();
+  TrainOptions options = begin_run(dir, progress);
   options.checkpoint_nimg.reset();
   options.learning_rate.ref_lr = 0.5;
   options.learning_rate.rampup_nimg = 2e6;
